@@ -1,0 +1,39 @@
+# The first two targets are all that a user needs: make demo, make test.
+
+PYTHON ?= python3
+BIN := .venv/bin
+IMAGES ?=
+FILTER ?= grayscale
+OUT ?= demo-out
+
+.PHONY: demo test check install clean
+
+demo: .venv/installed
+	$(BIN)/dpip run $(if $(IMAGES),"$(IMAGES)",$$($(BIN)/python bench/photographs.py)) --filter "$(FILTER)" --out "$(OUT)"
+
+test: .venv/installed-for-development
+	$(BIN)/pytest -n 2
+
+check: .venv/installed-for-development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: .venv/installed
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "DPIP needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	touch $@
+
+.venv/installed-for-development: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,postgres,dev]'
+	touch $@ .venv/installed
+
+clean:
+	rm -rf .venv demo-out build dist

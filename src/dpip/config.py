@@ -1,0 +1,220 @@
+"""Settings: one tree of values, each with a type, a bound and a default.
+
+Command line > environment ``DPIP_*`` (``__`` between section and name) > ``dpip.toml`` > default.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import platformdirs
+from msgspec import Meta, Struct, field
+
+from dpip.errors import BadSetting
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a worker is and takes on."""
+
+    slots: Count = 1
+    """Pictures it filters at once."""
+    prefetch: Annotated[int, Meta(ge=0)] = 1
+    """Pictures it fetches ahead, so that the next is at hand."""
+    scratch_dir: Path | None = None
+    """Where pictures lie while they are worked on; a temporary directory by default."""
+    drain_seconds: Seconds = 30.0
+    """How long a stopping worker lets running jobs finish."""
+
+
+class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one picture or job may cost."""
+
+    upload_bytes: Count = 64 * 1024 * 1024
+    """Bytes of an uploaded picture."""
+    pixels: Count = 50_000_000
+    """Pixels that a picture's header may declare, frames added up."""
+    job_memory_bytes: Annotated[int, Meta(ge=256 * 1024 * 1024)] = 1024 * 1024 * 1024
+    """Memory of the process that filters a picture."""
+    job_seconds: Seconds = 30.0
+    """Time to filter a picture."""
+
+
+class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How soon a silent worker is given up."""
+
+    heartbeat_seconds: Seconds = 1.0
+    """Time from one heartbeat of a worker to the next."""
+    timeout_seconds: Seconds = 6.0
+    """Silence after which a worker is lost and its jobs go to others."""
+
+
+class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long history is kept."""
+
+    history_days: Annotated[float, Meta(gt=0)] = 7.0
+    """Days for which readings of workers and the record of activity are kept."""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting of every part."""
+
+    data_dir: Path = field(default_factory=lambda: platformdirs.user_data_path("dpip"))
+    """Directory of the database, the images and the secrets."""
+    host: str = "127.0.0.1"
+    """Address on which the API and the message-passing server listen."""
+    port: Port = 8080
+    """Port of the API; 0 takes a free one."""
+    api_url: str | None = None
+    """URL under which workers reach the API; by default made of host and port."""
+    controller_port: Port = 4222
+    """Port of the embedded message-passing server, where workers join; 0 takes a free one."""
+    nats_url: str | None = None
+    """URL of an external NATS server or cluster, in place of the embedded one."""
+    database_url: str | None = None
+    """SQLAlchemy URL of the database; by default SQLite in the data directory."""
+    controller: str = "127.0.0.1:4222"
+    """Where a worker finds the controller: <host>:<port>."""
+    join_token: str | None = None
+    """What a worker shows to join; by default read from the data directory."""
+    admin_user: str = "admin"
+    """Name of the administrator that the first start creates."""
+    admin_password: str | None = None
+    """Password of that administrator; by default generated, and kept in the data directory."""
+    login_hours: Annotated[float, Meta(gt=0)] = 24.0
+    """Hours for which the token of a login is good."""
+    system_name: str = "Distributed and Parallel Image Processing (DPIP)"
+    """Name that GET /status shows."""
+    log_level: str = "info"
+    """Least level that is logged: debug, info, warning or error."""
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    lease: LeaseSettings = LeaseSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+
+SECRETS = frozenset({"join_token", "admin_password", "database_url", "nats_url"})
+"""Settings whose value is not shown."""
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """One value of the tree: its dotted name, and where it was found."""
+
+    name: str
+    value: object
+    source: str
+
+
+def load_settings(
+    arguments: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> tuple[Settings, list[Setting]]:
+    """Return the settings, and each of them with its source.
+
+    ``arguments`` are the values given on the command line by dotted name, ``None`` standing for
+    not given. ``environment`` is the process's own, and ``file`` what ``DPIP_CONFIG`` names or
+    ``dpip.toml`` in the working directory, by default. Raises ``BadSetting``.
+    """
+    environment = os.environ if environment is None else environment
+    if file is None:
+        file = Path(environment.get("DPIP_CONFIG", "dpip.toml"))
+        if "DPIP_CONFIG" in environment and not file.is_file():
+            raise BadSetting(
+                setting="config",
+                source="DPIP_CONFIG",
+                value=str(file),
+                allowed="it names a file that is there",
+            )
+    types = dict(_leaves(Settings))
+    found: dict[str, Setting] = {}
+    for name, value, source in [
+        *_from_file(file),
+        *_from_environment(environment, types),
+        *((name, value, "command line") for name, value in (arguments or {}).items()),
+    ]:
+        if value is None:
+            continue
+        if name not in types:
+            raise BadSetting(
+                setting=name,
+                source=source,
+                value=value,
+                allowed=f"there is no such setting; there are {', '.join(sorted(types))}",
+            )
+        found[name] = Setting(
+            name=name, value=_convert(name, value, types[name], source), source=source
+        )
+    tree: dict[str, Any] = {}
+    for name, setting in found.items():
+        *sections, key = name.split(".")
+        place = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = setting.value
+    settings = msgspec.convert(tree, Settings)
+    return settings, [
+        found.get(name) or Setting(name=name, value=_value(settings, name), source="default")
+        for name in types
+    ]
+
+
+def _leaves(section: type[Struct], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for item in msgspec.structs.fields(section):
+        name = f"{prefix}{item.name}"
+        if isinstance(item.type, type) and issubclass(item.type, Struct):
+            yield from _leaves(item.type, f"{name}.")
+        else:
+            yield name, item.type
+
+
+def _from_file(file: Path) -> Iterator[tuple[str, object, str]]:
+    if not file.is_file():
+        return
+    try:
+        content = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(
+            setting="config", source=str(file), value=str(file), allowed=f"it is no TOML: {error}"
+        ) from error
+    for name, value in content.items():
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield f"{name}.{key}", inner, str(file)
+        else:
+            yield name, value, str(file)
+
+
+def _from_environment(
+    environment: Mapping[str, str], types: Mapping[str, object]
+) -> Iterator[tuple[str, object, str]]:
+    for name in types:
+        variable = f"DPIP_{name.replace('.', '__').upper()}"
+        if variable in environment:
+            yield name, environment[variable], variable
+
+
+def _convert(name: str, value: object, kind: Any, source: str) -> object:
+    try:
+        return msgspec.convert(value, kind, strict=False, dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        raise BadSetting(setting=name, source=source, value=value, allowed=error) from error
+
+
+def _decode_path(kind: type, value: object) -> object:
+    if issubclass(kind, Path) and isinstance(value, str):
+        return Path(value).expanduser()
+    raise NotImplementedError
+
+
+def _value(settings: Settings, name: str) -> object:
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,185 @@
+"""Every error that DPIP raises on purpose.
+
+An error introduces itself: a stable ``code`` for programs, the HTTP ``status`` that the API answers
+with, and a ``sentence`` for people whose blanks are filled with the facts of the case.
+"""
+
+from typing import ClassVar
+
+
+class DpipError(Exception):
+    """Base of all errors that a caller is expected to handle.
+
+    ``facts`` fill the blanks of ``sentence`` and travel as members of the problem document.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    sentence: ClassVar[str] = "Something went wrong that DPIP did not expect."
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which the same request may succeed; sent as ``Retry-After``."""
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+        super().__init__(self.sentence.format(**facts))
+
+
+# What a request can get wrong
+
+
+class MalformedRequest(DpipError):
+    """The request cannot be read at all."""
+
+    code = "malformed_request"
+    status = 400
+    sentence = "The request cannot be read: {reason}."
+
+
+class InvalidValue(DpipError):
+    """A field holds a value outside its range."""
+
+    code = "invalid_value"
+    status = 422
+    sentence = "{field} cannot be {value!r}: {allowed}."
+
+
+class Unauthenticated(DpipError):
+    """No token, or none that is known and unexpired."""
+
+    code = "unauthenticated"
+    status = 401
+    sentence = (
+        "This needs a valid token: POST /login with user name and password gives one, "
+        "to be sent as 'Authorization: Bearer <token>'."
+    )
+
+
+class WrongPassword(DpipError):
+    """The user is unknown or the password is not theirs; which of the two is not said."""
+
+    code = "wrong_password"
+    status = 401
+    sentence = "User name and password do not match. Send them as HTTP Basic authentication."
+
+
+class Forbidden(DpipError):
+    """The caller is known, and this is not theirs to do."""
+
+    code = "forbidden"
+    status = 403
+    sentence = "{action} is not open to you: {reason}."
+
+
+class NotFound(DpipError):
+    """The object does not exist, or belongs to somebody else: the two look alike from outside."""
+
+    code = "not_found"
+    status = 404
+    sentence = "There is no {kind} {id!r}."
+
+
+class TooLarge(DpipError):
+    """A body is over its limit; nothing of it was kept."""
+
+    code = "too_large"
+    status = 413
+    sentence = "{what} may have at most {limit} bytes; the setting is {setting}."
+
+
+class UnsupportedPicture(DpipError):
+    """The bytes are not a picture in a format that DPIP reads."""
+
+    code = "unsupported_picture"
+    status = 415
+    sentence = "This is not a picture that DPIP reads: {reason}. It reads {formats}."
+
+
+class StaleAttempt(DpipError):
+    """The attempt no longer holds the lease on its job, so its result is not taken."""
+
+    code = "stale_attempt"
+    status = 409
+    sentence = "Attempt {attempt} no longer holds job {job_id}: the result was not taken."
+
+
+class StorageUnavailable(DpipError):
+    """The datastore or the image store cannot be reached just now."""
+
+    code = "storage_unavailable"
+    status = 503
+    sentence = "The {storage} cannot be used just now: {reason}. Try again."
+    retry_after = 2
+
+
+class StorageFull(DpipError):
+    """There is no room left for the bytes; nothing of them was kept."""
+
+    code = "storage_full"
+    status = 507
+    sentence = "There is no space left to keep this. An operator has to make room."
+    retry_after = 30
+
+
+# What an operator or a program can get wrong
+
+
+class UserExists(DpipError):
+    """A user of that name is there already."""
+
+    code = "user_exists"
+    status = 409
+    sentence = "There is already a user {name!r}; 'dpip user passwd {name}' sets a new password."
+
+
+class BadSetting(DpipError):
+    """A setting cannot be used; says which, where it came from and what would do."""
+
+    code = "bad_setting"
+    sentence = "Setting {setting} ({source}) cannot be {value!r}: {allowed}."
+
+
+class CannotStart(DpipError):
+    """A part of the system cannot start as it was asked to."""
+
+    code = "cannot_start"
+    sentence = "{part} cannot start: {reason}."
+
+
+# What the message-passing server can answer
+
+
+class BusUnavailable(DpipError):
+    """The message-passing server cannot be reached."""
+
+    code = "bus_unavailable"
+    status = 503
+    sentence = "The message-passing server at {address} cannot be reached: {reason}."
+    retry_after = 2
+
+
+class NoResponder(DpipError):
+    """Nobody listens on the subject of a request: it reached no one."""
+
+    code = "no_responder"
+    sentence = "Nobody answers on {subject}."
+
+
+class NoAnswerInTime(DpipError):
+    """A request was sent and not answered in time: it may or may not have been received."""
+
+    code = "no_answer_in_time"
+    sentence = "{subject} gave no answer within {seconds} s."
+
+
+class MalformedMessage(DpipError):
+    """Bytes from the message-passing server are not the message that belongs on their subject."""
+
+    code = "malformed_message"
+    sentence = "A message on {subject} cannot be read: {reason}."
+
+
+class JoinRefused(DpipError):
+    """The controller does not take this worker in."""
+
+    code = "join_refused"
+    sentence = "The controller refused worker {name!r}: {reason}."

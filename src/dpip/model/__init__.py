@@ -1,0 +1,1 @@
+"""Plain values and the life of a job. Nothing here does I/O."""

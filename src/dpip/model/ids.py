@@ -1,0 +1,25 @@
+"""Identifiers: opaque, sortable by the time they were made, safe as file names and NATS tokens."""
+
+import secrets
+import threading
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+_TIME_BITS, _RANDOM_BITS = 48, 82
+_LENGTH = (_TIME_BITS + _RANDOM_BITS) // 5
+
+_lock = threading.Lock()
+_last = 0
+
+
+def new_id() -> str:
+    """Return 26 characters that sort after every id this process made before.
+
+    The layout is that of a ULID (48 bits of milliseconds, then randomness); within a millisecond,
+    and when the wall clock steps back, the previous id is counted up instead.
+    """
+    global _last
+    fresh = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    with _lock:
+        _last = number = fresh if fresh > _last else _last + 1
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))

@@ -1,0 +1,46 @@
+"""Workloads: a filter pipeline and the images it is applied to."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class WorkloadStatus(StrEnum):
+    """What a user sees of a workload's progress."""
+
+    SCHEDULING = "scheduling"
+    RUNNING = "running"
+    COMPLETED = "completed"
+
+
+class JobCounts(Struct, frozen=True, kw_only=True):
+    """How many jobs of a workload are in each state."""
+
+    pending: int = 0
+    leased: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+class Workload(Struct, frozen=True, kw_only=True):
+    """A named batch of images with one filter pipeline, kept as JSON in ``pipeline``.
+
+    ``started`` becomes true when its first job is leased and stays so.
+    """
+
+    id: str
+    name: str
+    owner_id: str
+    pipeline: bytes
+    created_at: float
+    started: bool = False
+    counts: JobCounts = JobCounts()
+
+    @property
+    def status(self) -> WorkloadStatus:
+        """``scheduling`` until its first job starts, then ``running`` while any job is to do."""
+        if not self.started:
+            return WorkloadStatus.SCHEDULING
+        if self.counts.pending or self.counts.leased:
+            return WorkloadStatus.RUNNING
+        return WorkloadStatus.COMPLETED

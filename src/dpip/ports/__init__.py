@@ -1,0 +1,1 @@
+"""What the parts promise one another: small protocols, each kept by one or more adapters."""

@@ -1,0 +1,207 @@
+"""The datastore: the only truth about users, workloads, images, jobs and workers.
+
+Each method is one transaction: on return it is durable, on an exception nothing of it happened.
+Every method raises ``StorageFull`` or ``StorageUnavailable`` when the database fails. Times are
+seconds since 1970.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dpip.model.activity import Activity
+from dpip.model.image import Image
+from dpip.model.job import Failure, JobState, Lease, PendingJob, SettledJob
+from dpip.model.user import Caller, User
+from dpip.model.worker import Resources, Worker, WorkerState
+from dpip.model.workload import Workload
+
+
+class Users(Protocol):
+    """People and the tokens that speak for them, or for a worker."""
+
+    async def add_user(self, user: User) -> None:
+        """Add ``user``. Raises ``UserExists`` for a name that is taken."""
+        ...
+
+    async def user_named(self, name: str) -> User | None:
+        """The user of that name."""
+        ...
+
+    async def users(self) -> list[User]:
+        """All users by name."""
+        ...
+
+    async def set_password(self, name: str, password_hash: str) -> bool:
+        """Replace a user's password and end their tokens; whether there is such a user."""
+        ...
+
+    async def remove_user(self, name: str) -> bool:
+        """Remove a user and their tokens; their workloads stay for the administrators."""
+        ...
+
+    async def add_token(
+        self, token_hash: str, *, user_id: str, created_at: float, expires_at: float
+    ) -> None:
+        """Let the token with that SHA-256 speak for a user until ``expires_at``."""
+        ...
+
+    async def add_worker_token(self, token_hash: str, *, worker: str, created_at: float) -> None:
+        """Let the token speak for ``worker``, in place of any token the worker had before."""
+        ...
+
+    async def caller(self, token_hash: str, now: float) -> Caller | None:
+        """Whom the token speaks for; ``None`` if it is unknown or expired at ``now``."""
+        ...
+
+    async def remove_token(self, token_hash: str) -> None:
+        """End a token."""
+        ...
+
+
+class Workloads(Protocol):
+    """Workloads, their images, and what became of them."""
+
+    async def add_workload(self, workload: Workload) -> None:
+        """Add an empty workload and record its creation."""
+        ...
+
+    async def workload(self, workload_id: str) -> Workload | None:
+        """The workload with its present counts."""
+        ...
+
+    async def workloads(
+        self, *, owner_id: str | None, limit: int, before: str | None = None
+    ) -> list[Workload]:
+        """Workloads newest first: those of one owner or, for ``None``, of everybody.
+
+        ``before`` is the id of the last workload of the page before.
+        """
+        ...
+
+    async def active_workloads(self, *, owner_id: str | None, limit: int) -> list[Workload]:
+        """Workloads with pending or leased jobs, newest first."""
+        ...
+
+    async def filtered_image_ids(self, workload_id: str) -> list[str]:
+        """Ids of the filtered images, in the order in which the originals were uploaded."""
+        ...
+
+    async def failed_jobs(self, workload_id: str) -> list[SettledJob]:
+        """The failed jobs of a workload, in the order in which the originals were uploaded."""
+        ...
+
+    async def settled_jobs(self, workload_id: str, *, after: int, limit: int) -> list[SettledJob]:
+        """Jobs that settled after position ``after``, in the order in which they settled."""
+        ...
+
+    async def add_original(self, image: Image, job_id: str) -> None:
+        """Add an original and the pending job to filter it.
+
+        Raises ``NotFound`` if the workload is gone.
+        """
+        ...
+
+    async def image(self, image_id: str) -> Image | None:
+        """The image of that id."""
+        ...
+
+
+class Jobs(Protocol):
+    """The life of jobs. Only the moves of ``dpip.model.job.ALLOWED_MOVES`` happen.
+
+    A lease is compared on (job, attempt, leased): a stale one changes nothing.
+    """
+
+    async def pending_jobs(self, *, now: float, limit: int) -> list[PendingJob]:
+        """The longest-waiting pending jobs whose retry delay is over at ``now``.
+
+        A delay that ends more than ``MAX_RETRY_DELAY`` after ``now`` counts as over.
+        """
+        ...
+
+    async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
+        """Lease each pending job of ``(job id, worker)`` and number the attempt.
+
+        Jobs that are no longer pending are left out of the answer.
+        """
+        ...
+
+    async def leases(self) -> list[Lease]:
+        """All leases that are out."""
+        ...
+
+    async def leased_image(self, image_id: str, worker: str) -> bool:
+        """Whether ``worker`` holds the lease on the job of the original ``image_id``."""
+        ...
+
+    async def lease_of(self, job_id: str) -> tuple[Lease, Image] | None:
+        """The lease that is out on a job, with the original it is about."""
+        ...
+
+    async def complete(
+        self, lease: Lease, filtered: Image, *, milliseconds: float, now: float
+    ) -> SettledJob:
+        """Finish the job with the row of its result, in one compare-and-set.
+
+        Raises ``StaleAttempt`` if the lease is no longer held; then nothing is kept.
+        """
+        ...
+
+    async def give_back(self, lease: Lease) -> bool:
+        """Return the job to pending without counting a failure; whether the lease was held."""
+        ...
+
+    async def fail(
+        self, lease: Lease, failure: Failure, *, retry_at: float, now: float
+    ) -> JobState | None:
+        """Count a failed attempt: pending again from ``retry_at``, or failed at ``MAX_FAILURES``.
+
+        Returns the state the job is in now, or ``None`` for a stale lease.
+        """
+        ...
+
+
+class Workers(Protocol):
+    """Workers, their readings over time, and the record of activity."""
+
+    async def add_worker(self, worker: Worker) -> None:
+        """Register a worker, in place of an earlier one of that name, and record that it joined."""
+        ...
+
+    async def worker(self, name: str) -> Worker | None:
+        """The worker of that name."""
+        ...
+
+    async def workers(self) -> list[Worker]:
+        """All workers by name."""
+        ...
+
+    async def record_heartbeats(
+        self, beats: Sequence[tuple[str, WorkerState, Resources, int, float]]
+    ) -> None:
+        """Keep ``(worker, state, resources, running, at)`` as the latest and in the history."""
+        ...
+
+    async def end_worker(self, name: str, state: WorkerState, at: float) -> None:
+        """Mark a worker as left or lost, and record it."""
+        ...
+
+    async def activities(self, *, limit: int) -> list[Activity]:
+        """The latest activity, newest first."""
+        ...
+
+    async def prune_history(self, before: float) -> int:
+        """Forget readings and activity older than ``before``; how many rows went."""
+        ...
+
+
+class Datastore(Users, Workloads, Jobs, Workers, Protocol):
+    """All of it; every part takes the narrowest of the four that will do."""
+
+    async def ready(self) -> None:
+        """Return if the datastore can be read and written, else raise."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what has begun and let go of the database."""
+        ...

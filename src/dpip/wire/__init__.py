@@ -1,0 +1,1 @@
+"""The messages that travel through the message-passing server, and their codec."""

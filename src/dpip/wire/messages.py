@@ -1,0 +1,130 @@
+"""Every message on the bus, as data. Nothing in a message is ever executed."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from dpip.model.job import Failure
+from dpip.model.worker import Resources
+
+PROTOCOL = 1
+"""Version of these messages; a worker of another version is refused by name of both."""
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """Base of all messages."""
+
+
+class Greeting(Message, frozen=True, kw_only=True):
+    """The part of a hello that every version of the protocol can read."""
+
+    protocol: int
+    name: str
+
+
+class Hello(Greeting, frozen=True, kw_only=True):
+    """A worker asks to be taken in. ``instance`` tells this process from others of its name."""
+
+    instance: str
+    tags: tuple[str, ...]
+    slots: int
+    prefetch: int
+    resources: Resources
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """The controller takes a worker in, and says where and with which token the images are.
+
+    A host of ``image_store_endpoint`` that stands for all addresses (``0.0.0.0`` or ``[::]``) is
+    to be read as the host by which the worker reached the controller. ``heartbeat_seconds`` is how
+    often to send a heartbeat.
+    """
+
+    image_store_endpoint: str
+    image_store_token: str
+    heartbeat_seconds: float
+
+
+class Refusal(Message, frozen=True, kw_only=True):
+    """A no, with its reason as a sentence. ``final``: asking again cannot help."""
+
+    reason: str
+    final: bool = False
+
+
+class Running(Message, frozen=True, kw_only=True):
+    """One attempt that a worker has in hand."""
+
+    job_id: str
+    attempt: int
+
+
+class Heartbeat(Message, frozen=True, kw_only=True):
+    """A worker is alive, and this is what it has to give.
+
+    ``running`` are all attempts in hand; their leases are extended. A ``draining`` worker takes no
+    more.
+    """
+
+    name: str
+    instance: str
+    tags: tuple[str, ...]
+    slots: int
+    prefetch: int
+    draining: bool
+    resources: Resources
+    running: tuple[Running, ...]
+
+
+class Goodbye(Message, frozen=True, kw_only=True):
+    """A worker leaves and has nothing in hand any more."""
+
+    name: str
+    instance: str
+
+
+class Run(Message, frozen=True, kw_only=True):
+    """The call of the scheduler: filter this image.
+
+    ``pipeline`` is the list of filter steps as JSON. ``memory_limit`` is in bytes, ``time_limit``
+    in seconds of wall time on the pixels.
+    """
+
+    job_id: str
+    attempt: int
+    workload_id: str
+    image_id: str
+    pipeline: bytes
+    memory_limit: int
+    time_limit: float
+
+
+class Accepted(Message, frozen=True, kw_only=True):
+    """The worker has the job in hand."""
+
+
+class OutcomeKind(StrEnum):
+    """What became of an attempt."""
+
+    DONE = "done"
+    FAILED = "failed"
+    RETURNED = "returned"
+
+
+class Outcome(Message, frozen=True, kw_only=True):
+    """The end of an attempt on a worker.
+
+    ``done``: the result was uploaded and committed. ``failed``: with ``failure``. ``returned``:
+    the worker gave the job back untouched, or its attempt had become stale.
+    """
+
+    worker: str
+    instance: str
+    job_id: str
+    attempt: int
+    kind: OutcomeKind
+    failure: Failure | None = None
+
+
+class Acknowledged(Message, frozen=True, kw_only=True):
+    """The outcome has been recorded."""
