@@ -13,8 +13,8 @@ class DpipError(Exception):
     ``facts`` fill the blanks of ``sentence`` and travel as members of the problem document.
     """
 
-    code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
+    code: str = "internal_error"
+    status: int = 500
     sentence: ClassVar[str] = "Something went wrong that DPIP did not expect."
     retry_after: ClassVar[int | None] = None
     """Seconds after which the same request may succeed; sent as ``Retry-After``."""
@@ -78,6 +78,14 @@ class NotFound(DpipError):
     sentence = "There is no {kind} {id!r}."
 
 
+class MethodNotAllowed(DpipError):
+    """The path is there, and does not take this method."""
+
+    code = "method_not_allowed"
+    status = 405
+    sentence = "{path} does not take {method}; it takes {allowed}."
+
+
 class TooLarge(DpipError):
     """A body is over its limit; nothing of it was kept."""
 
@@ -92,6 +100,22 @@ class UnsupportedPicture(DpipError):
     code = "unsupported_picture"
     status = 415
     sentence = "This is not a picture that DPIP reads: {reason}. It reads {formats}."
+
+
+class UnsupportedMediaType(DpipError):
+    """The body is of a kind that this request does not take."""
+
+    code = "unsupported_media_type"
+    status = 415
+    sentence = "The Content-Type cannot be {value!r}: this takes {allowed}."
+
+
+class RangeNotSatisfiable(DpipError):
+    """The range that was asked for begins behind the last byte."""
+
+    code = "range_not_satisfiable"
+    status = 416
+    sentence = "The range lies outside of the {size} bytes that there are."
 
 
 class StaleAttempt(DpipError):
@@ -157,6 +181,16 @@ class BusUnavailable(DpipError):
     retry_after = 2
 
 
+class BusRefused(DpipError):
+    """The message-passing server does not accept the credentials."""
+
+    code = "bus_refused"
+    sentence = (
+        "The message-passing server at {address} does not accept these credentials. "
+        "A worker needs the join token of its controller, in DPIP_JOIN_TOKEN."
+    )
+
+
 class NoResponder(DpipError):
     """Nobody listens on the subject of a request: it reached no one."""
 
@@ -183,3 +217,33 @@ class JoinRefused(DpipError):
 
     code = "join_refused"
     sentence = "The controller refused worker {name!r}: {reason}."
+
+
+# What a client of the API can meet
+
+
+class ApiUnreachable(DpipError):
+    """The API cannot be reached, or the connection broke before its answer was there."""
+
+    code = "api_unreachable"
+    status = 503
+    sentence = "{url} cannot be reached: {reason}."
+
+
+class UnexpectedAnswer(DpipError):
+    """Whatever listens there does not answer as a DPIP API does."""
+
+    code = "unexpected_answer"
+    sentence = "{url} does not answer as a DPIP API does: {reason}."
+
+
+class ApiRefused(DpipError):
+    """The API refused a request; ``code``, ``status`` and ``detail`` are those of its answer."""
+
+    sentence = "{detail}"
+
+    def __init__(self, *, code: str, status: int, detail: str) -> None:
+        super().__init__(code=code, status=status, detail=detail)
+        self.code = code
+        self.status = status
+        self.detail = detail

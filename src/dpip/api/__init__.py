@@ -1,0 +1,1 @@
+"""The REST API: users, tokens, uploads, downloads and progress over HTTP."""

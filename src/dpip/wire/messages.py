@@ -63,10 +63,9 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """A worker is alive, and this is what it has to give.
 
     ``running`` are all attempts in hand; their leases are extended. A ``draining`` worker takes no
-    more.
+    more. Who it is, is said by the subject, which the server guards.
     """
 
-    name: str
     instance: str
     tags: tuple[str, ...]
     slots: int
@@ -77,9 +76,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
 
 
 class Goodbye(Message, frozen=True, kw_only=True):
-    """A worker leaves and has nothing in hand any more."""
+    """The worker that the subject names leaves, and has nothing in hand any more."""
 
-    name: str
     instance: str
 
 
@@ -112,14 +110,12 @@ class OutcomeKind(StrEnum):
 
 
 class Outcome(Message, frozen=True, kw_only=True):
-    """The end of an attempt on a worker.
+    """The end of an attempt on the worker that the subject names.
 
     ``done``: the result was uploaded and committed. ``failed``: with ``failure``. ``returned``:
     the worker gave the job back untouched, or its attempt had become stale.
     """
 
-    worker: str
-    instance: str
     job_id: str
     attempt: int
     kind: OutcomeKind

@@ -1,0 +1,82 @@
+"""The API as an ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from dpip.api.auth import authenticated, authenticated_user
+from dpip.api.context import Context
+from dpip.api.errors import answer_errors
+from dpip.api.openapi import any_problem, describe_api, problems
+from dpip.api.passwords import Passwords
+from dpip.api.request_log import RequestLog
+from dpip.api.routes import health, login, status, workloads
+from dpip.api.routes import images as image_routes
+from dpip.api.settings import ApiSettings
+from dpip.api.settled_feed import SettledFeed
+from dpip.ports.bus import Bus
+from dpip.ports.clock import Clock
+from dpip.ports.datastore import Datastore
+from dpip.ports.image_store import ImageStore
+
+
+def create_app(
+    *, datastore: Datastore, images: ImageStore, bus: Bus, clock: Clock, settings: ApiSettings
+) -> FastAPI:
+    """Return the application. It listens on ``bus`` for as long as its lifespan lasts."""
+    feed = SettledFeed(bus)
+
+    @asynccontextmanager
+    async def listening(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+        await feed.open()
+        yield
+        feed.close()
+
+    app = FastAPI(
+        title="DPIP",
+        description="Distributed and parallel image processing: pictures in, filtered, and out.",
+        version=version("dpip"),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=listening,
+        responses=any_problem(),
+    )
+    app.state.context = Context(
+        datastore=datastore,
+        images=images,
+        bus=bus,
+        clock=clock,
+        settings=settings,
+        passwords=Passwords(),
+        feed=feed,
+    )
+    app.include_router(_routes())
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
+    answer_errors(app)
+    app.add_middleware(RequestLog)
+    return app
+
+
+def _routes() -> APIRouter:
+    for_users = APIRouter(
+        dependencies=[Depends(authenticated_user)], responses=problems(HTTPStatus.FORBIDDEN)
+    )
+    for_users.include_router(login.logout_router)
+    for_users.include_router(status.router)
+    for_users.include_router(workloads.router)
+
+    with_token = APIRouter(
+        dependencies=[Depends(authenticated)], responses=problems(HTTPStatus.UNAUTHORIZED)
+    )
+    with_token.include_router(for_users)
+    with_token.include_router(image_routes.router)
+
+    everything = APIRouter()
+    everything.include_router(health.router)
+    everything.include_router(login.login_router)
+    everything.include_router(with_token)
+    return everything

@@ -1,0 +1,36 @@
+"""What the routes work with."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from dpip.api.passwords import Passwords
+from dpip.api.settings import ApiSettings
+from dpip.api.settled_feed import SettledFeed
+from dpip.ports.bus import Bus
+from dpip.ports.clock import Clock
+from dpip.ports.datastore import Datastore
+from dpip.ports.image_store import ImageStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The ports and settings of one app."""
+
+    datastore: Datastore
+    images: ImageStore
+    bus: Bus
+    clock: Clock
+    settings: ApiSettings
+    passwords: Passwords
+    feed: SettledFeed
+
+
+async def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+InContext = Annotated[Context, Depends(_context)]
+"""Parameter of a route: the context of the app that serves the request."""

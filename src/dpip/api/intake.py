@@ -1,0 +1,135 @@
+"""What a picture has to pass before it is kept: originals of users, results of workers."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from dpip.api.context import Context
+from dpip.api.hints import hint
+from dpip.api.lookup import is_id, visible_workload
+from dpip.api.upload import Upload
+from dpip.errors import DpipError, InvalidValue, NotFound, StaleAttempt
+from dpip.formats import read_header
+from dpip.model.ids import new_id
+from dpip.model.image import Image, ImageKind, PictureHeader
+from dpip.model.job import Lease
+from dpip.model.user import User
+from dpip.ports.image_store import StagedFile
+from dpip.wire import subjects
+
+_LARGEST = 2**31 - 1
+
+
+async def take_original(context: Context, user: User, upload: Upload) -> Image:
+    """Keep an original and its pending job; both are durable on return.
+
+    Raises ``NotFound`` without such a workload, ``UnsupportedPicture``, ``InvalidValue``.
+    """
+    workload = await visible_workload(context, user, _required(upload.fields, "workload_id"))
+    header = await _header_of(upload.staged)
+    if header.pixels > context.settings.pixels:
+        raise InvalidValue(
+            field="data",
+            value=f"{header.width} x {header.height} x {header.frames} frames",
+            allowed=f"at most {context.settings.pixels} pixels; the setting is limits.pixels",
+        )
+    image = Image(
+        id=new_id(),
+        workload_id=workload.id,
+        workload_name=workload.name,
+        owner_id=workload.owner_id,
+        kind=ImageKind.ORIGINAL,
+        header=header,
+        size=upload.staged.size,
+        sha256=upload.staged.sha256,
+        created_at=context.clock.now(),
+    )
+    await context.images.keep(upload.staged, image)
+    try:
+        await context.datastore.add_original(image, new_id())
+    except DpipError:
+        await _remove_unrecorded(context, image)
+        raise
+    await hint(context.bus, subjects.JOBS_READY)
+    return image
+
+
+async def take_result(context: Context, worker: str, upload: Upload) -> Image:
+    """Keep the result of a job and finish the job with it; both are durable on return.
+
+    Raises ``StaleAttempt`` unless ``worker`` holds the lease, ``NotFound`` if the job is not of
+    the workload it names, ``UnsupportedPicture``, ``InvalidValue``.
+    """
+    lease = Lease(
+        job_id=_required(upload.fields, "job_id"),
+        attempt=int(_number(upload.fields, "attempt")),
+        worker=worker,
+    )
+    milliseconds = _number(upload.fields, "milliseconds")
+    held = await context.datastore.lease_of(lease.job_id) if is_id(lease.job_id) else None
+    if held is None or held[0] != lease:
+        raise StaleAttempt(attempt=lease.attempt, job_id=lease.job_id)
+    original = held[1]
+    if _required(upload.fields, "workload_id") != original.workload_id:
+        raise NotFound(kind="workload", id=upload.fields["workload_id"])
+    header = await _header_of(upload.staged)
+    if header.format is not original.header.format:
+        raise InvalidValue(
+            field="data",
+            value=header.format.value,
+            allowed=f"a filtered image has its original's format, {original.header.format.value}",
+        )
+    now = context.clock.now()
+    image = Image(
+        id=new_id(),
+        workload_id=original.workload_id,
+        workload_name=original.workload_name,
+        owner_id=original.owner_id,
+        kind=ImageKind.FILTERED,
+        header=header,
+        size=upload.staged.size,
+        sha256=upload.staged.sha256,
+        created_at=now,
+        source_id=original.id,
+    )
+    await context.images.keep(upload.staged, image)
+    try:
+        await context.datastore.complete(lease, image, milliseconds=milliseconds, now=now)
+    except DpipError:
+        await _remove_unrecorded(context, image)
+        raise
+    await hint(context.bus, subjects.settled(image.workload_id))
+    return image
+
+
+async def _remove_unrecorded(context: Context, image: Image) -> None:
+    # A commit whose answer was lost may have happened, so only what the datastore denies goes.
+    with contextlib.suppress(DpipError):
+        if await context.datastore.image(image.id) is None:
+            await context.images.remove(image)
+
+
+async def _header_of(staged: StagedFile) -> PictureHeader:
+    def read() -> PictureHeader:
+        with staged.open() as file:
+            return read_header(file)
+
+    return await asyncio.to_thread(read)
+
+
+def _required(fields: Mapping[str, str], name: str) -> str:
+    value = fields.get(name)
+    if not value:
+        raise InvalidValue(field=name, value=value, allowed="it has to be given")
+    return value
+
+
+def _number(fields: Mapping[str, str], name: str) -> float:
+    value = _required(fields, name)
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= _LARGEST:
+        raise InvalidValue(field=name, value=value, allowed=f"a number of 0 to {_LARGEST}")
+    return number

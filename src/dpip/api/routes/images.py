@@ -1,0 +1,150 @@
+"""Pictures: taken in and given out."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from dpip.api.auth import AnyCaller
+from dpip.api.conditions import etag_listed, wanted_range
+from dpip.api.context import InContext
+from dpip.api.intake import take_original, take_result
+from dpip.api.lookup import visible_image
+from dpip.api.multipart import FILE_FIELDS, MEDIA_TYPE
+from dpip.api.openapi import problems, taken
+from dpip.api.schemas import ImageAnswer
+from dpip.api.upload import received_upload
+from dpip.errors import Forbidden, InvalidValue
+from dpip.model.image import Image, ImageKind, PictureFormat
+
+router = APIRouter(prefix="/images")
+
+_KINDS = {
+    "original": ImageKind.ORIGINAL,
+    "orginal": ImageKind.ORIGINAL,
+    "filtered": ImageKind.FILTERED,
+}
+_TEXTS = {
+    "workload_id": {"type": "string"},
+    "type": {"type": "string", "enum": list(_KINDS), "default": "original"},
+    "job_id": {"type": "string", "description": "Of workers."},
+    "attempt": {"type": "integer", "description": "Of workers."},
+    "milliseconds": {"type": "number", "description": "Of workers: time spent on the pixels."},
+}
+_BODY = taken(
+    {
+        MEDIA_TYPE: {
+            "type": "object",
+            "properties": {
+                "data": {"type": "string", "format": "binary"},
+                **_TEXTS,
+            },
+            "required": ["data", "workload_id"],
+        }
+    },
+    required=True,
+)
+_PICTURE = {
+    "content": {
+        picture_format.media_type: {"schema": {"type": "string", "format": "binary"}}
+        for picture_format in PictureFormat
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    openapi_extra=_BODY,
+    responses=problems(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    ),
+)
+async def upload_image(request: Request, caller: AnyCaller, context: InContext) -> ImageAnswer:
+    """Take in an original from a user, or the filtered image from the worker that made it."""
+    settings = context.settings
+    limit = settings.result_bytes if caller.worker else settings.upload_bytes
+    async with received_upload(request, context.images, limit) as upload:
+        kind = _kind(upload.fields)
+        if kind is ImageKind.ORIGINAL and caller.user:
+            image = await take_original(context, caller.user, upload)
+        elif kind is ImageKind.FILTERED and caller.worker:
+            image = await take_result(context, caller.worker, upload)
+        else:
+            raise Forbidden(
+                action=f"Uploading an image of type {kind.value}",
+                reason="originals come from users, filtered images from the workers they ran on",
+            )
+    return ImageAnswer(workload_id=image.workload_id, image_id=image.id, type=image.kind)
+
+
+@router.head("/{image_id}", include_in_schema=False)
+@router.get(
+    "/{image_id}",
+    response_class=Response,
+    responses={
+        200: {"description": "The picture.", **_PICTURE},
+        206: {"description": "A part of the picture.", **_PICTURE},
+        304: {"description": "The picture is the one that the client has."},
+        **problems(HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+    },
+)
+async def download_image(
+    image_id: str, request: Request, caller: AnyCaller, context: InContext
+) -> Response:
+    """Give out the bytes of an image, or a range of them."""
+    image = await visible_image(context, caller, image_id)
+    headers = _headers_of(image)
+    if etag_listed(request.headers.get("If-None-Match", ""), headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    status, wanted = HTTPStatus.OK, range(image.size)
+    if part := _wanted_part(request, image, headers["ETag"]):
+        status, wanted = HTTPStatus.PARTIAL_CONTENT, part
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{image.size}"
+    headers["Content-Type"] = image.header.format.media_type
+    headers["Content-Length"] = str(len(wanted))
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    chunks = context.images.read(image, wanted.start, len(wanted))
+    # Read before the answer begins, so that missing bytes are still answered with an error.
+    first = await anext(chunks)
+    return StreamingResponse(_chain(first, chunks), status_code=status, headers=headers)
+
+
+def _kind(fields: dict[str, str]) -> ImageKind:
+    for name, value in fields.items():
+        if name not in _TEXTS:
+            allowed = ", ".join([*_TEXTS, *FILE_FIELDS])
+            raise InvalidValue(field=name, value=value, allowed=f"there are the fields {allowed}")
+    value = fields.get("type", ImageKind.ORIGINAL.value)
+    if value not in _KINDS:
+        raise InvalidValue(field="type", value=value, allowed="original or filtered")
+    return _KINDS[value]
+
+
+def _headers_of(image: Image) -> dict[str, str]:
+    return {
+        "ETag": f'"{image.sha256}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def _wanted_part(request: Request, image: Image, etag: str) -> range | None:
+    if request.method != "GET" or request.headers.get("If-Range", etag) != etag:
+        return None
+    return wanted_range(request.headers.get("Range"), image.size)
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk

@@ -1,0 +1,117 @@
+"""Workloads: created, watched, and read as they settle."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from dpip.api.auth import AnyUser
+from dpip.api.context import InContext
+from dpip.api.lookup import is_id, owner_filter, visible_workload
+from dpip.api.openapi import problems, taken
+from dpip.api.results_wait import settled_jobs
+from dpip.api.schemas import Result, ResultsPage, WorkloadAnswer, WorkloadPage, WorkloadSummary
+from dpip.api.workload_request import read_workload_request
+from dpip.errors import InvalidValue
+from dpip.filters.pipeline import encode_pipeline
+from dpip.model.ids import new_id
+from dpip.model.workload import Workload
+
+router = APIRouter(prefix="/workloads")
+
+_FIELDS = {
+    "type": "object",
+    "description": "All fields are optional; the filter's parameters may be given besides.",
+    "properties": {
+        "filter": {"type": "string", "default": "grayscale", "examples": ["blur"]},
+        "workload_name": {"type": "string", "minLength": 1, "maxLength": 200},
+    },
+    "additionalProperties": True,
+}
+_BODY = taken(
+    {
+        "application/json": _FIELDS,
+        "application/x-www-form-urlencoded": _FIELDS,
+        "multipart/form-data": _FIELDS,
+    },
+    required=False,
+)
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    openapi_extra=_BODY,
+    responses=problems(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    ),
+)
+async def create_workload(
+    request: Request, response: Response, user: AnyUser, context: InContext
+) -> WorkloadAnswer:
+    """Create an empty workload."""
+    wanted = await read_workload_request(request)
+    workload = Workload(
+        id=new_id(),
+        name=wanted.name,
+        owner_id=user.id,
+        pipeline=encode_pipeline(wanted.pipeline),
+        created_at=context.clock.now(),
+    )
+    await context.datastore.add_workload(workload)
+    response.headers["Location"] = f"/workloads/{workload.id}"
+    return WorkloadAnswer.with_images(workload, [], [])
+
+
+@router.get("", responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY))
+async def list_workloads(
+    user: AnyUser,
+    context: InContext,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(description="The next of the page before.")] = None,
+) -> WorkloadPage:
+    """List workloads, newest first."""
+    if before is not None and not is_id(before):
+        raise InvalidValue(field="before", value=before, allowed="it is the id of a workload")
+    found = await context.datastore.workloads(
+        owner_id=owner_filter(user), limit=limit + 1, before=before
+    )
+    page = found[:limit]
+    return WorkloadPage(
+        workloads=[WorkloadSummary.of(workload) for workload in page],
+        next=page[-1].id if len(found) > limit else None,
+    )
+
+
+@router.get("/{workload_id}", responses=problems(HTTPStatus.NOT_FOUND))
+async def show_workload(workload_id: str, user: AnyUser, context: InContext) -> WorkloadAnswer:
+    """Show a workload with its filtered and its failed images."""
+    workload = await visible_workload(context, user, workload_id)
+    return WorkloadAnswer.with_images(
+        workload,
+        await context.datastore.filtered_image_ids(workload.id),
+        await context.datastore.failed_jobs(workload.id) if workload.counts.failed else [],
+    )
+
+
+@router.get(
+    "/{workload_id}/results",
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+async def results(
+    workload_id: str,
+    user: AnyUser,
+    context: InContext,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    wait: Annotated[float, Query(ge=0, le=30, description="Seconds to wait for the first.")] = 0,
+) -> ResultsPage:
+    """Show what has settled behind a position, in the order in which it settled."""
+    workload = await visible_workload(context, user, workload_id)
+    jobs = await settled_jobs(context, workload.id, after=after, limit=limit, wait=wait)
+    return ResultsPage(
+        results=[Result.of(job) for job in jobs], next=jobs[-1].position if jobs else after
+    )

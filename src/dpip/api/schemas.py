@@ -1,0 +1,245 @@
+"""What the API answers, as the OpenAPI document describes it."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+import msgspec
+from pydantic import BaseModel, Field
+
+from dpip.filters.pipeline import decode_pipeline, describe
+from dpip.model.image import ImageKind
+from dpip.model.job import FailureCode, JobState, SettledJob
+from dpip.model.worker import Worker, WorkerState
+from dpip.model.workload import Workload, WorkloadStatus
+
+Fraction = Annotated[float, Field(description="0 to 1.")]
+Bytes = Annotated[int, Field(description="Bytes.")]
+
+
+def utc(seconds: float) -> datetime:
+    """Return the time ``seconds`` after 1970; answers show it as RFC 3339."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). Further members are the facts of the case."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable: programs may compare it.")
+
+
+class LoginAnswer(BaseModel):
+    """A fresh token, to be sent as ``Authorization: Bearer <token>``."""
+
+    user: str
+    token: str
+    expires_at: datetime
+
+
+class LogoutAnswer(BaseModel):
+    """The token is dead."""
+
+    logout_message: str
+
+
+class Counts(BaseModel):
+    """Images of a workload by what became of them."""
+
+    pending: int
+    running: int
+    done: int
+    failed: int
+
+
+class WorkloadSummary(BaseModel):
+    """A workload without its images."""
+
+    workload_id: str
+    filter: str
+    workload_name: str
+    status: WorkloadStatus
+    running_jobs: int
+    counts: Counts
+    created_at: datetime
+
+    @classmethod
+    def of(cls, workload: Workload) -> Self:
+        """Summarise ``workload``."""
+        return cls(**_summary(workload))
+
+
+class FailedImage(BaseModel):
+    """An original that could not be filtered."""
+
+    image_id: str
+    code: FailureCode | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, job: SettledJob) -> Self:
+        """Say why ``job`` failed."""
+        failure = job.failure
+        return cls(
+            image_id=job.image_id,
+            code=failure.code if failure else None,
+            reason=failure.reason if failure else None,
+        )
+
+
+class WorkloadAnswer(WorkloadSummary):
+    """A workload; its images in the order in which they were uploaded."""
+
+    pipeline: list[dict[str, Any]]
+    filtered_images: list[str]
+    failed_images: list[FailedImage]
+
+    @classmethod
+    def with_images(cls, workload: Workload, filtered: list[str], failed: list[SettledJob]) -> Self:
+        """Show ``workload`` with its filtered images and failed jobs."""
+        return cls(
+            **_summary(workload),
+            pipeline=msgspec.json.decode(workload.pipeline),
+            filtered_images=filtered,
+            failed_images=[FailedImage.of(job) for job in failed],
+        )
+
+
+class WorkloadPage(BaseModel):
+    """Workloads, newest first; ``next`` is the ``before`` of the page that follows."""
+
+    workloads: list[WorkloadSummary]
+    next: str | None
+
+
+class Result(BaseModel):
+    """What became of an original: the filtered image, or a code and a reason."""
+
+    position: int
+    image_id: str
+    status: JobState
+    filtered_image_id: str | None
+    worker: str | None
+    milliseconds: float | None
+    code: FailureCode | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, job: SettledJob) -> Self:
+        """Show how ``job`` settled."""
+        return cls(
+            position=job.position,
+            image_id=job.image_id,
+            status=job.state,
+            filtered_image_id=job.filtered_image_id,
+            worker=job.worker,
+            milliseconds=job.milliseconds,
+            code=job.failure.code if job.failure else None,
+            reason=job.failure.reason if job.failure else None,
+        )
+
+
+class ResultsPage(BaseModel):
+    """Results in the order in which they settled; ``next`` is the ``after`` to go on with."""
+
+    results: list[Result]
+    next: int
+
+
+class ImageAnswer(BaseModel):
+    """The picture is kept."""
+
+    workload_id: str
+    image_id: str
+    type: ImageKind
+
+
+class Memory(BaseModel):
+    """Memory of a worker's machine."""
+
+    total: Bytes
+    available: Bytes
+
+
+class GpuReading(BaseModel):
+    """A GPU of a worker's machine."""
+
+    name: str
+    utilisation: Fraction
+    memory_used: Bytes
+    memory_total: Bytes
+
+
+class WorkerReading(BaseModel):
+    """A worker at its last heartbeat."""
+
+    name: str
+    state: WorkerState
+    tags: list[str]
+    slots: int
+    cpu: Fraction
+    cores: int
+    memory: Memory
+    gpus: list[GpuReading]
+    running_jobs: int
+    last_seen: datetime
+
+    @classmethod
+    def of(cls, worker: Worker) -> Self:
+        """Show ``worker``."""
+        resources = worker.resources
+        return cls(
+            name=worker.name,
+            state=worker.state,
+            tags=list(worker.tags),
+            slots=worker.slots,
+            cpu=resources.cpu,
+            cores=resources.cores,
+            memory=Memory(total=resources.memory_total, available=resources.memory_available),
+            gpus=[
+                GpuReading(
+                    name=gpu.name,
+                    utilisation=gpu.utilisation,
+                    memory_used=gpu.memory_used,
+                    memory_total=gpu.memory_total,
+                )
+                for gpu in resources.gpus
+            ],
+            running_jobs=worker.running,
+            last_seen=utc(worker.last_seen),
+        )
+
+
+class StatusAnswer(BaseModel):
+    """The system at this moment, as far as the caller may see it."""
+
+    system_name: str
+    server_time: datetime
+    active_workloads: list[WorkloadSummary]
+    workers: list[WorkerReading]
+
+
+class HealthAnswer(BaseModel):
+    """All is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+def _summary(workload: Workload) -> dict[str, Any]:
+    counts = workload.counts
+    return {
+        "workload_id": workload.id,
+        "filter": describe(decode_pipeline(workload.pipeline)),
+        "workload_name": workload.name,
+        "status": workload.status,
+        "running_jobs": counts.leased,
+        "counts": Counts(
+            pending=counts.pending,
+            running=counts.leased,
+            done=counts.done,
+            failed=counts.failed,
+        ),
+        "created_at": utc(workload.created_at),
+    }

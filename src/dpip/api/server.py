@@ -1,0 +1,75 @@
+"""The HTTP server, inside the event loop of its owner."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from dpip.errors import CannotStart
+
+_BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 75
+_FINISH_SECONDS = 5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on ``host``; port 0 takes a free one.
+
+    Raises ``CannotStart`` if the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise CannotStart(
+            part="The API",
+            reason=f"it cannot listen on {host} port {port} ({error.strerror or error}). Stop "
+            "what listens there, or choose another port with --port or DPIP_PORT",
+        ) from error
+    # Inherited by every connection: an answer's last packet does not wait for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+@asynccontextmanager
+async def serve(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve ``app`` on ``listener`` for the length of the block.
+
+    At its end requests that wait for something are answered at once, and those that run have a
+    few seconds to finish.
+    """
+    server = _Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_FINISH_SECONDS,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="serve HTTP")
+    try:
+        # Its end comes before the server's, so that nobody who waits holds the server up.
+        async with app.router.lifespan_context(app):
+            yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals of the process to their owner."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,22 @@
+"""What the API is told when it is made."""
+
+from msgspec import Struct
+
+_BYTES_OF_RAW_PIXEL = 8
+"""Four bands of sixteen bits: no lossless format of a result needs more."""
+
+
+class ApiSettings(Struct, frozen=True, kw_only=True):
+    """``login_hours`` is how long a token is good, ``upload_bytes`` the size of one picture, and
+    ``pixels`` what its header may declare, frames added up.
+    """
+
+    system_name: str
+    login_hours: float
+    upload_bytes: int
+    pixels: int
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of a filtered picture, which may compress worse than its original did."""
+        return max(self.upload_bytes, self.pixels * _BYTES_OF_RAW_PIXEL)

@@ -1,0 +1,66 @@
+"""The upload of a picture, streamed from the connection into the image store."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from dpip.api.body import bounded_body
+from dpip.api.multipart import MultipartForm
+from dpip.errors import InvalidValue, TooLarge
+from dpip.ports.image_store import ImageStore, StagedFile
+
+_BLOCK = 1 << 20
+"""Bytes that are written at once: few enough to hold, enough to make the hand-over cheap."""
+
+_ROOM_FOR_FIELDS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The bytes of one picture, staged, and the text fields that came with it."""
+
+    staged: StagedFile
+    fields: dict[str, str]
+
+
+@asynccontextmanager
+async def received_upload(
+    request: Request, images: ImageStore, limit: int
+) -> AsyncIterator[Upload]:
+    """Receive the form in the request; what is not kept by the end of the block is discarded.
+
+    ``limit`` is the most bytes that the picture may have. Raises ``TooLarge``,
+    ``MalformedRequest``, ``UnsupportedMediaType``, and ``InvalidValue`` for other than one file.
+    """
+    form = MultipartForm(request.headers.get("Content-Type", ""))
+    too_large = TooLarge(what="A picture", limit=limit, setting="limits.upload_bytes")
+    chunks = bounded_body(request, limit + _ROOM_FOR_FIELDS, too_large)
+    staged = await images.stage()
+    try:
+        async for block in _blocks(form, chunks):
+            if staged.size + len(block) > limit:
+                raise too_large
+            await staged.write(block)
+        if not form.has_file:
+            raise InvalidValue(field="data", value=None, allowed="it is the file of the picture")
+        yield Upload(staged, form.fields)
+    finally:
+        await staged.discard()
+
+
+async def _blocks(form: MultipartForm, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the bytes of the file in blocks worth writing."""
+    pieces: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        of_file = form.feed(chunk)
+        pieces += of_file
+        size += sum(map(len, of_file))
+        if size >= _BLOCK:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    form.finish()
+    if pieces:
+        yield b"".join(pieces)

@@ -1,0 +1,117 @@
+"""What a client asks for when it creates a workload: JSON, a form, or nothing at all."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+import msgspec
+from fastapi import Request
+from python_multipart.multipart import parse_options_header
+
+from dpip.api import multipart
+from dpip.api.body import bounded_body
+from dpip.errors import InvalidValue, MalformedRequest, TooLarge, UnsupportedMediaType
+from dpip.filters.pipeline import Pipeline, parse_pipeline
+from dpip.model.ids import new_id
+
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+_DEFAULT_FILTER = "grayscale"
+_MOST_BYTES = 1 << 16
+_MOST_FIELDS = 32
+_NAME_LENGTH = 200
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode categories: controls, lone surrogates, separators of lines and of paragraphs."""
+
+
+@dataclass(frozen=True)
+class WorkloadRequest:
+    """A workload to be."""
+
+    name: str
+    pipeline: Pipeline
+
+
+async def read_workload_request(request: Request) -> WorkloadRequest:
+    """Read the body, in which every field is optional.
+
+    Raises ``InvalidValue``, ``MalformedRequest``, ``TooLarge`` or ``UnsupportedMediaType``.
+    """
+    too_large = TooLarge(what="This body", limit=_MOST_BYTES, setting="fixed")
+    body = b"".join([chunk async for chunk in bounded_body(request, _MOST_BYTES, too_large)])
+    fields = _fields(body, request.headers.get("Content-Type", _JSON)) if body else {}
+    given = {name: value for name, value in fields.items() if value is not None}
+    name = given.pop("workload_name", None)
+    text = given.pop("filter", _DEFAULT_FILTER)
+    if not isinstance(text, str):
+        raise InvalidValue(field="filter", value=text, allowed="it is a text, such as blur")
+    return WorkloadRequest(
+        name=f"workload-{new_id()[-8:]}" if name is None else _checked_name(name),
+        pipeline=parse_pipeline(text, given),
+    )
+
+
+def _fields(body: bytes, content_type: str) -> Mapping[str, object]:
+    media_type = parse_options_header(content_type)[0].decode("latin-1")
+    if media_type == _JSON:
+        return _json_fields(body)
+    if media_type == _FORM:
+        return _form_fields(body)
+    if media_type == multipart.MEDIA_TYPE:
+        return _multipart_fields(body, content_type)
+    raise UnsupportedMediaType(
+        value=content_type, allowed=f"{_JSON}, {_FORM} or {multipart.MEDIA_TYPE}"
+    )
+
+
+def _json_fields(body: bytes) -> Mapping[str, object]:
+    try:
+        content = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequest(reason=f"the JSON is broken: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidValue(field="body", value=content, allowed="it is a JSON object")
+    return content
+
+
+def _form_fields(body: bytes) -> Mapping[str, object]:
+    try:
+        pairs = parse_qsl(
+            body.decode(),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MOST_FIELDS,
+        )
+    except ValueError as error:
+        raise MalformedRequest(reason=f"the form is broken: {error}") from error
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise MalformedRequest(reason="the form gives a field twice")
+    return fields
+
+
+def _multipart_fields(body: bytes, content_type: str) -> Mapping[str, object]:
+    form = multipart.MultipartForm(content_type)
+    form.feed(body)
+    form.finish()
+    if form.has_file:
+        raise InvalidValue(
+            field="data", value="a file", allowed="pictures are sent to POST /images"
+        )
+    return form.fields
+
+
+def _checked_name(name: object) -> str:
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name) <= _NAME_LENGTH
+        or any(unicodedata.category(character) in _UNPRINTABLE for character in name)
+    ):
+        raise InvalidValue(
+            field="workload_name",
+            value=name,
+            allowed=f"a text of 1 to {_NAME_LENGTH} characters without control characters",
+        )
+    return name

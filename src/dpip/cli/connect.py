@@ -1,0 +1,100 @@
+"""How a command comes by a client that is logged in."""
+
+import contextlib
+import getpass
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+
+from dpip.client import Client
+from dpip.client.local_system import local_system
+from dpip.config import Setting, load_settings
+from dpip.errors import DpipError
+
+_SETTINGS_OF_A_LOCAL_SYSTEM = ("worker", "limits", "lease")
+
+
+@contextmanager
+def connected(
+    server: str | None, *, user: str | None = None, workers: int | None = None
+) -> Iterator[Client]:
+    """Give a client of ``server`` or, without one, of a system started for as long as it is used.
+
+    Who the caller is on ``server`` is told by ``DPIP_TOKEN``; by ``user`` and
+    ``DPIP_USER_PASSWORD``; by the administrator's password in the data directory, for a server on
+    this machine; or at a prompt, on a terminal.
+    """
+    settings, found = load_settings()
+    if server is None:
+        with _started(workers, _as_variables(found)) as client:
+            yield client
+        return
+    token = os.environ.get("DPIP_TOKEN")
+    with Client(server, token=token) as client:
+        if token is None:
+            password_file = settings.data_dir / "admin-password"
+            client.login(*_credentials(server, user, settings.admin_user, password_file))
+        yield client
+        if token is None:
+            with contextlib.suppress(DpipError):
+                client.logout()
+
+
+def refuse_usage(sentences: Sequence[str]) -> typer.Exit:
+    """Say on standard error what is wrong with the command line; the answer is to be raised."""
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)
+    return typer.Exit(2)
+
+
+@contextmanager
+def _started(workers: int | None, variables: dict[str, str]) -> Iterator[Client]:
+    with contextlib.ExitStack() as stack:
+        with Console(stderr=True).status("Starting API, controller, scheduler and workers"):
+            system = stack.enter_context(local_system(workers=workers, settings=variables))
+        client = stack.enter_context(Client(system.api))
+        client.login(system.user, system.password)
+        yield client
+
+
+def _as_variables(found: Sequence[Setting]) -> dict[str, str]:
+    """The settings that hold for a local system too, in whatever place they were given."""
+    return {
+        f"DPIP_{setting.name.replace('.', '__').upper()}": str(setting.value)
+        for setting in found
+        if setting.source != "default" and setting.name.split(".")[0] in _SETTINGS_OF_A_LOCAL_SYSTEM
+    }
+
+
+def _credentials(server: str, user: str | None, admin: str, password_file: Path) -> tuple[str, str]:
+    password = os.environ.get("DPIP_USER_PASSWORD")
+    if user and password is not None:
+        return user, password
+    if user in (None, admin) and _is_here(server) and os.access(password_file, os.R_OK):
+        return admin, password_file.read_text().strip()
+    if not sys.stdin.isatty():
+        raise refuse_usage(
+            [
+                f"{server} needs a login: set DPIP_TOKEN, or give --user (or DPIP_USER) and "
+                "set DPIP_USER_PASSWORD, or run this on a terminal to be asked."
+            ]
+        )
+    user = user or typer.prompt("User", err=True)
+    return user, password if password is not None else getpass.getpass(f"Password of {user}: ")
+
+
+def _is_here(server: str) -> bool:
+    host = urlsplit(server if "://" in server else f"http://{server}").hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

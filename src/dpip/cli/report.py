@@ -1,0 +1,62 @@
+"""What became of a batch, for people and for programs."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dpip.client.batch import Report
+
+_WIDTH_OF_A_FILE = 160
+
+
+def print_report(report: Report, out: Path) -> None:
+    """Print a line per worker, then what failed and why, then the sum."""
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    if report.workers:
+        workers = Table("worker", box=None, pad_edge=False)
+        workers.add_column("pictures", justify="right")
+        workers.add_column("ms a picture", justify="right")
+        for share in report.workers:
+            workers.add_row(Text(share.worker), f"{share.pictures}", f"{share.milliseconds:.1f}")
+        console.print(workers)
+        console.print()
+    if report.failures:
+        failures = Table("failed", "code", "why", box=None, pad_edge=False)
+        for failure in report.failures:
+            failures.add_row(
+                Text(_printable(failure.source), overflow="fold"),
+                Text(failure.code),
+                Text(failure.reason),
+            )
+        console.print(failures)
+        console.print()
+    speed = report.filtered / report.seconds
+    print(
+        f"{report.filtered} of {report.filtered + len(report.failures)} pictures are in "
+        f"{_printable(out)} after {report.seconds:.1f} s ({speed:.1f} pictures/s)."
+    )
+
+
+def print_json(report: Report, out: Path) -> None:
+    """Print all of it as one JSON object on one line."""
+    document = {
+        "filtered": report.filtered,
+        "out": _printable(out),
+        "seconds": round(report.seconds, 3),
+        "workload_id": report.workload_id,
+        "workers": report.workers,
+        "failures": [
+            {"picture": _printable(failure.source), "code": failure.code, "reason": failure.reason}
+            for failure in report.failures
+        ],
+    }
+    print(msgspec.json.encode(document).decode())
+
+
+def _printable(path: Path) -> str:
+    """The path with a mark in place of what is no text in it."""
+    return str(path).encode("utf-8", "replace").decode()

@@ -1,0 +1,94 @@
+"""``dpip run``: files and folders of pictures through the whole system and back."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_INVALID_VALUE = 422
+
+
+def run(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Pictures, and folders of pictures."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for the filtered pictures; they keep names and subfolders."),
+    ],
+    filter: Annotated[  # noqa: A002
+        str,
+        typer.Option(help="Filter and its parameters, such as blur or blur:sigma=5."),
+    ] = "grayscale",
+    server: Annotated[
+        str | None,
+        typer.Option(help="URL of a running API. Without it a system is started for this command."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Workers of that system; one a core by default."),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            envvar="DPIP_USER",
+            help="User on the server; the password is asked for or in DPIP_USER_PASSWORD, "
+            "or DPIP_TOKEN holds a token.",
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the report as one JSON object.")
+    ] = False,
+) -> None:
+    """Filter pictures: all of them go through the whole system and come back under their names.
+
+    Exits with 0 if every picture came back, with 3 if some did not, which are then listed.
+    """
+    from dpip.cli.connect import connected, refuse_usage
+    from dpip.cli.progress import BatchProgress
+    from dpip.cli.report import print_json, print_report
+    from dpip.client.batch import filter_pictures
+    from dpip.client.folder import plan_batch
+    from dpip.errors import ApiRefused
+
+    plan = plan_batch(paths, out)
+    problems = list(plan.problems)
+    if server and workers:
+        problems.append("--workers is for a system that is started here, not for --server.")
+    if problems:
+        raise refuse_usage(problems)
+    if plan.left_alone:
+        print(_left_alone(plan.left_alone), file=sys.stderr)
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refuse_usage([f"{out} cannot be made: {error.strerror}."]) from error
+
+    # A system that was started is to be stopped, and its data removed, whatever ends this command.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    display = BatchProgress(len(plan.pictures))
+    try:
+        with connected(server, user=user, workers=workers) as client, display:
+            report = filter_pictures(client, plan.pictures, filter, on_progress=display.show)
+    except ApiRefused as error:
+        if error.status == _INVALID_VALUE:
+            raise refuse_usage([str(error)]) from error
+        raise
+    except KeyboardInterrupt:
+        print(f"Interrupted: {display.came_back} pictures are in {out}.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if json:
+        print_json(report, out)
+    else:
+        print_report(report, out)
+    if report.failures:
+        raise typer.Exit(3)
+
+
+def _left_alone(files: int) -> str:
+    what = "1 file that is" if files == 1 else f"{files} files that are"
+    return f"Leaving alone {what} hidden or without the suffix of a picture."

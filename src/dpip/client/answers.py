@@ -1,0 +1,121 @@
+"""What the API answers, as values."""
+
+from datetime import datetime
+
+from msgspec import Struct, field
+
+from dpip.model.job import JobState
+from dpip.model.worker import Gpu, WorkerState
+from dpip.model.workload import WorkloadStatus
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """Images of a workload by what became of them."""
+
+    pending: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+class WorkloadSummary(Struct, frozen=True, kw_only=True):
+    """A workload without its images."""
+
+    id: str = field(name="workload_id")
+    name: str = field(name="workload_name")
+    filter: str
+    status: WorkloadStatus
+    running_jobs: int
+    counts: Counts = Counts()
+
+
+class FailedImage(Struct, frozen=True, kw_only=True):
+    """An original that could not be filtered: a stable code and a sentence."""
+
+    image_id: str
+    code: str | None
+    reason: str | None
+
+
+class Workload(WorkloadSummary, frozen=True, kw_only=True):
+    """A workload; its images are in the order in which the originals were uploaded."""
+
+    filtered_images: tuple[str, ...] = ()
+    failed_images: tuple[FailedImage, ...] = ()
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What became of the original ``image_id``.
+
+    ``position`` counts the settled originals of a workload from 1, in the order in which they
+    settled. A ``done`` one has ``filtered_image_id``, ``worker`` and the ``milliseconds`` spent on
+    its pixels; a ``failed`` one has ``code`` and ``reason``.
+    """
+
+    position: int
+    image_id: str
+    status: JobState
+    filtered_image_id: str | None = None
+    worker: str | None = None
+    milliseconds: float | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """Memory of a worker's machine, in bytes."""
+
+    total: int
+    available: int
+
+
+class WorkerReading(Struct, frozen=True, kw_only=True):
+    """A worker at its last heartbeat; ``cpu`` is the load over all ``cores`` in 0 to 1."""
+
+    name: str
+    state: WorkerState
+    tags: tuple[str, ...]
+    slots: int
+    cpu: float
+    cores: int
+    memory: Memory
+    gpus: tuple[Gpu, ...]
+    running_jobs: int
+    last_seen: datetime
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """The system at this moment, as far as the caller may see it."""
+
+    system_name: str
+    server_time: datetime
+    active_workloads: tuple[WorkloadSummary, ...]
+    workers: tuple[WorkerReading, ...]
+
+
+class WorkloadsPage(Struct, frozen=True, kw_only=True):
+    """Workloads, newest first; ``next`` is the ``before`` of the page that follows."""
+
+    workloads: tuple[WorkloadSummary, ...]
+    next: str | None
+
+
+class Login(Struct, frozen=True, kw_only=True):
+    """A fresh token and whose it is."""
+
+    user: str
+    token: str
+
+
+class UploadedImage(Struct, frozen=True, kw_only=True):
+    """The receipt of an upload: the picture is durable on the server."""
+
+    workload_id: str
+    image_id: str
+
+
+class ResultsPage(Struct, frozen=True, kw_only=True):
+    """Results in order of position; ``next`` is the ``after`` that continues behind them."""
+
+    results: tuple[Result, ...]
+    next: int

@@ -1,0 +1,172 @@
+"""The API as Python methods."""
+
+import base64
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+
+import msgspec
+
+from dpip.client.answers import (
+    Login,
+    Result,
+    ResultsPage,
+    Status,
+    UploadedImage,
+    Workload,
+    WorkloadsPage,
+    WorkloadSummary,
+)
+from dpip.client.multipart import UploadForm, opened
+from dpip.client.transport import Transport
+from dpip.errors import UnexpectedAnswer
+
+T = TypeVar("T")
+
+_CONNECTIONS = 32
+_LONGEST_WAIT = 30.0
+_PAGE = 100
+
+
+class Client:
+    """A client of the API at ``url``; several threads may share one.
+
+    Every method raises ``ApiRefused`` for an answer that is an error (with its ``code``, ``status``
+    and ``detail``), ``ApiUnreachable`` where there is none and ``UnexpectedAnswer`` for one that
+    makes no sense.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None) -> None:
+        self._http = Transport(url, connections=_CONNECTIONS)
+        self._http.token = token
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._http.close()
+
+    def login(self, user: str, password: str) -> None:
+        """Trade name and password for a token, which every later request carries."""
+        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+        login = self._ask(
+            "POST", "/login", Login, headers={"Authorization": f"Basic {credentials}"}
+        )
+        self._http.token = login.token
+
+    def logout(self) -> None:
+        """Make the token worthless, here and on the server."""
+        self._http.request("DELETE", "/logout")
+        self._http.token = None
+
+    def status(self) -> Status:
+        """The system's name and time, the active workloads, and its workers."""
+        return self._ask("GET", "/status", Status)
+
+    def create_workload(self, filter: str = "grayscale", name: str | None = None) -> Workload:  # noqa: A002
+        """Create an empty workload; ``filter`` is a name and parameters, as in blur:sigma=5."""
+        wanted = {"filter": filter} | ({} if name is None else {"workload_name": name})
+        return self._ask(
+            "POST",
+            "/workloads",
+            Workload,
+            headers={"Content-Type": "application/json"},
+            body=msgspec.json.encode(wanted),
+        )
+
+    def workload(self, workload_id: str) -> Workload:
+        """The workload as it stands now."""
+        return self._ask("GET", f"/workloads/{workload_id}", Workload)
+
+    def workloads(self) -> Iterator[WorkloadSummary]:
+        """The caller's workloads, newest first, fetched page by page as they are asked for."""
+        query: dict[str, object] = {"limit": _PAGE}
+        while True:
+            page = self._ask("GET", "/workloads", WorkloadsPage, query=query)
+            yield from page.workloads
+            if page.next is None:
+                return
+            query["before"] = page.next
+
+    def upload(
+        self,
+        workload_id: str,
+        picture: Path | bytes | BinaryIO,
+        *,
+        filename: str | None = None,
+    ) -> str:
+        """Send an original, and return its image id once it is durable on the server.
+
+        A file is streamed from where it lies. After a connection that broke midway the upload is
+        not repeated, for the server may have it.
+        """
+        with opened(picture) as stream:
+            form = UploadForm(
+                stream,
+                filename=filename or (picture.name if isinstance(picture, Path) else "picture"),
+                fields={"workload_id": workload_id, "type": "original"},
+            )
+            answer = self._ask("POST", "/images", UploadedImage, headers=form.headers, body=form)
+        return answer.image_id
+
+    def results(
+        self, workload_id: str, *, after: int = 0, limit: int = 1000, wait: float = 0.0
+    ) -> tuple[Result, ...]:
+        """What has settled behind position ``after``, oldest first.
+
+        Waits up to ``wait`` seconds (30 at most) until there is something.
+        """
+        page = self._ask(
+            "GET",
+            f"/workloads/{workload_id}/results",
+            ResultsPage,
+            query={"after": after, "limit": limit, "wait": wait},
+            patience=wait,
+        )
+        return page.results
+
+    def follow(self, workload_id: str, count: int) -> Iterator[Result]:
+        """Yield ``count`` results from the first on, each as soon as its original has settled."""
+        after = 0
+        while after < count:
+            for result in self.results(
+                workload_id, after=after, limit=min(1000, count - after), wait=_LONGEST_WAIT
+            ):
+                after = result.position
+                yield result
+
+    def download(self, image_id: str, target: Path | None = None) -> bytes | None:
+        """Return the picture's bytes, or write them to ``target``.
+
+        ``target`` appears whole or not at all; a file that is there is replaced.
+        """
+        path = f"/images/{image_id}"
+        if target is None:
+            return self._http.request("GET", path)
+        # The name is short and starts with a dot: it fits wherever the target's own name does.
+        partial = target.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            with partial.open("xb") as sink:
+                self._http.request("GET", path, sink=sink)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return None
+
+    def _ask(self, method: str, path: str, kind: type[T], **request: Any) -> T:
+        content = self._http.request(method, path, **request)
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.DecodeError as error:
+            raise UnexpectedAnswer(url=f"{self._http.url}{path}", reason=error) from error

@@ -1,0 +1,282 @@
+"""A batch of pictures through one workload: uploads, filtering and downloads overlap."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+
+from dpip.client.answers import Result
+from dpip.client.api_client import Client
+from dpip.errors import DpipError
+
+IN_FLIGHT = 1000
+"""Pictures that may be uploaded and not yet back; what a batch keeps in memory grows with it."""
+
+_PROGRESS_SECONDS = 0.1
+_WAIT_SECONDS = 2.0
+_GATHER_SECONDS = 0.1
+_NEARLY_DONE = 16
+_STOP_SECONDS = 3.0
+
+
+class Picture(Struct, frozen=True):
+    """Where a picture comes from, and where its filtered form goes."""
+
+    source: Path
+    target: Path
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How many pictures of a batch have got how far; each count includes those further on."""
+
+    total: int
+    uploaded: int
+    filtered: int
+    finished: int
+    failed: int
+
+
+class PictureFailure(Struct, frozen=True, kw_only=True):
+    """Why there is no filtered form of ``source``: a stable code and a sentence."""
+
+    source: Path
+    code: str
+    reason: str
+
+
+class WorkerShare(Struct, frozen=True, kw_only=True):
+    """What one worker did: pictures, and mean milliseconds on the pixels of one."""
+
+    worker: str
+    pictures: int
+    milliseconds: float
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What became of a batch: ``filtered`` pictures came back, in ``seconds`` of wall time."""
+
+    workload_id: str
+    filtered: int
+    seconds: float
+    workers: tuple[WorkerShare, ...]
+    failures: tuple[PictureFailure, ...]
+
+
+def filter_pictures(
+    client: Client,
+    pictures: Sequence[Picture],
+    filter: str,  # noqa: A002
+    *,
+    name: str | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    transfers: int = 8,
+) -> Report:
+    """Send ``pictures`` through ``filter`` in a new workload and fetch what comes of them.
+
+    ``transfers`` pictures are on the wire at once. ``on_progress`` is called from this thread,
+    about ten times a second and at the end. What goes wrong with one picture is in the report; a
+    server that stays away fails all that are not back yet. Raises what ``create_workload`` raises.
+    An exception such as ``KeyboardInterrupt`` stops the transfers and is passed on.
+    """
+    begin = time.perf_counter()
+    workload = client.create_workload(filter, name)
+    batch = _Batch(client, workload.id, pictures)
+    threads = [
+        threading.Thread(target=batch.guard, args=(work,), name=work.__name__, daemon=True)
+        for work in [batch.follow, *[batch.transfer] * transfers]
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        while not batch.over.wait(_PROGRESS_SECONDS):
+            on_progress(batch.progress())
+    finally:
+        batch.stop()
+        # The follower may be waiting for the server; nothing depends on it any more.
+        _join(threads[1:], _STOP_SECONDS)
+    if batch.error:
+        raise batch.error
+    on_progress(batch.progress())
+    return batch.report(time.perf_counter() - begin)
+
+
+_Task = tuple[Picture, Callable[[], None]]
+"""Work on the wire, and the picture that fails if it does."""
+
+
+class _Batch:
+    """What the threads of a batch share; ``over`` is set once nothing is left to do."""
+
+    def __init__(self, client: Client, workload_id: str, pictures: Sequence[Picture]) -> None:
+        self.over = threading.Event()
+        self.error: BaseException | None = None
+        self._client = client
+        self._workload_id = workload_id
+        self._total = len(pictures)
+        self._changed = threading.Condition()
+        self._to_upload = deque(pictures)
+        self._to_download: deque[_Task] = deque()
+        # An original and its result find each other here by image id, whichever is known first.
+        self._uploaded: dict[str, Picture] = {}
+        self._settled: dict[str, Result] = {}
+        self._uploads = self._in_flight = self._filtered = self._finished = 0
+        self._failures: list[PictureFailure] = []
+        self._lost: DpipError | None = None
+        self._times: dict[str, list[float]] = {}
+        self._end_if_finished()
+
+    def transfer(self) -> None:
+        """Do downloads as they come up, and uploads as long as there are none."""
+        while (task := self._next_task()) is not None:
+            picture, work = task
+            try:
+                work()
+            except DpipError as error:
+                self._fail(picture, error.code, str(error))
+            except OSError as error:
+                self._fail(
+                    picture, "file_error", f"{error.filename or ''} {error.strerror or error}"
+                )
+
+    def follow(self) -> None:
+        """Match what settles on the server with its picture, until all have."""
+        after = 0
+        while not self.over.is_set():
+            try:
+                results = self._client.results(self._workload_id, after=after, wait=_WAIT_SECONDS)
+            except DpipError as error:
+                self._fail_all(error)
+                return
+            for result in results:
+                after = result.position
+                self._settle(result)
+            if self._total - self._finished > _NEARLY_DONE:
+                # Lets results gather, so that a busy server is not asked for each by itself.
+                self.over.wait(_GATHER_SECONDS)
+
+    def guard(self, work: Callable[[], None]) -> None:
+        """Run ``work``; an error that nobody expects ends the batch."""
+        try:
+            work()
+        except BaseException as error:
+            self.error = error
+            self.stop()
+
+    def stop(self) -> None:
+        """Have every thread end after what it is doing now."""
+        with self._changed:
+            self.over.set()
+            self._changed.notify_all()
+
+    def progress(self) -> Progress:
+        """How far the batch has got."""
+        with self._changed:
+            return Progress(
+                total=self._total,
+                uploaded=self._uploads,
+                filtered=self._filtered,
+                finished=self._finished,
+                failed=len(self._failures),
+            )
+
+    def report(self, seconds: float) -> Report:
+        """What became of the batch, after ``seconds`` of wall time."""
+        return Report(
+            workload_id=self._workload_id,
+            filtered=self._finished - len(self._failures),
+            seconds=seconds,
+            workers=tuple(
+                WorkerShare(
+                    worker=worker, pictures=len(times), milliseconds=sum(times) / len(times)
+                )
+                for worker, times in sorted(self._times.items())
+            ),
+            failures=tuple(sorted(self._failures, key=lambda failure: failure.source)),
+        )
+
+    def _next_task(self) -> _Task | None:
+        with self._changed:
+            while not self.over.is_set():
+                if self._to_download:
+                    return self._to_download.popleft()
+                if self._to_upload and self._in_flight < IN_FLIGHT:
+                    self._in_flight += 1
+                    picture = self._to_upload.popleft()
+                    return picture, partial(self._upload, picture)
+                self._changed.wait()
+        return None
+
+    def _upload(self, picture: Picture) -> None:
+        image_id = self._client.upload(self._workload_id, picture.source)
+        with self._changed:
+            if self._lost:
+                raise self._lost
+            self._uploads += 1
+            self._uploaded[image_id] = picture
+            self._match(image_id)
+
+    def _download(self, picture: Picture, result: Result, filtered_id: str) -> None:
+        picture.target.parent.mkdir(parents=True, exist_ok=True)
+        self._client.download(filtered_id, picture.target)
+        with self._changed:
+            self._times.setdefault(result.worker or "unknown", []).append(
+                result.milliseconds or 0.0
+            )
+            self._finish()
+
+    def _settle(self, result: Result) -> None:
+        with self._changed:
+            self._settled[result.image_id] = result
+            self._match(result.image_id)
+
+    def _match(self, image_id: str) -> None:
+        if image_id not in self._uploaded or image_id not in self._settled:
+            return
+        picture, result = self._uploaded.pop(image_id), self._settled.pop(image_id)
+        filtered_id = result.filtered_image_id
+        if filtered_id is None:
+            self._fail(picture, result.code or "failed", result.reason or "the server gives none")
+            return
+        self._filtered += 1
+        self._to_download.append((picture, partial(self._download, picture, result, filtered_id)))
+        self._changed.notify()
+
+    def _fail(self, picture: Picture, code: str, reason: str) -> None:
+        with self._changed:
+            self._failures.append(
+                PictureFailure(source=picture.source, code=code, reason=reason.strip())
+            )
+            self._finish()
+
+    def _fail_all(self, error: DpipError) -> None:
+        """Fail what is not back yet: the server is gone for good.
+
+        What is on the wire at this moment fails by itself.
+        """
+        with self._changed:
+            self._lost = error
+            waiting = [*self._to_upload, *self._uploaded.values()]
+            self._to_upload.clear()
+            self._uploaded.clear()
+            for picture in waiting:
+                self._fail(picture, error.code, str(error))
+
+    def _finish(self) -> None:
+        self._finished += 1
+        self._in_flight -= 1
+        self._changed.notify()
+        self._end_if_finished()
+
+    def _end_if_finished(self) -> None:
+        if self._finished == self._total:
+            self.stop()
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,66 @@
+"""What the controller does about attempts that end without a result."""
+
+import contextlib
+import random
+
+import structlog
+
+from dpip.errors import BusUnavailable
+from dpip.model.job import Failure, FailureCode, JobState, Lease, retry_delay
+from dpip.ports.bus import Bus
+from dpip.ports.clock import Clock
+from dpip.ports.datastore import Jobs
+from dpip.wire import subjects
+
+log = structlog.get_logger()
+
+WORKER_LOST = Failure(
+    code=FailureCode.WORKER_LOST,
+    reason="The worker fell silent or was started anew before it had a result.",
+)
+
+
+class Attempts:
+    """Ends attempts in the datastore and tells whoever waits for it."""
+
+    def __init__(self, jobs: Jobs, bus: Bus, clock: Clock) -> None:
+        self._jobs = jobs
+        self._bus = bus
+        self._clock = clock
+
+    async def fail(self, lease: Lease, failure: Failure) -> None:
+        """Count a failed attempt; the job waits for its next one, or is failed for good."""
+        held = await self._jobs.lease_of(lease.job_id)
+        if held is None or held[0] != lease:
+            return
+        now = self._clock.now()
+        state = await self._jobs.fail(
+            lease, failure, retry_at=now + _delay_after(lease.attempt), now=now
+        )
+        log.warning(
+            "attempt failed",
+            worker=lease.worker,
+            job=lease.job_id,
+            attempt=lease.attempt,
+            code=failure.code,
+            reason=failure.reason,
+            job_is=state,
+        )
+        if state is JobState.FAILED:
+            await self._tell(subjects.settled(held[1].workload_id))
+        else:
+            await self._tell(subjects.JOBS_READY)
+
+    async def give_back(self, lease: Lease) -> None:
+        """Return a job to pending; its attempt does not count as failed."""
+        if await self._jobs.give_back(lease):
+            await self._tell(subjects.JOBS_READY)
+
+    async def _tell(self, subject: str) -> None:
+        # A hint that is lost costs its listener one look at the datastore, a little later.
+        with contextlib.suppress(BusUnavailable):
+            await self._bus.publish(subject, b"")
+
+
+def _delay_after(attempt: int) -> float:
+    return retry_delay(attempt, random.random())  # noqa: S311

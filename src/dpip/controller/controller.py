@@ -1,0 +1,114 @@
+"""The controller's day: what it listens to, and what it does again and again."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+from msgspec import Struct
+
+from dpip.controller.attempts import Attempts
+from dpip.controller.lease_reaper import LeaseReaper
+from dpip.controller.outcomes import Outcomes
+from dpip.controller.registration import Registration
+from dpip.controller.roll_call import RollCall
+from dpip.errors import DpipError
+from dpip.ports.bus import Bus
+from dpip.ports.clock import Clock
+from dpip.ports.datastore import Datastore
+from dpip.wire import subjects
+
+log = structlog.get_logger()
+
+_READINGS_SECONDS = 2.0
+_HISTORY_SECONDS = 30.0
+_PRUNE_SECONDS = 3600.0
+_QUEUE = "controller"
+
+
+class ControllerTimes(Struct, frozen=True, kw_only=True):
+    """The controller's settings, in seconds."""
+
+    heartbeat_seconds: float
+    timeout_seconds: float
+    history_seconds: float
+
+
+class Controller:
+    """Takes workers in, follows their heartbeats, ends what they leave undone."""
+
+    def __init__(
+        self,
+        datastore: Datastore,
+        bus: Bus,
+        clock: Clock,
+        *,
+        image_store_endpoint: str,
+        times: ControllerTimes,
+    ) -> None:
+        self._datastore = datastore
+        self._bus = bus
+        self._clock = clock
+        self._times = times
+        attempts = Attempts(datastore, bus, clock)
+        self._outcomes = Outcomes(attempts)
+        self._reaper = LeaseReaper(datastore, attempts, clock, term_seconds=times.timeout_seconds)
+        self._roll_call = RollCall(
+            datastore, self._reaper, bus, clock, timeout_seconds=times.timeout_seconds
+        )
+        self._registration = Registration(
+            datastore,
+            attempts,
+            self._roll_call,
+            bus,
+            clock,
+            image_store_endpoint=image_store_endpoint,
+            heartbeat_seconds=times.heartbeat_seconds,
+        )
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to listen, and to do the chores."""
+        await self._bus.subscribe(subjects.HELLO, self._registration.hello, _QUEUE)
+        await self._bus.subscribe(subjects.GOODBYES, self._registration.goodbye, _QUEUE)
+        await self._bus.subscribe(subjects.HEARTBEATS, self._roll_call.heartbeat)
+        await self._bus.subscribe(subjects.OUTCOMES, self._outcomes.outcome, _QUEUE)
+        term = self._times.timeout_seconds
+        self._chores = [
+            asyncio.create_task(_again_and_again(chore, every), name=chore.__name__)
+            for chore, every in [
+                (self._reaper.reap, term / 6),
+                (self._roll_call.call, term / 6),
+                (self._write_readings, _READINGS_SECONDS),
+                (self._write_history, _HISTORY_SECONDS),
+                (self._prune_history, _PRUNE_SECONDS),
+            ]
+        ]
+
+    async def stop(self) -> None:
+        """End the chores; what was read is written."""
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        with contextlib.suppress(DpipError):
+            await self._roll_call.write_readings(history=False)
+
+    async def _write_readings(self) -> None:
+        await self._roll_call.write_readings(history=False)
+
+    async def _write_history(self) -> None:
+        await self._roll_call.write_readings(history=True)
+
+    async def _prune_history(self) -> None:
+        await self._datastore.prune_history(self._clock.now() - self._times.history_seconds)
+
+
+async def _again_and_again(chore: Callable[[], Awaitable[None]], every: float) -> None:
+    while True:
+        try:
+            await chore()
+        except DpipError as error:
+            log.warning("chore not done, will try again", reason=str(error))
+        except Exception:
+            log.exception("chore failed, will try again")
+        await asyncio.sleep(every)

@@ -1,0 +1,30 @@
+"""How attempts ended, as their workers tell it."""
+
+from dpip.controller.attempts import Attempts
+from dpip.model.job import Failure, FailureCode, Lease
+from dpip.wire.codec import decode, encode
+from dpip.wire.messages import Acknowledged, Outcome, OutcomeKind
+from dpip.wire.subjects import worker_in
+
+_ACKNOWLEDGED = encode(Acknowledged())
+_UNEXPLAINED = Failure(code=FailureCode.CRASHED, reason="The worker gave no reason.")
+
+
+class Outcomes:
+    """Records outcomes. A result is already committed, by its upload, when ``done`` comes in."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+
+    async def outcome(self, subject: str, payload: bytes) -> bytes:
+        """Record an ``Outcome``; it is ``Acknowledged`` once it is in the datastore."""
+        outcome = decode(payload, Outcome, subject)
+        lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=worker_in(subject))
+        match outcome.kind:
+            case OutcomeKind.FAILED:
+                await self._attempts.fail(lease, outcome.failure or _UNEXPLAINED)
+            case OutcomeKind.RETURNED:
+                await self._attempts.give_back(lease)
+            case OutcomeKind.DONE:
+                pass
+        return _ACKNOWLEDGED

@@ -1,0 +1,98 @@
+"""Who is there: heartbeats come in, readings go to the datastore, the silent are called lost."""
+
+import contextlib
+
+import structlog
+
+from dpip.controller.lease_reaper import LeaseReaper
+from dpip.errors import BusUnavailable
+from dpip.model.worker import Resources, WorkerState
+from dpip.ports.bus import Bus
+from dpip.ports.clock import Clock
+from dpip.ports.datastore import Workers
+from dpip.wire import subjects
+from dpip.wire.codec import decode
+from dpip.wire.messages import Heartbeat
+
+log = structlog.get_logger()
+
+Reading = tuple[str, WorkerState, Resources, int, float]
+
+
+class RollCall:
+    """Keeps the datastore's picture of the workers true.
+
+    Readings are gathered and written together, so that a thousand workers cost one transaction.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        reaper: LeaseReaper,
+        bus: Bus,
+        clock: Clock,
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        self._workers = workers
+        self._reaper = reaper
+        self._bus = bus
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._last_heard: dict[str, float] = {}
+        self._instances: dict[str, str] = {}
+        self._readings: dict[str, Reading] = {}
+
+    async def heartbeat(self, subject: str, payload: bytes) -> None:
+        """Take a ``Heartbeat`` in: extend its leases, remember its reading."""
+        beat = decode(payload, Heartbeat, subject)
+        name = subjects.worker_in(subject)
+        if await self._instance(name) != beat.instance:
+            with contextlib.suppress(BusUnavailable):
+                await self._bus.publish(subjects.rejoin(name, beat.instance), b"")
+            return
+        self._last_heard[name] = self._clock.monotonic()
+        self._reaper.extend(name, beat.running)
+        self._readings[name] = (
+            name,
+            WorkerState.DRAINING if beat.draining else WorkerState.ALIVE,
+            beat.resources,
+            len(beat.running),
+            self._clock.now(),
+        )
+
+    def registered(self, name: str, instance: str) -> None:
+        """A worker was taken in under ``name``; other instances of it are nobody's now."""
+        self._instances[name] = instance
+
+    async def write_readings(self, *, history: bool) -> None:
+        """Write what was read since the last time, into the ``history`` too or not."""
+        readings, self._readings = self._readings, {}
+        if not readings:
+            return
+        try:
+            await self._workers.record_heartbeats(list(readings.values()), history=history)
+        except BaseException:
+            self._readings = {**readings, **self._readings}
+            raise
+
+    async def call(self) -> None:
+        """Record as lost every worker that has been silent for too long."""
+        now = self._clock.monotonic()
+        for worker in await self._workers.workers():
+            if worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
+                continue
+            # After a restart of the controller every worker has a full term to be heard again.
+            silent = now - self._last_heard.setdefault(worker.name, now)
+            if silent > self._timeout_seconds:
+                log.warning("worker lost", worker=worker.name, silent_seconds=round(silent, 1))
+                self._readings.pop(worker.name, None)
+                await self._workers.end_worker(worker.name, WorkerState.LOST, self._clock.now())
+
+    async def _instance(self, name: str) -> str | None:
+        if name not in self._instances:
+            known = await self._workers.worker(name)
+            if known is None:
+                return None
+            self._instances[name] = known.instance
+        return self._instances[name]

@@ -1,0 +1,38 @@
+"""How filtering a picture can fail."""
+
+from typing import ClassVar
+
+from dpip.errors import DpipError
+from dpip.model.job import Failure, FailureCode
+
+
+class FilterError(DpipError):
+    """A picture could not be filtered; ``reason`` is a sentence."""
+
+    code = FailureCode.FILTER_FAILED
+    status = 422
+    sentence: ClassVar[str] = "{reason}"
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(reason=reason)
+
+    @property
+    def failure(self) -> Failure:
+        """The error as data."""
+        return Failure(code=FailureCode(self.code), reason=str(self))
+
+
+class DecodeFailed(FilterError):
+    """The picture is damaged, cut off, or of a kind that libvips does not read."""
+
+    code = FailureCode.DECODE_FAILED
+
+
+class FilterFailed(FilterError):
+    """The picture can be read, but not filtered or not written again."""
+
+
+class OutOfMemory(FilterError):
+    """There was not enough memory for the picture."""
+
+    code = FailureCode.OUT_OF_MEMORY

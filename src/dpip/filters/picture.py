@@ -1,0 +1,68 @@
+"""A picture through a pipeline, from file to file. Loads libvips."""
+
+from pathlib import Path
+
+from dpip.filters.failures import DecodeFailed, FilterError, FilterFailed, OutOfMemory
+from dpip.filters.frames import each_frame
+from dpip.filters.libvips import pyvips
+from dpip.filters.loading import check_decodes, load
+from dpip.filters.metadata import keep_credits
+from dpip.filters.pipeline import Pipeline
+from dpip.filters.registry import filter_of
+from dpip.filters.saving import save
+from dpip.model.image import PictureFormat, PictureHeader
+
+_MEMORY_SIGNS = ("out of memory", "cannot allocate", "unable to allocate", "insufficient memory")
+_REASON_LENGTH = 300
+_BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "double": 64}
+_USUAL_BITS = 32
+
+
+def filter_picture(
+    source: Path,
+    target: Path,
+    pipeline: Pipeline,
+    format: PictureFormat,  # noqa: A002
+) -> PictureHeader:
+    """Filter the picture in ``source`` into ``target``, in the same ``format``.
+
+    It is turned upright as its EXIF orientation says; frames of animations and pages of TIFFs stay
+    apart. Returns the header of what was written. Raises ``DecodeFailed``, ``FilterFailed`` or
+    ``OutOfMemory``, and then leaves no ``target``.
+    """
+    try:
+        image = keep_credits(_apply(pipeline, load(source, format)))
+        save(image, source, target, format)
+    except (pyvips.Error, MemoryError, OSError) as error:
+        target.unlink(missing_ok=True)
+        raise _explain(error, source, format) from error
+    return PictureHeader(
+        format=format,
+        width=image.width,
+        height=image.get_page_height(),
+        frames=image.get_n_pages(),
+        bands=image.bands,
+        depth=_BITS.get(image.format, _USUAL_BITS),
+    )
+
+
+def _apply(pipeline: Pipeline, image: pyvips.Image) -> pyvips.Image:
+    for step in pipeline:
+        filter = filter_of(step)  # noqa: A001
+        if filter.pixelwise:
+            image = filter.apply(image, step)
+        else:
+            image = each_frame(image, lambda frame: filter.apply(frame, step))  # noqa: B023
+    return image
+
+
+def _explain(error: Exception, source: Path, format: PictureFormat) -> FilterError:  # noqa: A002
+    message = " ".join(str(getattr(error, "detail", error)).split())[:_REASON_LENGTH]
+    if isinstance(error, MemoryError) or any(sign in message.lower() for sign in _MEMORY_SIGNS):
+        return OutOfMemory(reason=f"There was not enough memory: {message}.")
+    # libvips decodes while it writes, so an error of writing may be one of reading.
+    try:
+        check_decodes(source, format)
+    except pyvips.Error:
+        return DecodeFailed(reason=f"The picture cannot be decoded: {message}.")
+    return FilterFailed(reason=f"The picture cannot be filtered: {message}.")

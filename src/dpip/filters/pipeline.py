@@ -1,0 +1,105 @@
+"""Pipelines: the filters that a picture goes through, as text, as JSON and as values."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from dpip.errors import InvalidValue
+from dpip.filters.registry import FILTERS, Filter, Step, filter_named, filter_of
+
+Pipeline = tuple[Step, ...]
+"""Steps in the order in which they are applied; at least one."""
+
+MAX_STEPS = 16
+"""Steps of one pipeline, so that a short request cannot ask for endless work."""
+
+_decoder = msgspec.json.Decoder(Pipeline)
+
+
+def parse_pipeline(text: str, parameters: Mapping[str, object] | None = None) -> Pipeline:
+    """Read steps such as ``blur``, ``blur:sigma=5`` or ``grayscale,blur:sigma=2``.
+
+    ``parameters`` are those given as fields of their own, which a pipeline of one step may have;
+    numbers may be text. Raises ``InvalidValue`` naming the field and what it may be.
+    """
+    steps = text.split(",")
+    if len(steps) > MAX_STEPS:
+        raise InvalidValue(field="filter", value=text, allowed=f"at most {MAX_STEPS} steps")
+    apart = list((parameters or {}).items())
+    if apart and len(steps) > 1:
+        name, value = apart[0]
+        raise InvalidValue(
+            field=name,
+            value=value,
+            allowed="several filters have their parameters in the filter: grayscale,blur:sigma=2",
+        )
+    return tuple(_parse_step(step, apart) for step in steps)
+
+
+def encode_pipeline(pipeline: Pipeline) -> bytes:
+    """``pipeline`` as JSON: a list of objects such as ``{"filter":"blur","sigma":5.0}``."""
+    return msgspec.json.encode(pipeline)
+
+
+def decode_pipeline(content: bytes) -> Pipeline:
+    """The pipeline that ``encode_pipeline`` made; raises ``InvalidValue`` for anything else."""
+    try:
+        return _decoder.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidValue(field="pipeline", value=content, allowed=error) from error
+
+
+def describe(pipeline: Pipeline) -> str:
+    """The names of the filters, joined by commas."""
+    return ",".join(filter_of(step).name for step in pipeline)
+
+
+def _parse_step(text: str, apart: Iterable[tuple[str, object]]) -> Step:
+    name, *assignments = (part.strip() for part in text.split(":"))
+    filter = filter_named(name)  # noqa: A001
+    if filter is None:
+        names = ", ".join(known.name for known in FILTERS)
+        raise InvalidValue(field="filter", value=name, allowed=f"it is one of {names}")
+    values: dict[str, object] = {"filter": filter.name}
+    for given, value in [*map(_parse_assignment, assignments), *apart]:
+        parameter = filter.parameter_aliases.get(given, given)
+        if parameter in values:
+            raise InvalidValue(field=given, value=value, allowed=f"{parameter} is given twice")
+        values[parameter] = _convert(filter, parameter, given, value)
+    return msgspec.convert(values, filter.parameters)
+
+
+def _parse_assignment(text: str) -> tuple[str, object]:
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise InvalidValue(
+            field="filter", value=text, allowed="parameters are written as in blur:sigma=5"
+        )
+    return name, value
+
+
+def _convert(filter: Filter, parameter: str, given: str, value: object) -> object:  # noqa: A002
+    fields = {field.name: field for field in msgspec.structs.fields(filter.parameters)}
+    field = fields.get(parameter)
+    if field is None:
+        takes = f"takes {', '.join(fields)}" if fields else "takes no parameters"
+        raise InvalidValue(field=given, value=value, allowed=f"{filter.name} {takes}")
+    try:
+        return msgspec.convert(value, field.type, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidValue(field=given, value=value, allowed=_range_of(field.type)) from error
+
+
+def _range_of(kind: Any) -> str:
+    bounds = msgspec.inspect.type_info(kind)
+    if not isinstance(bounds, msgspec.inspect.FloatType | msgspec.inspect.IntType):
+        return f"it is of type {kind}"
+    limits = {
+        "above": bounds.gt,
+        "at least": bounds.ge,
+        "below": bounds.lt,
+        "at most": bounds.le,
+    }
+    named = [f"{name} {limit:g}" for name, limit in limits.items() if limit is not None]
+    return f"it is a number {' and '.join(named)}".rstrip()

@@ -1,0 +1,74 @@
+"""AVIF: the boxes of an ISO base media file, down to the properties of its images."""
+
+import struct
+
+from dpip.formats.byte_reader import ByteReader, Malformed
+from dpip.model.image import PictureFormat, PictureHeader
+
+_BRANDS = {b"avif", b"avis"}
+_MOST_BRANDS_BYTES = 1024
+_FULL_BOX_HEAD = 4
+_SIZE_TO_END, _SIZE_IS_LONG = 0, 1
+
+
+def read_avif(reader: ByteReader) -> PictureHeader:
+    """Read the spatial extents and the depth of the largest image. Raises ``Malformed``.
+
+    Largest, because thumbnails and the tiles of a grid have extents of their own. An image
+    sequence counts as its primary image, which is what is filtered.
+    """
+    _check_brands(reader)
+    end = _enter(reader, b"meta", None)
+    reader.skip(_FULL_BOX_HEAD)
+    end = _enter(reader, b"iprp", end)
+    end = _enter(reader, b"ipco", end)
+    width = height = 0
+    bands, depth = 3, 8
+    while reader.position < end:
+        kind, box_end = _read_box_head(reader, end)
+        if kind == b"ispe":
+            across, down = struct.unpack(">4xLL", reader.read(12))
+            if across * down > width * height:
+                width, height = across, down
+        elif kind == b"pixi":
+            (channels,) = struct.unpack(">4xB", reader.read(5))
+            if channels:
+                bands, depth = max(bands, channels), max(depth, *reader.read(channels))
+        elif kind == b"auxC" and b":alpha" in reader.peek(min(box_end - reader.position, 256)):
+            bands = 4
+        reader.seek(box_end)
+    return PictureHeader(
+        format=PictureFormat.AVIF, width=width, height=height, bands=bands, depth=depth
+    )
+
+
+def _check_brands(reader: ByteReader) -> None:
+    _, end = _read_box_head(reader, None)
+    content = reader.read(min(end - reader.position, _MOST_BRANDS_BYTES))
+    major, *compatible = (content[at : at + 4] for at in range(0, len(content), 4))
+    if not _BRANDS & {major, *compatible[1:]}:
+        raise Malformed("it is a media file, but no AVIF")
+    reader.seek(end)
+
+
+def _enter(reader: ByteReader, wanted: bytes, end: int | None) -> int:
+    """Move to the content of the next box of kind ``wanted``; returns where it ends."""
+    while end is None or reader.position < end:
+        kind, box_end = _read_box_head(reader, end)
+        if kind == wanted:
+            return box_end
+        reader.seek(box_end)
+    raise Malformed("it does not say how large it is")
+
+
+def _read_box_head(reader: ByteReader, end: int | None) -> tuple[bytes, int]:
+    begin = reader.position
+    size, kind = struct.unpack(">L4s", reader.read(8))
+    if size == _SIZE_IS_LONG:
+        (size,) = struct.unpack(">Q", reader.read(8))
+    elif size == _SIZE_TO_END:
+        size = (reader.size if end is None else end) - begin
+    box_end = begin + size
+    if box_end < reader.position or (end is not None and box_end > end):
+        raise Malformed("its boxes are damaged")
+    return kind, box_end

@@ -1,0 +1,181 @@
+"""The bus on a NATS server."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from dpip.errors import BusRefused, BusUnavailable, DpipError, NoAnswerInTime, NoResponder
+from dpip.ports.bus import Handler
+
+log = structlog.get_logger()
+
+_FIRST_RETRY_SECONDS = 0.1
+_LONGEST_RETRY_SECONDS = 3.0
+_CONNECT_SECONDS = 5
+
+
+class NatsBus:
+    """A connection to a NATS server or cluster that is made again whenever it is lost.
+
+    nats-py's own reconnection is switched off: it gives up for good when a credential expires, and
+    it holds requests back while there is no server, where DPIP wants to know at once.
+    """
+
+    def __init__(self, url: str, *, user: str, password: str, name: str) -> None:
+        self.url = url
+        self._user = user
+        self._password = password
+        self._name = name
+        self._client = Client()
+        self._lost = asyncio.Event()
+        self._subscriptions: list[tuple[str, str, Handler]] = []
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def open(self, *, patience: float = 10.0) -> None:
+        """Connect, trying for ``patience`` seconds.
+
+        Raises ``BusUnavailable`` without a server, ``BusRefused`` if it refuses the credentials.
+        """
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + patience
+        for delay in _retry_delays():
+            try:
+                await self._connect()
+                break
+            except BusUnavailable:
+                if clock() + delay > give_up_at:
+                    raise
+                await asyncio.sleep(delay)
+        self._keeper = asyncio.create_task(self._keep_connected(), name="keep bus connected")
+
+    async def close(self) -> None:
+        """Send what is still to be sent, then disconnect."""
+        if self._keeper:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        if self._client.is_connected:
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
+                await self._client.flush(timeout=1)
+        await self._client.close()
+
+    async def __aenter__(self) -> Self:
+        """Open with the default patience."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """Send ``payload``; raises ``BusUnavailable`` while there is no connection."""
+        try:
+            await self._client.publish(subject, payload)
+        except (nats.errors.Error, OSError) as error:
+            raise self._unavailable(error) from error
+
+    async def request(self, subject: str, payload: bytes, timeout: float) -> bytes:
+        """Return the first answer to ``payload``, as the port promises."""
+        try:
+            answer = await self._client.request(subject, payload, timeout=timeout)
+        except nats.errors.NoRespondersError as error:
+            raise NoResponder(subject=subject) from error
+        except (TimeoutError, nats.errors.TimeoutError) as error:
+            raise NoAnswerInTime(subject=subject, seconds=timeout) from error
+        except (nats.errors.Error, OSError) as error:
+            raise self._unavailable(error) from error
+        return answer.data
+
+    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
+        """Call ``handler`` for each message, over every connection that is to come."""
+        self._subscriptions.append((subject, queue, handler))
+        if self._client.is_connected:
+            await self._subscribe(subject, queue, handler)
+            # The server knows of the subscription before anybody is told to use it.
+            await self._client.flush()
+
+    async def _subscribe(self, subject: str, queue: str, handler: Handler) -> None:
+        async def handle(message: Msg) -> None:
+            try:
+                answer = await handler(message.subject, message.data)
+                if answer is not None and message.reply:
+                    await self._client.publish(message.reply, answer)
+            except DpipError as error:
+                log.warning("message not handled", subject=message.subject, reason=str(error))
+            except Exception:
+                log.exception("message not handled", subject=message.subject)
+
+        await self._client.subscribe(subject, queue=queue, cb=handle)
+
+    async def _connect(self) -> None:
+        self._lost = lost = asyncio.Event()
+        client = Client()
+
+        async def closed() -> None:
+            lost.set()
+
+        async def failed(error: Exception) -> None:
+            log.debug("bus error", reason=str(error))
+
+        try:
+            await client.connect(
+                self.url.split(","),
+                user=self._user,
+                password=self._password,
+                name=self._name,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # of this first connection, for each server named
+                reconnect_time_wait=0,
+                connect_timeout=_CONNECT_SECONDS,
+                ping_interval=5,
+                max_outstanding_pings=2,
+                closed_cb=closed,
+                error_cb=failed,
+            )
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            with contextlib.suppress(Exception):
+                await client.close()
+            if "authorization" in str(error).lower():
+                raise BusRefused(address=self.url) from error
+            raise self._unavailable(error) from error
+        self._client = client
+        for subject, queue, handler in self._subscriptions:
+            await self._subscribe(subject, queue, handler)
+        await client.flush()
+
+    async def _keep_connected(self) -> None:
+        while True:
+            await self._lost.wait()
+            log.warning("connection to the message-passing server lost", server=self.url)
+            for delay in _retry_delays():
+                try:
+                    await self._connect()
+                    break
+                except (DpipError, nats.errors.Error, OSError, TimeoutError) as error:
+                    log.debug("no connection yet", server=self.url, reason=str(error))
+                await asyncio.sleep(delay)
+            log.info("connected to the message-passing server again", server=self.url)
+
+    def _unavailable(self, error: Exception) -> BusUnavailable:
+        return BusUnavailable(address=self.url, reason=str(error) or type(error).__name__)
+
+
+def _retry_delays() -> Iterator[float]:
+    delay = _FIRST_RETRY_SECONDS
+    while True:
+        # Jitter: a thousand workers do not come back in the same instant.
+        yield delay * random.uniform(0.5, 1.5)  # noqa: S311
+        delay = min(delay * 2, _LONGEST_RETRY_SECONDS)

@@ -1,0 +1,165 @@
+"""Pictures in and out over real HTTP."""
+
+import hashlib
+
+import pytest
+
+from dpip.model.user import Role
+from tests.integration.api.system import ApiSession, System, picture
+
+
+@pytest.fixture
+def workload(user: ApiSession) -> str:
+    return user.create_workload()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".gif", ".tif", ".avif"])
+def test_a_picture_comes_back_as_it_was_sent(user: ApiSession, workload: str, suffix: str) -> None:
+    """The bytes, the type, the length and the tag of an original are right."""
+    content = picture(16, 16, suffix)
+    answer = user.get(f"/images/{user.upload(workload, content)}")
+    assert answer.status_code == 200
+    assert answer.content == content
+    assert answer.headers["Content-Length"] == str(len(content))
+    assert answer.headers["ETag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    subtype = {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:])
+    assert answer.headers["Content-Type"] == f"image/{subtype}"
+
+
+@pytest.mark.parametrize("kind", ["original", "orginal", None])
+@pytest.mark.parametrize("field", ["data", "file", "image"])
+def test_an_upload_says_what_was_kept(
+    user: ApiSession, workload: str, kind: str | None, field: str
+) -> None:
+    """The type may be misspelt or left out, and the file has three names."""
+    fields = {"workload_id": workload} | ({"type": kind} if kind else {})
+    answer = user.post("/images", files={field: picture()}, data=fields)
+    assert answer.status_code == 201
+    kept = answer.json()
+    assert kept == {"workload_id": workload, "image_id": kept["image_id"], "type": "original"}
+
+
+def test_a_range_of_a_picture_is_given(user: ApiSession, workload: str) -> None:
+    """206 with the part, 416 with the size, and the whole for a range that cannot be read."""
+    content = picture()
+    path = f"/images/{user.upload(workload, content)}"
+    part = user.get(path, headers={"Range": "bytes=2-5"})
+    assert part.status_code == 206
+    assert part.content == content[2:6]
+    assert part.headers["Content-Range"] == f"bytes 2-5/{len(content)}"
+    assert user.get(path, headers={"Range": "bytes=-3"}).content == content[-3:]
+    behind = user.get(path, headers={"Range": "bytes=99999-"})
+    assert behind.status_code == 416
+    assert behind.headers["Content-Range"] == f"bytes */{len(content)}"
+    assert behind.json()["code"] == "range_not_satisfiable"
+    assert user.get(path, headers={"Range": "bytes=0-1,3-4"}).content == content
+
+
+def test_a_picture_that_the_client_has_is_not_sent(user: ApiSession, workload: str) -> None:
+    """304 for its own tag; a range only for the picture it is meant for."""
+    content = picture()
+    path = f"/images/{user.upload(workload, content)}"
+    etag = user.get(path).headers["ETag"]
+    unchanged = user.get(path, headers={"If-None-Match": etag})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert unchanged.headers["ETag"] == etag
+    assert user.get(path, headers={"If-None-Match": '"x"'}).content == content
+    ranged = {"Range": "bytes=0-0"}
+    assert user.get(path, headers={**ranged, "If-Range": etag}).status_code == 206
+    assert user.get(path, headers={**ranged, "If-Range": '"x"'}).status_code == 200
+
+
+def test_head_and_a_get_with_a_body_work(user: ApiSession, workload: str) -> None:
+    """HEAD gives the headers alone, and a body on a GET is ignored."""
+    content = picture()
+    path = f"/images/{user.upload(workload, content)}"
+    head = user.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(content))
+    assert user.get(path, json={"image_id": "x"}).content == content
+
+
+def test_images_of_another_look_like_none(system: System, user: ApiSession, workload: str) -> None:
+    """Only its owner and administrators see an image or add one to a workload."""
+    image = user.upload(workload)
+    other, admin = system.user(), system.user(Role.ADMINISTRATOR)
+    assert admin.get(f"/images/{image}").status_code == 200
+    assert other.get(f"/images/{image}").status_code == 404
+    before = system.files()
+    refused = other.post("/images", files={"data": picture()}, data={"workload_id": workload})
+    assert refused.status_code == 404
+    assert refused.json()["kind"] == "workload"
+    assert system.files() == before, "nothing of it was kept"
+
+
+def test_a_worker_exchanges_the_images_of_its_jobs(
+    system: System, user: ApiSession, workload: str
+) -> None:
+    """It reads the original and writes the result while it holds the lease, and nothing else."""
+    image = user.upload(workload, picture())
+    name, worker = system.worker()
+    _, stranger = system.worker()
+    assert worker.get(f"/images/{image}").status_code == 404, "not leased yet"
+    lease = system.lease(image, name)
+    assert worker.get(f"/images/{image}").content == picture()
+    assert stranger.get(f"/images/{image}").status_code == 404
+
+    fields = {
+        "workload_id": workload,
+        "type": "filtered",
+        "job_id": lease.job_id,
+        "attempt": lease.attempt,
+        "milliseconds": 1.5,
+    }
+    before = system.files()
+    for session, changes, content, status in [
+        (stranger, {}, picture(), 409),
+        (worker, {"attempt": lease.attempt + 1}, picture(), 409),
+        (worker, {"job_id": "0" * 26}, picture(), 409),
+        (worker, {"workload_id": "0" * 26}, picture(), 404),
+        (worker, {"milliseconds": "fast"}, picture(), 422),
+        (worker, {"attempt": ""}, picture(), 422),
+        (worker, {"type": "original"}, picture(), 403),
+        (worker, {}, picture(suffix=".jpg"), 422),
+        (worker, {}, b"no picture", 415),
+        (user, {}, picture(), 403),
+    ]:
+        answer = session.post("/images", files={"data": content}, data=fields | changes)
+        assert answer.status_code == status, (changes, answer.text)
+    assert system.files() == before, "nothing of the refused results was kept"
+
+    result = picture(4, 3, ".png[compression=0]")
+    answer = worker.post("/images", files={"data": result}, data=fields)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["type"] == "filtered"
+    shown = user.get(f"/workloads/{workload}").json()
+    assert shown["filtered_images"] == [answer.json()["image_id"]]
+    assert shown["status"] == "completed"
+    assert user.get(f"/images/{shown['filtered_images'][0]}").content == result
+
+    late = worker.post("/images", files={"data": result}, data=fields)
+    assert late.status_code == 409
+    assert late.json()["code"] == "stale_attempt"
+    assert worker.get(f"/images/{image}").status_code == 404, "the lease is over"
+    assert len(system.files() - before) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/status"),
+        ("GET", "/workloads"),
+        ("POST", "/workloads"),
+        ("GET", "/workloads/x"),
+        ("GET", "/workloads/x/results"),
+        ("DELETE", "/logout"),
+    ],
+)
+def test_a_worker_is_let_in_nowhere_else(system: System, method: str, path: str) -> None:
+    """A worker's token opens images alone."""
+    answer = system.worker()[1].request(method, path)
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "forbidden"

@@ -1,0 +1,70 @@
+"""The server keeps its promises about ports, signals and its end."""
+
+import asyncio
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from fastapi import FastAPI
+
+from dpip.api.server import listen, serve
+from dpip.errors import CannotStart
+from tests.integration.api.system import running_system, wait_until
+
+
+def test_a_port_in_use_is_named() -> None:
+    """The error says which port it is and what to do about it."""
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotStart, match=rf"port {port} .*--port"):
+            listen("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    """An address that cannot be had is an error that says so."""
+    with pytest.raises(CannotStart, match=r"192\.0\.2\.1"):
+        listen("192.0.2.1", 0)
+
+
+async def test_signals_are_left_to_the_owner() -> None:
+    """The handlers of the process are the same while the server runs."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    listener = listen("127.0.0.1", 0)
+    app = FastAPI()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/openapi.json"
+    async with serve(app, listener):
+        assert (await asyncio.to_thread(requests.get, url, timeout=60)).status_code == 200
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+async def test_a_running_request_is_finished() -> None:
+    """A request that runs when the server is stopped gets its answer."""
+    app = FastAPI()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    listener = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/slow"
+    async with serve(app, listener):
+        request = asyncio.create_task(asyncio.to_thread(requests.get, url, timeout=60))
+        await begun.wait()
+        asyncio.get_running_loop().call_soon(go_on.set)
+    assert (await request).json() == "done"
+
+
+def test_a_long_poll_is_answered_at_the_end(tmp_path: Path) -> None:
+    """Whoever waits for results when the API stops is told that there are none yet."""
+    with ThreadPoolExecutor() as executor:
+        with running_system(tmp_path) as system:
+            user = system.user()
+            workload = user.create_workload()
+            poll = executor.submit(user.get, f"/workloads/{workload}/results?wait=30")
+            wait_until(lambda: system.somebody_waits_for(workload))
+        assert poll.result(20).json() == {"results": [], "next": 0}

@@ -1,0 +1,145 @@
+"""Login, logout, status and health over real HTTP."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+
+from dpip.api.auth import new_token, token_hash
+from dpip.model.user import Role
+from dpip.ports.clock import SystemClock
+from tests.integration.api.system import PASSWORD, SETTINGS, ApiSession, System
+
+
+def test_a_login_gives_a_token_that_expires(system: System) -> None:
+    """The answer names the user and when the token ends, and the token opens the API."""
+    name = system.add_user()
+    answer = requests.post(f"{system.url}/login", auth=(name, PASSWORD), timeout=60)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "server" not in answer.headers
+    login = answer.json()
+    assert login["user"] == name
+    assert login["expires_at"].endswith("Z")
+    left = datetime.fromisoformat(login["expires_at"]) - datetime.now(UTC)
+    assert timedelta(0) < left <= timedelta(hours=SETTINGS.login_hours)
+    assert ApiSession(system.url, login["token"]).get("/status").status_code == 200
+
+
+@pytest.mark.parametrize("auth", [None, ("nobody", PASSWORD), ("admin", ""), ("a\0b", "x")])
+def test_a_wrong_login_asks_for_basic(system: System, auth: tuple[str, str] | None) -> None:
+    """Whatever is wrong, the answer is the same."""
+    answer = requests.post(f"{system.url}/login", auth=auth, timeout=60)
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "wrong_password"
+    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+
+
+def test_a_wrong_password_is_told_like_an_unknown_user(system: System) -> None:
+    """The answers for a known and an unknown user are equal."""
+    known = requests.post(f"{system.url}/login", auth=(system.add_user(), "wrong"), timeout=60)
+    unknown = requests.post(f"{system.url}/login", auth=("nobody", "wrong"), timeout=60)
+    assert known.status_code == unknown.status_code == 401
+    assert known.json() == unknown.json()
+
+
+def test_a_logout_ends_the_token_at_once(system: System) -> None:
+    """The token is dead, and another token of the same user is not."""
+    name = system.add_user()
+    first, second = (
+        ApiSession(
+            system.url,
+            requests.post(f"{system.url}/login", auth=(name, PASSWORD), timeout=60).json()["token"],
+        )
+        for _ in range(2)
+    )
+    assert first.delete("/logout").json()["logout_message"]
+    assert first.get("/status").status_code == 401
+    assert first.delete("/logout").status_code == 401
+    assert second.get("/status").status_code == 200
+
+
+def test_an_expired_token_opens_nothing(system: System) -> None:
+    """A token ends at its time."""
+    name = system.add_user()
+    owner = system.do(system.datastore.user_named(name))
+    assert owner
+    token = new_token()
+    ended = SystemClock().now() - 1
+    system.do(
+        system.datastore.add_token(
+            token_hash(token), user_id=owner.id, created_at=0.0, expires_at=ended
+        )
+    )
+    assert ApiSession(system.url, token).get("/status").status_code == 401
+
+
+def test_the_status_shows_system_workloads_and_workers(system: System, user: ApiSession) -> None:
+    """Active workloads of the caller, all workers, and the time are there."""
+    worker, _ = system.worker()
+    active = user.create_workload(workload_name="busy")
+    user.upload(active)
+    user.create_workload(workload_name="idle")
+    status = user.get("/status").json()
+    assert status["system_name"] == SETTINGS.system_name
+    assert datetime.fromisoformat(status["server_time"]).tzinfo
+    assert [workload["workload_id"] for workload in status["active_workloads"]] == [active]
+    assert status["active_workloads"][0]["counts"]["pending"] == 1
+    shown = next(each for each in status["workers"] if each["name"] == worker)
+    assert shown["state"] == "alive"
+    assert shown["tags"] == ["fast"]
+    assert shown["memory"] == {"total": 8, "available": 4}
+    assert shown["gpus"] == []
+    assert shown["running_jobs"] == 1
+    assert shown["last_seen"].endswith("Z")
+
+
+def test_only_an_administrator_sees_the_workloads_of_others(system: System) -> None:
+    """Active workloads of another user are shown to an administrator alone."""
+    owner, other, admin = system.user(), system.user(), system.user(Role.ADMINISTRATOR)
+    workload = owner.create_workload()
+    owner.upload(workload)
+
+    def active(session: ApiSession) -> list[str]:
+        return [each["workload_id"] for each in session.get("/status").json()["active_workloads"]]
+
+    assert workload in active(owner)
+    assert workload in active(admin)
+    assert workload not in active(other)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_needs_no_token(system: System, path: str) -> None:
+    """A probe is answered without authentication."""
+    assert requests.get(system.url + path, timeout=60).json() == {"status": "ok"}
+
+
+def test_the_openapi_document_names_every_endpoint(system: System) -> None:
+    """Each path has its methods, its way to authenticate and its errors as problem documents."""
+    document = requests.get(f"{system.url}/openapi.json", timeout=60).json()
+    operations = {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert set(operations) == {
+        ("POST", "/login"),
+        ("DELETE", "/logout"),
+        ("GET", "/status"),
+        ("GET", "/workloads"),
+        ("POST", "/workloads"),
+        ("GET", "/workloads/{workload_id}"),
+        ("GET", "/workloads/{workload_id}/results"),
+        ("POST", "/images"),
+        ("GET", "/images/{image_id}"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+    }
+    assert document["security"] == [{"bearer": []}]
+    assert operations["POST", "/login"]["security"] == [{"basic": []}]
+    assert operations["GET", "/healthz"]["security"] == []
+    for operation in operations.values():
+        assert "application/problem+json" in operation["responses"]["default"]["content"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert "401" in operations["GET", "/status"]["responses"]
+    assert "application/json" not in operations["GET", "/images/{image_id}"]["responses"]["200"]

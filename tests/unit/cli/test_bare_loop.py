@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pyvips
+
+from dpip.cli.bare_loop import BareLoop
+from dpip.client.batch import Picture
+
+
+def test_every_run_filters_every_picture_that_can_be_filtered(tmp_path: Path) -> None:
+    """Warm processes share the pictures; a broken one leaves no file and stops nothing."""
+    names = [f"{number}.png" for number in range(8)]
+    for name in names:
+        pyvips.Image.black(16, 16, bands=3).write_to_file(str(tmp_path / name))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    out.mkdir()
+    pictures = [
+        Picture(tmp_path / name, out / name) for name in [*names, "broken.png", "missing.png"]
+    ]
+    with BareLoop(pictures, "blur", processes=2) as loop:
+        for _ in range(2):
+            assert loop.run() > 0
+            assert sorted(target.name for target in out.iterdir()) == names
+            for target in out.iterdir():
+                target.unlink()

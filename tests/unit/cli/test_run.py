@@ -1,0 +1,159 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from dpip.cli.run import run
+from dpip.errors import ApiUnreachable
+from tests.unit.client.stub_api import StubApi, serving
+
+app = typer.Typer()
+app.command()(run)
+
+
+@pytest.fixture
+def api() -> StubApi:
+    return StubApi()
+
+
+@pytest.fixture
+def url(api: StubApi) -> Iterator[str]:
+    with serving(api) as url:
+        yield url
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.png").write_bytes(b"abc")
+    (folder / "sub" / "b.png").write_bytes(b"def")
+    return folder
+
+
+def dpip_run(*arguments: object, **variables: str) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=variables)
+
+
+def test_a_folder_comes_back_with_its_structure(url: str, folder: Path, tmp_path: Path) -> None:
+    """Every picture is filtered; the report has a line per worker and the sum."""
+    (folder / "notes.txt").touch()
+    out = tmp_path / "out"
+    result = dpip_run(folder, "--out", out, "--server", url, DPIP_TOKEN="t0ken")
+    assert result.exit_code == 0, result.output
+    assert (out / "a.png").read_bytes() == b"cba"
+    assert (out / "sub/b.png").read_bytes() == b"fed"
+    assert "Leaving alone 1 file" in result.stderr
+    assert "w0" in result.stdout
+    assert f"2 of 2 pictures are in {out}" in result.stdout
+
+
+def test_what_failed_is_listed_and_told_by_the_exit_code(
+    url: str, folder: Path, tmp_path: Path
+) -> None:
+    """Code 3 means that some pictures failed; the others are there."""
+    (folder / "[bold]c.png").write_bytes(b"bad")
+    result = dpip_run(folder, "--out", tmp_path / "out", "--server", url, DPIP_TOKEN="t0ken")
+    assert result.exit_code == 3
+    assert "[bold]c.png" in result.stdout
+    assert "decode_failed" in result.stdout
+    assert (tmp_path / "out/a.png").exists()
+
+
+def test_json_is_one_object(url: str, folder: Path, tmp_path: Path) -> None:
+    """Standard output holds the report for a program and nothing else."""
+    (folder / "c.png").write_bytes(b"bad")
+    result = dpip_run(
+        folder, "--out", tmp_path / "out", "--server", url, "--json", DPIP_TOKEN="t0ken"
+    )
+    report = json.loads(result.stdout)
+    assert result.exit_code == 3
+    assert report["filtered"] == 2
+    assert report["failures"] == [
+        {"picture": str(folder / "c.png"), "code": "decode_failed", "reason": "It is broken."}
+    ]
+    assert sum(share["pictures"] for share in report["workers"]) == 2
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_a_user_logs_in_with_a_password_from_the_environment(
+    api: StubApi, url: str, folder: Path, tmp_path: Path, by: str
+) -> None:
+    """The token of the login is dead when the command is over."""
+    user = ["--user", "ädmin"] if by == "option" else []
+    variables = {"DPIP_USER_PASSWORD": "pass:wörd"}
+    if by == "variable":
+        variables["DPIP_USER"] = "ädmin"
+    result = dpip_run(folder, "--out", tmp_path / "out", "--server", url, *user, **variables)
+    assert result.exit_code == 0, result.output
+    assert api.requests[0] == ("POST", "/login")
+    assert api.requests[-1] == ("DELETE", "/logout")
+
+
+def test_the_administrator_of_a_server_on_this_machine_needs_no_password(
+    api: StubApi, url: str, folder: Path, tmp_path: Path
+) -> None:
+    """Whoever may read the data directory is trusted with the password in it."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/admin-password").write_text("pass:wörd\n")
+    result = dpip_run(
+        *(folder, "--out", tmp_path / "out", "--server", url),
+        DPIP_DATA_DIR=str(tmp_path / "data"),
+        DPIP_ADMIN_USER="ädmin",
+    )
+    assert result.exit_code == 0, result.output
+
+
+def test_without_credentials_the_ways_to_give_them_are_named(
+    url: str, folder: Path, tmp_path: Path
+) -> None:
+    """Where nobody can be asked, it is a usage error."""
+    result = dpip_run(
+        *(folder, "--out", tmp_path / "out", "--server", url), DPIP_DATA_DIR=str(tmp_path)
+    )
+    assert result.exit_code == 2
+    assert "DPIP_TOKEN" in result.stderr
+    assert "DPIP_USER_PASSWORD" in result.stderr
+
+
+def test_a_wrong_filter_is_a_usage_error(url: str, folder: Path, tmp_path: Path) -> None:
+    """The server's sentence says what is wrong with it."""
+    result = dpip_run(
+        *(folder, "--filter", "sepia", "--out", tmp_path / "out", "--server", url),
+        DPIP_TOKEN="t0ken",
+    )
+    assert result.exit_code == 2
+    assert "filter cannot be 'sepia'" in result.stderr
+
+
+def test_problems_are_told_before_anything_is_sent(
+    api: StubApi, url: str, folder: Path, tmp_path: Path
+) -> None:
+    """A missing path and two sources of one output are usage errors that name them."""
+    result = dpip_run(
+        *(folder, folder / "a.png", tmp_path / "missing"),
+        *("--out", tmp_path / "out", "--server", url),
+        DPIP_TOKEN="t0ken",
+    )
+    assert result.exit_code == 2
+    assert str(tmp_path / "missing") in result.stderr
+    assert "would both become" in result.stderr
+    assert api.requests == []
+
+
+def test_workers_are_those_of_a_system_of_its_own(url: str, folder: Path, tmp_path: Path) -> None:
+    """The workers of a running server are not this command's to choose."""
+    result = dpip_run(folder, "--out", tmp_path / "out", "--server", url, "--workers", 2)
+    assert result.exit_code == 2
+    assert "--workers" in result.stderr
+
+
+def test_a_server_that_is_not_there_is_an_error(folder: Path, tmp_path: Path) -> None:
+    """It is raised as what it is, for the program to tell in one line."""
+    result = dpip_run(
+        *(folder, "--out", tmp_path / "out", "--server", "127.0.0.1:1"), DPIP_TOKEN="t0ken"
+    )
+    assert isinstance(result.exception, ApiUnreachable)

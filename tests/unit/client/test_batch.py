@@ -1,0 +1,116 @@
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from dpip.client import Client, batch
+from dpip.client.batch import Picture, Progress, filter_pictures
+from dpip.errors import ApiRefused
+from tests.unit.client.stub_api import StubApi
+
+
+def make_pictures(folder: Path, contents: list[bytes]) -> list[Picture]:
+    pictures = []
+    for number, content in enumerate(contents):
+        source = folder / "in" / f"{number:03}.png"
+        source.parent.mkdir(exist_ok=True)
+        source.write_bytes(content)
+        pictures.append(Picture(source, folder / "out" / "sub" / source.name))
+    return pictures
+
+
+def test_every_picture_comes_back_under_its_own_name(client: Client, tmp_path: Path) -> None:
+    """Whatever order they settle in, each target holds what came of its own source."""
+    contents = [b"picture %d" % number for number in range(200)]
+    pictures = make_pictures(tmp_path, contents)
+    seen: list[Progress] = []
+    report = filter_pictures(client, pictures, "blur", on_progress=seen.append)
+    assert [picture.target.read_bytes() for picture in pictures] == [c[::-1] for c in contents]
+    assert (report.filtered, report.failures) == (200, ())
+    assert [(share.worker, share.pictures, share.milliseconds) for share in report.workers] == [
+        ("w0", 100, 2.0),
+        ("w1", 100, 2.0),
+    ]
+    assert seen[-1] == Progress(total=200, uploaded=200, filtered=200, finished=200, failed=0)
+
+
+def test_uploads_and_downloads_overlap(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of many more pictures than may be in flight gets through."""
+    monkeypatch.setattr(batch, "IN_FLIGHT", 3)
+    pictures = make_pictures(tmp_path, [b"x"] * 30)
+    assert filter_pictures(client, pictures, "blur").filtered == 30
+
+
+def test_each_failure_is_told_and_holds_up_no_other(client: Client, tmp_path: Path) -> None:
+    """Refused uploads, failed jobs, unreadable sources and targets are listed by source."""
+    pictures = make_pictures(tmp_path, [b"fine", b"refuse", b"bad", b"fine", b"fine"])
+    pictures[3].source.unlink()
+    (tmp_path / "taken").touch()
+    pictures[4] = Picture(pictures[4].source, tmp_path / "taken" / "x.png")
+    report = filter_pictures(client, pictures, "blur")
+    assert report.filtered == 1
+    assert [(failure.source, failure.code) for failure in report.failures] == [
+        (pictures[1].source, "unsupported_picture"),
+        (pictures[2].source, "decode_failed"),
+        (pictures[3].source, "file_error"),
+        (pictures[4].source, "file_error"),
+    ]
+    assert report.failures[1].reason == "It is broken."
+    assert not list((tmp_path / "out/sub").glob(".*"))
+
+
+def test_a_lost_upload_fails_its_picture_alone(client: Client, tmp_path: Path) -> None:
+    """A connection that breaks while a picture is sent costs that picture."""
+    pictures = make_pictures(tmp_path, [b"one", b"cut", b"three"])
+    report = filter_pictures(client, pictures, "blur")
+    assert report.filtered == 2
+    assert [(failure.source, failure.code) for failure in report.failures] == [
+        (pictures[1].source, "api_unreachable")
+    ]
+
+
+def test_a_server_that_is_lost_fails_all_that_is_not_back(
+    api: StubApi, client: Client, tmp_path: Path
+) -> None:
+    """Nobody waits for ever for a server that no longer knows the caller."""
+    pictures = make_pictures(tmp_path, [b"one", b"two"])
+    api.hold_results.clear()
+
+    def forget(progress: Progress) -> None:
+        if progress.uploaded == 2:
+            api.token = "another"
+
+    report = filter_pictures(client, pictures, "blur", on_progress=forget)
+    assert [failure.code for failure in report.failures] == ["unauthenticated"] * 2
+
+
+def test_a_wrong_filter_is_refused_before_anything_is_sent(
+    api: StubApi, client: Client, tmp_path: Path
+) -> None:
+    """The refusal of the workload is raised; no picture has left."""
+    with pytest.raises(ApiRefused):
+        filter_pictures(client, make_pictures(tmp_path, [b"one"]), "sepia")
+    assert api.images == {}
+
+
+def test_nothing_is_done_at_once(client: Client) -> None:
+    """An empty batch ends with an empty report."""
+    assert filter_pictures(client, [], "blur").filtered == 0
+
+
+def test_an_interrupt_stops_the_batch(api: StubApi, client: Client, tmp_path: Path) -> None:
+    """Ctrl-C is passed on at once, and no thread goes on sending."""
+    pictures = make_pictures(tmp_path, [b"one"] * 20)
+    api.hold_results.clear()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.uploaded == 20:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        filter_pictures(client, pictures, "blur", on_progress=interrupt)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if "transfer" in name]

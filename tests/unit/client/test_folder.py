@@ -1,0 +1,83 @@
+from pathlib import Path
+
+from dpip.client.batch import Picture
+from dpip.client.folder import plan_batch
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_a_folder_keeps_its_structure(tmp_path: Path) -> None:
+    """Pictures below a folder go to the same place below the output, in order of their names."""
+    touch(tmp_path / "in", "b.JPG", "a.png", "sub/a.png")
+    plan = plan_batch([tmp_path / "in"], tmp_path / "out")
+    assert plan.pictures == tuple(
+        Picture(tmp_path / "in" / name, tmp_path / "out" / name)
+        for name in ("a.png", "b.JPG", "sub/a.png")
+    )
+    assert plan.problems == ()
+
+
+def test_what_is_no_picture_is_left_alone_and_counted(tmp_path: Path) -> None:
+    """Hidden files and folders, and files without a picture's suffix, stay where they are."""
+    touch(tmp_path / "in", "a.png", "notes.txt", ".hidden.png", ".git/b.png")
+    plan = plan_batch([tmp_path / "in"], tmp_path / "out")
+    assert [picture.source.name for picture in plan.pictures] == ["a.png"]
+    assert plan.left_alone == 3
+
+
+def test_a_file_that_is_named_is_always_taken(tmp_path: Path) -> None:
+    """Its suffix does not matter; it goes to the output under its own name."""
+    touch(tmp_path, "sub/.frame")
+    plan = plan_batch([tmp_path / "sub/.frame"], tmp_path / "out")
+    assert plan.pictures == (Picture(tmp_path / "sub/.frame", tmp_path / "out/.frame"),)
+
+
+def test_results_below_a_source_folder_are_no_sources(tmp_path: Path) -> None:
+    """A second run with the output inside of the input does not filter the results of the first."""
+    touch(tmp_path, "a.png", "out/a.png")
+    plan = plan_batch([tmp_path], tmp_path / "out")
+    assert plan.pictures == (Picture(tmp_path / "a.png", tmp_path / "out/a.png"),)
+
+
+def test_missing_paths_are_named(tmp_path: Path) -> None:
+    """Each path that is not there is a problem of its own."""
+    plan = plan_batch([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+    assert plan.problems == (f"There is no {tmp_path / 'x'}.", f"There is no {tmp_path / 'y'}.")
+
+
+def test_nothing_to_do_is_a_problem(tmp_path: Path) -> None:
+    """A folder without a picture is named."""
+    assert plan_batch([tmp_path], tmp_path / "out").problems == (
+        f"There is no picture in {tmp_path}.",
+    )
+
+
+def test_two_sources_of_one_output_are_a_problem(tmp_path: Path) -> None:
+    """Neither of the two is lost in silence."""
+    touch(tmp_path, "one/a.png", "two/a.png")
+    plan = plan_batch([tmp_path / "one", tmp_path / "two/a.png"], tmp_path / "out")
+    assert plan.problems == (
+        f"{tmp_path / 'one/a.png'} and {tmp_path / 'two/a.png'} would both become "
+        f"{tmp_path / 'out/a.png'}.",
+    )
+
+
+def test_a_source_is_never_overwritten(tmp_path: Path) -> None:
+    """An output that is one of the sources is a problem, by whatever path it is reached."""
+    touch(tmp_path, "a.png")
+    (tmp_path / "link").symlink_to(tmp_path)
+    plan = plan_batch([tmp_path / "a.png"], tmp_path / "link")
+    assert len(plan.problems) == 1
+    assert "would be overwritten" in plan.problems[0]
+
+
+def test_an_output_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
+    """The output is a folder or does not exist yet."""
+    touch(tmp_path, "a.png", "out")
+    assert plan_batch([tmp_path / "a.png"], tmp_path / "out").problems == (
+        f"{tmp_path / 'out'} is no folder.",
+    )
