@@ -1,1 +1,410 @@
-"""Wires the parts together: the one place where adapters meet ports."""
+"""Wires the parts together: the one place where adapters meet ports.
+
+Each part is a context manager that starts it on entry and stops it on exit. ``dpip up`` enters
+them all in one process, every other command enters its own.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from dpip.config import Settings
+from dpip.data_directory import DataDirectory
+from dpip.errors import CannotStart, UserExists
+from dpip.model.ids import new_id
+from dpip.model.user import Role, User
+from dpip.model.worker import check_worker_name
+from dpip.ports.bus import Bus
+from dpip.ports.clock import SystemClock
+from dpip.ports.datastore import Datastore
+from dpip.supervision import SupervisedProcess
+from dpip.wire.nats_bus import NatsBus
+
+log = structlog.get_logger()
+
+_SECONDS_A_DAY = 86_400
+_GRACE_SECONDS = 5.0
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """Where a system that is up can be reached.
+
+    ``new_password`` is the administrator's if it was generated at this very start.
+    """
+
+    api: str
+    controller: str
+    data_dir: Path
+    user: str
+    new_password: str | None
+
+    def as_text(self) -> str:
+        """What a person who has started it wants to know."""
+        lines = [
+            f"API         {self.api}",
+            f"Controller  {self.controller}",
+            f"Data        {self.data_dir}",
+        ]
+        if self.new_password:
+            lines += [
+                f"User        {self.user}",
+                f"Password    {self.new_password}",
+                f"            (shown this once, and kept in {self.data_dir / 'admin-password'})",
+            ]
+        return "\n".join([*lines, "Ready. Ctrl-C stops it."])
+
+
+@asynccontextmanager
+async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
+    """Run the whole system, with ``workers`` local workers beside it."""
+    data = _data_directory(settings)
+    async with AsyncExitStack() as parts:
+        listener = _listen(settings)
+        parts.callback(listener.close)
+        settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
+        parts.enter_context(data.held_by("controller"))
+        # The workers start first and join last: they are loading while the rest is.
+        server_url, controller = await parts.enter_async_context(_message_server(settings, data))
+        fleet = await parts.enter_async_context(_local_workers(settings, controller, workers))
+        datastore = await parts.enter_async_context(open_datastore(settings))
+        new_password = await ensure_administrator(datastore, settings, data)
+        bus = await parts.enter_async_context(
+            _bus(settings, data, server_url=server_url, name="up")
+        )
+        await parts.enter_async_context(_controller(settings, datastore, bus))
+        await parts.enter_async_context(_api(settings, datastore, bus, data, listener))
+        await parts.enter_async_context(_scheduler(settings, datastore, bus))
+        parts.push_async_callback(fleet.stop)
+        yield Running(
+            api=_api_url(settings),
+            controller=controller,
+            data_dir=settings.data_dir,
+            user=settings.admin_user,
+            new_password=new_password,
+        )
+
+
+@asynccontextmanager
+async def controller(settings: Settings) -> AsyncIterator[str]:
+    """Run the message-passing server and the controller; yields where workers join."""
+    data = _data_directory(settings)
+    async with AsyncExitStack() as parts:
+        parts.enter_context(data.held_by("controller"))
+        server_url, address = await parts.enter_async_context(_message_server(settings, data))
+        datastore = await parts.enter_async_context(open_datastore(settings))
+        bus = await parts.enter_async_context(
+            _bus(settings, data, server_url=server_url, name="controller")
+        )
+        await parts.enter_async_context(_controller(settings, datastore, bus))
+        yield address
+
+
+@asynccontextmanager
+async def scheduler(settings: Settings) -> AsyncIterator[None]:
+    """Run the scheduler."""
+    data = _data_directory(settings)
+    async with AsyncExitStack() as parts:
+        parts.enter_context(data.held_by("scheduler"))
+        datastore = await parts.enter_async_context(open_datastore(settings))
+        bus = await parts.enter_async_context(_bus(settings, data, name="scheduler"))
+        await parts.enter_async_context(_scheduler(settings, datastore, bus))
+        yield
+
+
+@asynccontextmanager
+async def api(settings: Settings) -> AsyncIterator[Running]:
+    """Run the API."""
+    data = _data_directory(settings)
+    async with AsyncExitStack() as parts:
+        listener = _listen(settings)
+        parts.callback(listener.close)
+        settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
+        datastore = await parts.enter_async_context(open_datastore(settings))
+        new_password = await ensure_administrator(datastore, settings, data)
+        bus = await parts.enter_async_context(_bus(settings, data, name="api"))
+        await parts.enter_async_context(_api(settings, datastore, bus, data, listener))
+        yield Running(
+            api=_api_url(settings),
+            controller=_controller_address(settings, settings.controller_port),
+            data_dir=settings.data_dir,
+            user=settings.admin_user,
+            new_password=new_password,
+        )
+
+
+@asynccontextmanager
+async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncIterator[None]:
+    """Run a worker."""
+    # Imported here because no other part needs libvips' children and an HTTP client.
+    from dpip.worker.agent import Agent, AgentSettings
+    from dpip.worker.workshop import Workshop
+
+    check_worker_name(name)
+    join_token = settings.join_token or DataDirectory(settings.data_dir).known_join_token()
+    if join_token is None and settings.nats_url is None:
+        raise CannotStart(
+            part=f"Worker {name}",
+            reason=f"it has no join token: set DPIP_JOIN_TOKEN to what stands in the file "
+            f"'join-token' of the controller's data directory ({settings.data_dir} has none)",
+        )
+    bus = NatsBus(
+        settings.nats_url or f"nats://{settings.controller}",
+        user="worker",
+        password=join_token or "",
+        name=f"worker {name}",
+    )
+    own = settings.worker
+    async with AsyncExitStack() as parts:
+        scratch = parts.enter_context(
+            tempfile.TemporaryDirectory(
+                prefix="dpip-worker-", dir=own.scratch_dir, ignore_cleanup_errors=True
+            )
+        )
+        workshop = Workshop(own.slots, Path(scratch))
+        parts.push_async_callback(workshop.close)
+        await asyncio.gather(workshop.open(), bus.open())
+        parts.push_async_callback(bus.close)
+        agent = Agent(
+            bus,
+            workshop,
+            AgentSettings(
+                name=name,
+                tags=tags,
+                slots=own.slots,
+                prefetch=own.prefetch,
+                drain_seconds=own.drain_seconds,
+                controller_host=settings.controller.rpartition(":")[0].strip("[]"),
+            ),
+        )
+        parts.push_async_callback(agent.stop)
+        await agent.start()
+        yield
+        await agent.drain()
+
+
+@asynccontextmanager
+async def open_datastore(settings: Settings) -> AsyncIterator[Datastore]:
+    """Open the datastore that the settings name."""
+    from dpip.controller.datastore import SqlDatastore
+
+    data = _data_directory(settings)
+    datastore = await SqlDatastore.open(settings.database_url or data.database_url)
+    try:
+        yield datastore
+    finally:
+        await datastore.close()
+
+
+async def ensure_administrator(
+    datastore: Datastore, settings: Settings, data: DataDirectory
+) -> str | None:
+    """Create the administrator where there is no user yet; returns a password made for it."""
+    from dpip.api.passwords import hash_password
+
+    if await datastore.users():
+        return None
+    password = settings.admin_password or secrets.token_urlsafe(16)
+    administrator = User(
+        id=new_id(),
+        name=settings.admin_user,
+        role=Role.ADMINISTRATOR,
+        password_hash=await asyncio.to_thread(hash_password, password),
+        created_at=SystemClock().now(),
+    )
+    if settings.admin_password is None:
+        data.write_admin_password(password)
+    try:
+        await datastore.add_user(administrator)
+    except UserExists:  # Another API, started in the same moment, was first.
+        return None
+    return None if settings.admin_password else password
+
+
+@asynccontextmanager
+async def _message_server(
+    settings: Settings, data: DataDirectory
+) -> AsyncIterator[tuple[str | None, str]]:
+    """Run the embedded server, unless an external one is named; yields its URL and address."""
+    from dpip.controller.message_server import MessageServer
+
+    if settings.nats_url:
+        yield None, settings.nats_url
+        return
+    server = MessageServer(
+        data.message_server,
+        host=settings.host,
+        port=settings.controller_port,
+        server_password=data.message_server_password(),
+        join_token=settings.join_token or data.join_token(),
+    )
+    await server.start()
+    try:
+        yield server.url, _controller_address(settings, server.port)
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def _bus(
+    settings: Settings, data: DataDirectory, *, name: str, server_url: str | None = None
+) -> AsyncIterator[Bus]:
+    address = _controller_address(settings, settings.controller_port)
+    bus = NatsBus(
+        settings.nats_url or server_url or f"nats://{address}",
+        user="server",
+        password=data.message_server_password(),
+        name=name,
+    )
+    async with bus:
+        yield bus
+
+
+@asynccontextmanager
+async def _controller(settings: Settings, datastore: Datastore, bus: Bus) -> AsyncIterator[None]:
+    from dpip.controller.controller import Controller, ControllerTimes
+
+    part = Controller(
+        datastore,
+        bus,
+        SystemClock(),
+        image_store_endpoint=settings.api_url or f"http://{_address(settings.host, settings.port)}",
+        times=ControllerTimes(
+            heartbeat_seconds=settings.lease.heartbeat_seconds,
+            timeout_seconds=settings.lease.timeout_seconds,
+            history_seconds=settings.retention.history_days * _SECONDS_A_DAY,
+        ),
+    )
+    await part.start()
+    try:
+        yield
+    finally:
+        await part.stop()
+
+
+@asynccontextmanager
+async def _scheduler(settings: Settings, datastore: Datastore, bus: Bus) -> AsyncIterator[None]:
+    from dpip.scheduler.caller import WorkerCaller
+    from dpip.scheduler.scheduler import Scheduler
+
+    part = Scheduler(
+        datastore,
+        bus,
+        SystemClock(),
+        WorkerCaller(
+            bus,
+            memory_limit=settings.limits.job_memory_bytes,
+            time_limit=settings.limits.job_seconds,
+        ),
+        silence_seconds=settings.lease.timeout_seconds,
+    )
+    await part.start()
+    try:
+        yield
+    finally:
+        await part.stop()
+
+
+@asynccontextmanager
+async def _api(
+    settings: Settings,
+    datastore: Datastore,
+    bus: Bus,
+    data: DataDirectory,
+    listener: socket.socket,
+) -> AsyncIterator[None]:
+    from dpip.api.app import create_app
+    from dpip.api.server import serve
+    from dpip.api.settings import ApiSettings
+    from dpip.controller.image_directories import ImageDirectories
+
+    app = create_app(
+        datastore=datastore,
+        images=ImageDirectories(data.images),
+        bus=bus,
+        clock=SystemClock(),
+        settings=ApiSettings(
+            system_name=settings.system_name,
+            login_hours=settings.login_hours,
+            upload_bytes=settings.limits.upload_bytes,
+            pixels=settings.limits.pixels,
+        ),
+    )
+    async with serve(app, listener):
+        yield
+
+
+class _LocalWorkers:
+    """Worker processes on this machine, started again when they die."""
+
+    def __init__(self, settings: Settings, address: str, count: int) -> None:
+        self._processes = [
+            SupervisedProcess(
+                f"worker local-{number}",
+                [
+                    *(sys.executable, "-m", "dpip", "worker"),
+                    *("--controller", address, "--worker-name", f"local-{number}"),
+                ],
+                environment={"DPIP_DATA_DIR": str(settings.data_dir)},
+                grace_seconds=settings.worker.drain_seconds + _GRACE_SECONDS,
+                pass_output_through=True,
+            )
+            for number in range(1, count + 1)
+        ]
+
+    async def start(self) -> None:
+        await asyncio.gather(*(process.start() for process in self._processes))
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(process.stop() for process in self._processes))
+
+
+@asynccontextmanager
+async def _local_workers(
+    settings: Settings, address: str, count: int
+) -> AsyncIterator[_LocalWorkers]:
+    workers = _LocalWorkers(settings, address, count)
+    await workers.start()
+    try:
+        yield workers
+    finally:
+        await workers.stop()
+
+
+def _data_directory(settings: Settings) -> DataDirectory:
+    data = DataDirectory(settings.data_dir)
+    data.create()
+    return data
+
+
+def _listen(settings: Settings) -> socket.socket:
+    from dpip.api.server import listen
+
+    return listen(settings.host, settings.port)
+
+
+def _api_url(settings: Settings) -> str:
+    return settings.api_url or f"http://{_address(settings.host, settings.port)}"
+
+
+def _controller_address(settings: Settings, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return _address(host, port)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def default_workers() -> int:
+    """One worker for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -54,29 +54,28 @@ def create_app(
         passwords=Passwords(),
         feed=feed,
     )
-    app.include_router(_routes())
+    _include_routes(app)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     answer_errors(app)
     app.add_middleware(RequestLog)
     return app
 
 
-def _routes() -> APIRouter:
+def _include_routes(app: FastAPI) -> None:
     for_users = APIRouter(
         dependencies=[Depends(authenticated_user)], responses=problems(HTTPStatus.FORBIDDEN)
     )
-    for_users.include_router(login.logout_router)
-    for_users.include_router(status.router)
     for_users.include_router(workloads.router)
+    for_users.include_router(status.router)
+    for_users.include_router(login.logout_router)
 
+    # Routes are tried in order, and images are asked for most often.
     with_token = APIRouter(
         dependencies=[Depends(authenticated)], responses=problems(HTTPStatus.UNAUTHORIZED)
     )
-    with_token.include_router(for_users)
     with_token.include_router(image_routes.router)
+    with_token.include_router(for_users)
 
-    everything = APIRouter()
-    everything.include_router(health.router)
-    everything.include_router(login.login_router)
-    everything.include_router(with_token)
-    return everything
+    app.include_router(with_token)
+    app.include_router(login.login_router)
+    app.include_router(health.router)

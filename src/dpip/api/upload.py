@@ -11,9 +11,6 @@ from dpip.api.multipart import MultipartForm
 from dpip.errors import InvalidValue, TooLarge
 from dpip.ports.image_store import ImageStore, StagedFile
 
-_BLOCK = 1 << 20
-"""Bytes that are written at once: few enough to hold, enough to make the hand-over cheap."""
-
 _ROOM_FOR_FIELDS = 1 << 16
 
 
@@ -39,28 +36,14 @@ async def received_upload(
     chunks = bounded_body(request, limit + _ROOM_FOR_FIELDS, too_large)
     staged = await images.stage()
     try:
-        async for block in _blocks(form, chunks):
-            if staged.size + len(block) > limit:
-                raise too_large
-            await staged.write(block)
+        async for chunk in chunks:
+            for piece in form.feed(chunk):
+                if staged.size + len(piece) > limit:
+                    raise too_large
+                await staged.write(piece)
+        form.finish()
         if not form.has_file:
             raise InvalidValue(field="data", value=None, allowed="it is the file of the picture")
         yield Upload(staged, form.fields)
     finally:
         await staged.discard()
-
-
-async def _blocks(form: MultipartForm, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the bytes of the file in blocks worth writing."""
-    pieces: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        of_file = form.feed(chunk)
-        pieces += of_file
-        size += sum(map(len, of_file))
-        if size >= _BLOCK:
-            yield b"".join(pieces)
-            pieces, size = [], 0
-    form.finish()
-    if pieces:
-        yield b"".join(pieces)

@@ -6,7 +6,7 @@ import random
 import structlog
 
 from dpip.errors import BusUnavailable
-from dpip.model.job import Failure, FailureCode, JobState, Lease, retry_delay
+from dpip.model.job import Failure, FailureCode, JobState, Lease
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Jobs
@@ -33,9 +33,11 @@ class Attempts:
         held = await self._jobs.lease_of(lease.job_id)
         if held is None or held[0] != lease:
             return
-        now = self._clock.now()
         state = await self._jobs.fail(
-            lease, failure, retry_at=now + _delay_after(lease.attempt), now=now
+            lease,
+            failure,
+            jitter=random.random(),  # noqa: S311
+            now=self._clock.now(),
         )
         log.warning(
             "attempt failed",
@@ -60,7 +62,3 @@ class Attempts:
         # A hint that is lost costs its listener one look at the datastore, a little later.
         with contextlib.suppress(BusUnavailable):
             await self._bus.publish(subject, b"")
-
-
-def _delay_after(attempt: int) -> float:
-    return retry_delay(attempt, random.random())  # noqa: S311

@@ -17,3 +17,10 @@ pyvips.cache_set_max(0)
 pyvips.operation_block_set("VipsForeignLoad", True)
 for _name in ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"):
     pyvips.operation_block_set(f"VipsForeignLoad{_name}", False)
+
+
+def warm_up() -> None:
+    """Do once what libvips and its libraries do on first use."""
+    grey = pyvips.Image.black(16, 16)
+    for suffix in (".png", ".jpg"):
+        grey.gaussblur(1).write_to_buffer(suffix)

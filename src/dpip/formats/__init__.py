@@ -13,7 +13,7 @@ from dpip.formats.tiff import read_tiff
 from dpip.formats.webp import read_webp
 from dpip.model.image import PictureFormat, PictureHeader
 
-_FORMATS = ", ".join(format.value.upper() for format in PictureFormat)
+_FORMATS = ", ".join(each.value.upper() for each in PictureFormat)
 _SIGNATURE_LENGTH = 12
 _MOST_ACROSS = 2**31 - 1
 

@@ -45,8 +45,8 @@ def read_avif(reader: ByteReader) -> PictureHeader:
 def _check_brands(reader: ByteReader) -> None:
     _, end = _read_box_head(reader, None)
     content = reader.read(min(end - reader.position, _MOST_BRANDS_BYTES))
-    major, *compatible = (content[at : at + 4] for at in range(0, len(content), 4))
-    if not _BRANDS & {major, *compatible[1:]}:
+    # The major brand, its version, and the compatible brands.
+    if not _BRANDS & {content[at : at + 4] for at in (0, *range(8, len(content), 4))}:
         raise Malformed("it is a media file, but no AVIF")
     reader.seek(end)
 

@@ -3,6 +3,7 @@
 from typing import BinaryIO
 
 _MOST_READS = 200_000
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 class Malformed(Exception):
@@ -15,8 +16,10 @@ class ByteReader:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._reads_left = _MOST_READS
+        self._bytes_left = _MOST_BYTES
         self._position = 0
         self.size = file.seek(0, 2)
+        """Bytes in the file."""
 
     @property
     def position(self) -> int:
@@ -48,6 +51,9 @@ class ByteReader:
 
     def read(self, count: int) -> bytes:
         """The next ``count`` bytes."""
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise Malformed("its structure goes on for too long")
         content = self.peek(count)
         if len(content) < count:
             raise Malformed("it is cut off")

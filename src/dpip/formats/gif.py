@@ -7,7 +7,7 @@ from dpip.model.image import PictureFormat, PictureHeader
 
 _MOST_SUB_BLOCKS = 1_000_000
 _SIGNATURE_LENGTH = 6
-_WINDOW = 1 << 16
+_WINDOW = 1 << 12
 _EXTENSION, _IMAGE = 0x21, 0x2C
 
 

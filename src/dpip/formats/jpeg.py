@@ -8,7 +8,7 @@ from dpip.model.image import PictureFormat, PictureHeader
 _MOST_SEGMENTS = 20_000
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _NOT_FRAMES = {0xC4, 0xC8, 0xCC}
-_FRAMES = {marker for marker in range(0xC0, 0xD0)} - _NOT_FRAMES
+_FRAMES = set(range(0xC0, 0xD0)) - _NOT_FRAMES
 _SCAN, _END = 0xDA, 0xD9
 
 

@@ -16,7 +16,7 @@ class _Layout(NamedTuple):
     """How one flavour of TIFF lays out a directory."""
 
     order: str
-    count: str
+    length: str
     offset: str
     entry_size: int
     value_at: int
@@ -66,7 +66,7 @@ def _read_pages(reader: ByteReader, layout: _Layout) -> list[_Page]:
 
 
 def _read_page(reader: ByteReader, layout: _Layout) -> _Page:
-    count = _read_number(reader, layout.order, layout.count)
+    count = _read_number(reader, layout.order, layout.length)
     if count > _MOST_ENTRIES:
         raise Malformed("a page has too many fields")
     entries = reader.read(count * layout.entry_size)

@@ -152,11 +152,12 @@ class Jobs(Protocol):
         ...
 
     async def fail(
-        self, lease: Lease, failure: Failure, *, retry_at: float, now: float
+        self, lease: Lease, failure: Failure, *, jitter: float, now: float
     ) -> JobState | None:
-        """Count a failed attempt: pending again from ``retry_at``, or failed at ``MAX_FAILURES``.
+        """Count a failed attempt: pending again after a delay, or failed at ``MAX_FAILURES``.
 
-        Returns the state the job is in now, or ``None`` for a stale lease.
+        ``jitter``, in [0, 1), goes into the delay of ``dpip.model.job.retry_delay``. Returns the
+        state the job is in now, or ``None`` for a stale lease.
         """
         ...
 
@@ -177,9 +178,11 @@ class Workers(Protocol):
         ...
 
     async def record_heartbeats(
-        self, beats: Sequence[tuple[str, WorkerState, Resources, int, float]]
+        self, beats: Sequence[tuple[str, WorkerState, Resources, int, float]], *, history: bool
     ) -> None:
-        """Keep ``(worker, state, resources, running, at)`` as the latest and in the history."""
+        """Keep ``(worker, state, resources, running, at)`` as the latest, and in the history too
+        if ``history`` says so.
+        """
         ...
 
     async def end_worker(self, name: str, state: WorkerState, at: float) -> None:

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from dpip.model.image import PictureFormat
 from dpip.model.job import Failure
 from dpip.model.worker import Resources
 
@@ -11,18 +12,18 @@ PROTOCOL = 1
 """Version of these messages; a worker of another version is refused by name of both."""
 
 
-class Message(Struct, frozen=True, kw_only=True):
-    """Base of all messages."""
+class Message(Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all messages; each carries its name, so that one is never read as another."""
 
 
-class Greeting(Message, frozen=True, kw_only=True):
+class Greeting(Message, frozen=True, kw_only=True, tag="Hello"):
     """The part of a hello that every version of the protocol can read."""
 
     protocol: int
     name: str
 
 
-class Hello(Greeting, frozen=True, kw_only=True):
+class Hello(Greeting, frozen=True, kw_only=True, tag="Hello"):
     """A worker asks to be taken in. ``instance`` tells this process from others of its name."""
 
     instance: str
@@ -84,14 +85,15 @@ class Goodbye(Message, frozen=True, kw_only=True):
 class Run(Message, frozen=True, kw_only=True):
     """The call of the scheduler: filter this image.
 
-    ``pipeline`` is the list of filter steps as JSON. ``memory_limit`` is in bytes, ``time_limit``
-    in seconds of wall time on the pixels.
+    ``format`` is that of the original and of the result, ``pipeline`` the list of filter steps as
+    JSON. ``memory_limit`` is in bytes, ``time_limit`` in seconds of wall time on the pixels.
     """
 
     job_id: str
     attempt: int
     workload_id: str
     image_id: str
+    format: PictureFormat
     pipeline: bytes
     memory_limit: int
     time_limit: float

@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 import pyvips
 import requests
-from dpip.controller.datastore import SqlDatastore
-from dpip.controller.image_directories import ImageDirectories
 from fastapi import FastAPI
 
 from dpip.api.app import create_app
 from dpip.api.passwords import hash_password
 from dpip.api.server import listen, serve
 from dpip.api.settings import ApiSettings
+from dpip.controller.datastore import SqlDatastore
+from dpip.controller.image_directories import ImageDirectories
 from dpip.controller.message_server import SERVER_USER, MessageServer
 from dpip.model.ids import new_id
 from dpip.model.job import Lease

@@ -107,7 +107,7 @@ def test_a_worker_exchanges_the_images_of_its_jobs(
     assert worker.get(f"/images/{image}").content == picture()
     assert stranger.get(f"/images/{image}").status_code == 404
 
-    fields = {
+    fields: dict[str, object] = {
         "workload_id": workload,
         "type": "filtered",
         "job_id": lease.job_id,
@@ -115,7 +115,7 @@ def test_a_worker_exchanges_the_images_of_its_jobs(
         "milliseconds": 1.5,
     }
     before = system.files()
-    for session, changes, content, status in [
+    refused: list[tuple[ApiSession, dict[str, object], bytes, int]] = [
         (stranger, {}, picture(), 409),
         (worker, {"attempt": lease.attempt + 1}, picture(), 409),
         (worker, {"job_id": "0" * 26}, picture(), 409),
@@ -126,7 +126,8 @@ def test_a_worker_exchanges_the_images_of_its_jobs(
         (worker, {}, picture(suffix=".jpg"), 422),
         (worker, {}, b"no picture", 415),
         (user, {}, picture(), 403),
-    ]:
+    ]
+    for session, changes, content, status in refused:
         answer = session.post("/images", files={"data": content}, data=fields | changes)
         assert answer.status_code == status, (changes, answer.text)
     assert system.files() == before, "nothing of the refused results was kept"

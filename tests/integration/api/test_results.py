@@ -32,9 +32,10 @@ def fail(system: System, image: str) -> None:
     failure = Failure(code=FailureCode.DECODE_FAILED, reason="The picture is broken.")
     state = None
     while state != "failed":
-        now = SystemClock().now()
         lease = system.lease(image, name)
-        state = system.do(system.datastore.fail(lease, failure, retry_at=now - 1, now=now))
+        # So long ago that the delay until the next attempt is over.
+        failed_at = SystemClock().now() - 3600
+        state = system.do(system.datastore.fail(lease, failure, jitter=0.0, now=failed_at))
 
 
 def test_results_come_in_the_order_in_which_they_settled(system: System, user: ApiSession) -> None:

@@ -1,0 +1,5 @@
+"""``python -m dpip`` is ``dpip``."""
+
+from dpip.cli.main import main
+
+main()

@@ -1,0 +1,49 @@
+"""``dpip``: all commands, and how their errors are shown."""
+
+import sys
+
+import typer
+
+from dpip import __version__
+from dpip.cli import parts, user
+from dpip.cli.bench import bench
+from dpip.cli.config import config
+from dpip.cli.run import run
+from dpip.cli.up import up
+from dpip.cli.worker import worker
+from dpip.errors import BadSetting, DpipError, InvalidValue
+
+app = typer.Typer(
+    help="Distributed and parallel image processing.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(run)
+app.command()(up)
+app.command()(worker)
+app.command()(parts.controller)
+app.command()(parts.scheduler)
+app.command()(parts.api)
+app.add_typer(user.app, name="user")
+app.command()(bench)
+app.command()(config)
+
+
+@app.callback(invoke_without_command=True)
+def dpip(
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+) -> None:
+    """Show the version, or go on to the command."""
+    if version:
+        print(f"dpip {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command that the command line names."""
+    try:
+        app()
+    except DpipError as error:
+        print(f"dpip: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, BadSetting | InvalidValue) else 1)

@@ -1,0 +1,97 @@
+"""``dpip controller``, ``dpip scheduler`` and ``dpip api``: the parts, each alone."""
+
+from typing import Annotated
+
+import typer
+
+from dpip.cli.service import DataDir, Host, LogLevel, serve, settings_from
+
+NatsUrl = Annotated[
+    str | None,
+    typer.Option("--nats-url", help="An external NATS server, in place of the embedded one."),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option("--database-url", help="Database; by default SQLite in the data directory."),
+]
+ControllerPort = Annotated[
+    int | None, typer.Option(help="Port of the embedded message-passing server.")
+]
+
+
+def controller(
+    host: Host = None,
+    controller_port: ControllerPort = None,
+    data_dir: DataDir = None,
+    nats_url: NatsUrl = None,
+    database_url: DatabaseUrl = None,
+    api_url: Annotated[
+        str | None, typer.Option("--api-url", help="URL under which workers reach the API.")
+    ] = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run the controller and the message-passing server."""
+    settings = settings_from(
+        host=host,
+        controller_port=controller_port,
+        data_dir=data_dir,
+        nats_url=nats_url,
+        database_url=database_url,
+        api_url=api_url,
+        log_level=log_level,
+    )
+    from dpip import compose
+
+    serve(
+        compose.controller(settings),
+        lambda address: print(f"Controller  {address}\nReady. Ctrl-C stops it.", flush=True),
+    )
+
+
+def scheduler(
+    host: Host = None,
+    controller_port: ControllerPort = None,
+    data_dir: DataDir = None,
+    nats_url: NatsUrl = None,
+    database_url: DatabaseUrl = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run the scheduler."""
+    settings = settings_from(
+        host=host,
+        controller_port=controller_port,
+        data_dir=data_dir,
+        nats_url=nats_url,
+        database_url=database_url,
+        log_level=log_level,
+    )
+    from dpip import compose
+
+    serve(
+        compose.scheduler(settings),
+        lambda _: print("Ready. Ctrl-C stops it.", flush=True),
+    )
+
+
+def api(
+    host: Host = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    controller_port: ControllerPort = None,
+    data_dir: DataDir = None,
+    nats_url: NatsUrl = None,
+    database_url: DatabaseUrl = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run the API."""
+    settings = settings_from(
+        host=host,
+        port=port,
+        controller_port=controller_port,
+        data_dir=data_dir,
+        nats_url=nats_url,
+        database_url=database_url,
+        log_level=log_level,
+    )
+    from dpip import compose
+
+    serve(compose.api(settings), lambda running: print(running.as_text(), flush=True))

@@ -1,0 +1,66 @@
+"""Runs a part of the system until it is told to stop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, TypeVar
+
+import typer
+
+from dpip.cli.logs import write_logs
+from dpip.config import Settings, load_settings
+
+T = TypeVar("T")
+
+DataDir = Annotated[
+    str | None,
+    typer.Option("--data-dir", help="Directory of the database, the images and the secrets."),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+def settings_from(**arguments: object) -> Settings:
+    """Return the settings, with what was given on the command line in front.
+
+    Sections and names of ``arguments`` are separated by two underscores.
+    """
+    settings, _ = load_settings(
+        {name.replace("__", "."): value for name, value in arguments.items()}
+    )
+    write_logs(settings.log_level)
+    return settings
+
+
+def serve(
+    part: AbstractAsyncContextManager[T], announce: Callable[[T], None] = lambda _: None
+) -> None:
+    """Run ``part`` until SIGINT or SIGTERM; a second one ends the process at once."""
+    import uvloop
+
+    uvloop.run(_serve(part, announce))
+
+
+async def _serve(part: AbstractAsyncContextManager[T], announce: Callable[[T], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    starting = asyncio.ensure_future(part.__aenter__())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    announce(starting.result())
+    await stopping
+    await part.__aexit__(None, None, None)

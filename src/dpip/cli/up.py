@@ -1,0 +1,58 @@
+"""``dpip up``: the whole system on this machine."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dpip import compose
+
+from dpip.cli.service import DataDir, Host, LogLevel, serve, settings_from
+
+
+def up(
+    host: Host = None,
+    port: Annotated[int | None, typer.Option(help="Port of the API; 0 takes a free one.")] = None,
+    controller_port: Annotated[
+        int | None, typer.Option(help="Port where workers join; 0 takes a free one.")
+    ] = None,
+    data_dir: DataDir = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Local workers; one for each core by default.")
+    ] = None,
+    log_level: LogLevel = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Say where it is as one JSON line on standard output.")
+    ] = False,
+) -> None:
+    """Run API, controller, scheduler and local workers together, until Ctrl-C."""
+    settings = settings_from(
+        host=host,
+        port=port,
+        controller_port=controller_port,
+        data_dir=data_dir,
+        log_level=log_level,
+    )
+    from dpip import compose
+
+    def announce(running: compose.Running) -> None:
+        print(_as_json(running) if json else running.as_text(), flush=True)
+
+    count = compose.default_workers() if workers is None else workers
+    serve(compose.up(settings, count), announce)
+    print("Stopped.", file=sys.stderr)
+
+
+def _as_json(running: "compose.Running") -> str:
+    import msgspec
+
+    return msgspec.json.encode(
+        {
+            "api": running.api,
+            "controller": running.controller,
+            "data_dir": running.data_dir,
+            "user": running.user,
+        },
+        enc_hook=str,
+    ).decode()

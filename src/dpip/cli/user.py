@@ -1,0 +1,114 @@
+"""``dpip user``: who may use the system."""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from dpip.cli.service import DataDir, settings_from
+from dpip.errors import InvalidValue, NotFound
+
+if TYPE_CHECKING:
+    from dpip.ports.datastore import Datastore
+
+T = TypeVar("T")
+
+app = typer.Typer(help="Add, list and remove users, and set their passwords.", no_args_is_help=True)
+
+_SHORTEST_PASSWORD = 8
+
+Name = Annotated[str, typer.Argument(help="Name of the user.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    admin: Annotated[bool, typer.Option("--admin", help="An administrator, who sees all.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Add a user; the password is asked for, or comes from DPIP_USER_PASSWORD or a pipe."""
+    from dpip.api.passwords import hash_password
+    from dpip.model.ids import new_id
+    from dpip.model.user import Role, User
+    from dpip.ports.clock import SystemClock
+
+    user = User(
+        id=new_id(),
+        name=_checked_name(name),
+        role=Role.ADMINISTRATOR if admin else Role.USER,
+        password_hash=hash_password(_password()),
+        created_at=SystemClock().now(),
+    )
+    _with_datastore(data_dir, lambda datastore: datastore.add_user(user))
+    print(f"Added {user.role} {name}.")
+
+
+@app.command("list")
+def list_users(data_dir: DataDir = None) -> None:
+    """List users with their roles."""
+    for user in _with_datastore(data_dir, lambda datastore: datastore.users()):
+        print(f"{user.name}\t{user.role}")
+
+
+@app.command()
+def passwd(name: Name, data_dir: DataDir = None) -> None:
+    """Set a user's password; every token of theirs ends."""
+    from dpip.api.passwords import hash_password
+
+    password_hash = hash_password(_password())
+    if not _with_datastore(data_dir, lambda store: store.set_password(name, password_hash)):
+        raise NotFound(kind="user", id=name)
+    print(f"Set the password of {name}.")
+
+
+@app.command()
+def remove(name: Name, data_dir: DataDir = None) -> None:
+    """Remove a user and their tokens; administrators still see their workloads."""
+    if not _with_datastore(data_dir, lambda datastore: datastore.remove_user(name)):
+        raise NotFound(kind="user", id=name)
+    print(f"Removed {name}.")
+
+
+def _with_datastore(data_dir: str | None, work: Callable[["Datastore"], Awaitable[T]]) -> T:
+    import asyncio
+
+    from dpip import compose
+
+    settings = settings_from(data_dir=data_dir)
+
+    async def run() -> T:
+        async with compose.open_datastore(settings) as datastore:
+            return await work(datastore)
+
+    return asyncio.run(run())
+
+
+def _checked_name(name: str) -> str:
+    # HTTP Basic authentication ends the name at the first colon.
+    if not name.isprintable() or ":" in name or not 0 < len(name.strip()) == len(name) <= 100:
+        raise InvalidValue(
+            field="user name",
+            value=name,
+            allowed="1 to 100 printable characters without a colon or surrounding spaces",
+        )
+    return name
+
+
+def _password() -> str:
+    password = os.environ.get("DPIP_USER_PASSWORD") or _typed_password()
+    if len(password) < _SHORTEST_PASSWORD:
+        raise InvalidValue(
+            field="password",
+            value="*" * len(password),
+            allowed=f"at least {_SHORTEST_PASSWORD} characters",
+        )
+    return password
+
+
+def _typed_password() -> str:
+    if sys.stdin.isatty():
+        typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return typed
+    return sys.stdin.readline().rstrip("\r\n")

@@ -1,0 +1,50 @@
+"""``dpip worker``: a worker that joins a controller here or on another machine."""
+
+import re
+import socket
+from typing import Annotated
+
+import typer
+
+from dpip.cli.service import DataDir, LogLevel, serve, settings_from
+
+
+def worker(
+    controller: Annotated[
+        str | None, typer.Option(help="Where to join: <host>:<port> of the controller.")
+    ] = None,
+    worker_name: Annotated[
+        str | None,
+        typer.Option("--worker-name", help="Its name; by default made of the host's and the pid."),
+    ] = None,
+    tags: Annotated[
+        str, typer.Option(help="What it is good for, separated by commas: gpu,fast.")
+    ] = "",
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Pictures that it filters at once.")
+    ] = None,
+    data_dir: DataDir = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run a worker. The join token is in DPIP_JOIN_TOKEN or in the data directory."""
+    settings = settings_from(
+        controller=controller, worker__slots=slots, data_dir=data_dir, log_level=log_level
+    )
+    import structlog
+
+    from dpip import compose
+
+    name = worker_name or _default_name()
+    structlog.contextvars.bind_contextvars(worker=name)
+    serve(compose.worker(settings, name, _split(tags)))
+
+
+def _split(tags: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tag.strip() for tag in tags.split(",") if tag.strip()))
+
+
+def _default_name() -> str:
+    import os
+
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:48]
+    return f"{host}-{os.getpid()}"

@@ -1,0 +1,64 @@
+"""Connections to the database, as each kind of database wants them."""
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from dpip.errors import CannotStart
+
+_BUSY_SECONDS = 5
+_CONNECT_SECONDS = 5
+
+
+def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
+    """Return an engine for the one writer and one for ``readers`` readers.
+
+    Raises ``CannotStart`` for a URL that is none, or of another kind of database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise CannotStart(part="The datastore", reason=f"{url!r} is no database URL") from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(url, 1, "BEGIN IMMEDIATE"), _sqlite(url, readers, "BEGIN")
+        case "postgresql":
+            driver = parsed.set(drivername="postgresql+psycopg")
+            engine = create_engine(
+                driver,
+                pool_size=readers + 1,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": _CONNECT_SECONDS},
+            )
+            return engine, engine
+        case other:
+            raise CannotStart(
+                part="The datastore",
+                reason=f"{other!r} is not supported; use a sqlite:/// or postgresql:// URL",
+            )
+
+
+def _sqlite(url: str, connections: int, begin: str) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        # Transactions begin where SQLAlchemy begins them, not where the driver guesses.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A commit is on the disk before it is answered, after a loss of power too.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

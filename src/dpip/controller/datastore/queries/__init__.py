@@ -1,0 +1,1 @@
+"""The SQL. Each function takes a connection inside a transaction."""

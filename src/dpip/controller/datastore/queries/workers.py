@@ -1,0 +1,128 @@
+"""Workers, their readings over time, and the record of activity."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from dpip.controller.datastore.tables import activities, utilisation, workers
+from dpip.model.activity import Activity, ActivityKind
+from dpip.model.worker import Resources, Worker, WorkerState
+
+
+def add_worker(connection: Connection, worker: Worker) -> None:
+    connection.execute(delete(workers).where(workers.c.name == worker.name))
+    connection.execute(
+        insert(workers).values(
+            name=worker.name,
+            instance=worker.instance,
+            tags=_json(worker.tags),
+            slots=worker.slots,
+            prefetch=worker.prefetch,
+            state=worker.state.value,
+            resources=_json(worker.resources),
+            running=worker.running,
+            joined_at=worker.joined_at,
+            last_seen=worker.last_seen,
+        )
+    )
+    record(
+        connection,
+        Activity(at=worker.joined_at, kind=ActivityKind.WORKER_JOINED, subject=worker.name),
+    )
+
+
+def worker(connection: Connection, name: str) -> Worker | None:
+    row = connection.execute(select(workers).where(workers.c.name == name)).one_or_none()
+    return _worker(row) if row else None
+
+
+def all_workers(connection: Connection) -> list[Worker]:
+    return [_worker(row) for row in connection.execute(select(workers).order_by(workers.c.name))]
+
+
+def record_heartbeats(
+    connection: Connection,
+    beats: Sequence[tuple[str, WorkerState, Resources, int, float]],
+    history: bool,
+) -> None:
+    readings = [
+        {
+            "worker": name,
+            "alive": state.value,
+            "resources": _json(resources),
+            "running": running,
+            "at": at,
+        }
+        for name, state, resources, running, at in beats
+    ]
+    connection.execute(
+        update(workers)
+        .where(workers.c.name == bindparam("worker"))
+        .values(
+            state=bindparam("alive"),
+            resources=bindparam("resources"),
+            running=bindparam("running"),
+            last_seen=bindparam("at"),
+        ),
+        readings,
+    )
+    if history:
+        connection.execute(
+            insert(utilisation),
+            [{key: reading[key] for key in reading if key != "alive"} for reading in readings],
+        )
+
+
+def end_worker(connection: Connection, name: str, state: WorkerState, at: float) -> None:
+    connection.execute(
+        update(workers).where(workers.c.name == name).values(state=state.value, running=0)
+    )
+    kind = ActivityKind.WORKER_LEFT if state is WorkerState.LEFT else ActivityKind.WORKER_LOST
+    record(connection, Activity(at=at, kind=kind, subject=name))
+
+
+def record(connection: Connection, activity: Activity) -> None:
+    connection.execute(
+        insert(activities).values(
+            at=activity.at,
+            kind=activity.kind.value,
+            subject=activity.subject,
+            detail=activity.detail,
+        )
+    )
+
+
+def latest_activities(connection: Connection, limit: int) -> list[Activity]:
+    query = select(activities).order_by(activities.c.id.desc()).limit(limit)
+    return [
+        Activity(at=row.at, kind=ActivityKind(row.kind), subject=row.subject, detail=row.detail)
+        for row in connection.execute(query)
+    ]
+
+
+def prune_history(connection: Connection, before: float) -> int:
+    return sum(
+        connection.execute(delete(table).where(table.c.at < before)).rowcount
+        for table in (utilisation, activities)
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _worker(row: Any) -> Worker:
+    return Worker(
+        name=row.name,
+        instance=row.instance,
+        tags=msgspec.json.decode(row.tags, type=tuple[str, ...]),
+        slots=row.slots,
+        prefetch=row.prefetch,
+        state=WorkerState(row.state),
+        resources=msgspec.json.decode(row.resources, type=Resources),
+        running=row.running,
+        joined_at=row.joined_at,
+        last_seen=row.last_seen,
+    )

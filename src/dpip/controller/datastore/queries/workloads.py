@@ -1,0 +1,205 @@
+"""Workloads and their images."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from dpip.controller.datastore.queries.workers import record
+from dpip.controller.datastore.tables import images, jobs, workloads
+from dpip.errors import NotFound
+from dpip.model.activity import Activity, ActivityKind
+from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
+from dpip.model.job import Failure, FailureCode, JobState, SettledJob
+from dpip.model.workload import JobCounts, Workload
+
+
+def add_workload(connection: Connection, workload: Workload) -> None:
+    connection.execute(
+        insert(workloads).values(
+            id=workload.id,
+            name=workload.name,
+            owner_id=workload.owner_id,
+            pipeline=workload.pipeline,
+            created_at=workload.created_at,
+            started=False,
+            pending=0,
+            leased=0,
+            done=0,
+            failed=0,
+            settled=0,
+        )
+    )
+    record(
+        connection,
+        Activity(
+            at=workload.created_at,
+            kind=ActivityKind.WORKLOAD_CREATED,
+            subject=workload.id,
+            detail=workload.name,
+        ),
+    )
+
+
+def workload(connection: Connection, workload_id: str) -> Workload | None:
+    row = connection.execute(select(workloads).where(workloads.c.id == workload_id)).one_or_none()
+    return _workload(row) if row else None
+
+
+def page_of_workloads(
+    connection: Connection, owner_id: str | None, limit: int, before: str | None
+) -> list[Workload]:
+    query = _newest_first(owner_id, limit)
+    if before is not None:
+        query = query.where(workloads.c.id < before)
+    return [_workload(row) for row in connection.execute(query)]
+
+
+def active_workloads(connection: Connection, owner_id: str | None, limit: int) -> list[Workload]:
+    query = _newest_first(owner_id, limit).where(
+        (workloads.c.pending > 0) | (workloads.c.leased > 0)
+    )
+    return [_workload(row) for row in connection.execute(query)]
+
+
+def filtered_image_ids(connection: Connection, workload_id: str) -> list[str]:
+    return list(
+        connection.scalars(
+            select(jobs.c.filtered_image_id)
+            .where(jobs.c.workload_id == workload_id, jobs.c.filtered_image_id.is_not(None))
+            .order_by(jobs.c.image_id)
+        )
+    )
+
+
+def failed_jobs(connection: Connection, workload_id: str) -> list[SettledJob]:
+    query = (
+        select(jobs)
+        .where(jobs.c.workload_id == workload_id, jobs.c.state == JobState.FAILED.value)
+        .order_by(jobs.c.image_id)
+    )
+    return [settled_job(row) for row in connection.execute(query)]
+
+
+def settled_jobs(
+    connection: Connection, workload_id: str, after: int, limit: int
+) -> list[SettledJob]:
+    query = (
+        select(jobs)
+        .where(jobs.c.workload_id == workload_id, jobs.c.position > after)
+        .order_by(jobs.c.position)
+        .limit(limit)
+    )
+    return [settled_job(row) for row in connection.execute(query)]
+
+
+def add_original(connection: Connection, image: Image, job_id: str) -> None:
+    counted = connection.execute(
+        update(workloads)
+        .where(workloads.c.id == image.workload_id)
+        .values(pending=workloads.c.pending + 1)
+    )
+    if not counted.rowcount:
+        raise NotFound(kind="workload", id=image.workload_id)
+    insert_image(connection, image)
+    connection.execute(
+        insert(jobs).values(
+            id=job_id,
+            workload_id=image.workload_id,
+            image_id=image.id,
+            state=JobState.PENDING.value,
+            attempt=0,
+            failures=0,
+            retry_at=0.0,
+        )
+    )
+
+
+def insert_image(connection: Connection, image: Image) -> None:
+    header = image.header
+    connection.execute(
+        insert(images).values(
+            id=image.id,
+            workload_id=image.workload_id,
+            kind=image.kind.value,
+            source_id=image.source_id,
+            format=header.format.value,
+            width=header.width,
+            height=header.height,
+            frames=header.frames,
+            bands=header.bands,
+            depth=header.depth,
+            size=image.size,
+            sha256=image.sha256,
+            created_at=image.created_at,
+        )
+    )
+
+
+def image(connection: Connection, image_id: str) -> Image | None:
+    row = connection.execute(
+        select(images, workloads.c.name, workloads.c.owner_id)
+        .join_from(images, workloads, images.c.workload_id == workloads.c.id)
+        .where(images.c.id == image_id)
+    ).one_or_none()
+    return image_in(row) if row else None
+
+
+def image_in(row: Any) -> Image:
+    """The image in a row of ``images`` together with its workload's name and owner."""
+    return Image(
+        id=row.id,
+        workload_id=row.workload_id,
+        workload_name=row.name,
+        owner_id=row.owner_id,
+        kind=ImageKind(row.kind),
+        header=header_in(row),
+        size=row.size,
+        sha256=row.sha256,
+        created_at=row.created_at,
+        source_id=row.source_id,
+    )
+
+
+def header_in(row: Any) -> PictureHeader:
+    """The header in a row of ``images``."""
+    return PictureHeader(
+        format=PictureFormat(row.format),
+        width=row.width,
+        height=row.height,
+        frames=row.frames,
+        bands=row.bands,
+        depth=row.depth,
+    )
+
+
+def settled_job(row: Any) -> SettledJob:
+    """The settled job in a row of ``jobs``."""
+    failure = None
+    if row.state == JobState.FAILED.value:
+        failure = Failure(code=FailureCode(row.failure_code), reason=row.failure_reason)
+    return SettledJob(
+        position=row.position,
+        image_id=row.image_id,
+        state=JobState(row.state),
+        filtered_image_id=row.filtered_image_id,
+        worker=row.worker,
+        milliseconds=row.milliseconds,
+        failure=failure,
+    )
+
+
+def _newest_first(owner_id: str | None, limit: int) -> Select[Any]:
+    query = select(workloads).order_by(workloads.c.id.desc()).limit(limit)
+    return query if owner_id is None else query.where(workloads.c.owner_id == owner_id)
+
+
+def _workload(row: Any) -> Workload:
+    return Workload(
+        id=row.id,
+        name=row.name,
+        owner_id=row.owner_id,
+        pipeline=row.pipeline,
+        created_at=row.created_at,
+        started=row.started,
+        counts=JobCounts(pending=row.pending, leased=row.leased, done=row.done, failed=row.failed),
+    )

@@ -1,0 +1,217 @@
+"""The datastore on a database that SQLAlchemy can reach."""
+
+import asyncio
+import errno
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from dpip.controller.datastore.engines import open_engines
+from dpip.controller.datastore.queries import jobs, users, workers, workloads
+from dpip.controller.datastore.schema import bring_up_to_date
+from dpip.controller.datastore.write_queue import WriteQueue
+from dpip.errors import StaleAttempt, StorageFull, StorageUnavailable
+from dpip.model.activity import Activity
+from dpip.model.image import Image
+from dpip.model.job import Failure, JobState, Lease, PendingJob, SettledJob
+from dpip.model.user import Caller, User
+from dpip.model.worker import Resources, Worker, WorkerState
+from dpip.model.workload import Workload
+
+T = TypeVar("T")
+
+_READERS = 4
+_SIGNS_OF_A_FULL_DISK = ("disk is full", "disk full", "no space left", "quota exceeded")
+
+
+class SqlDatastore:
+    """Keeps the promises of ``dpip.ports.datastore.Datastore``, where each method is described.
+
+    Writes go through one queue, so that those that wait together share a commit; reads run beside
+    it, each on a snapshot of its own.
+    """
+
+    def __init__(self, writer: Engine, reader: Engine) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._writes = WriteQueue(writer)
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="datastore-read")
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect to the database at ``url`` and bring its tables up to date.
+
+        Raises ``StorageUnavailable`` or ``StorageFull``.
+        """
+        writer, reader = open_engines(url, readers=_READERS)
+        try:
+            await asyncio.to_thread(bring_up_to_date, writer)
+        except SQLAlchemyError as error:
+            raise _explain(error) from error
+        return cls(writer, reader)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._writes.close)
+        self._threads.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+
+    async def ready(self) -> None:
+        await self._read(lambda connection: connection.execute(text("SELECT 1")))
+        await self._write(lambda connection: connection.execute(text("SELECT 1")))
+
+    # Users
+
+    async def add_user(self, user: User) -> None:
+        await self._write(users.add_user, user)
+
+    async def user_named(self, name: str) -> User | None:
+        return await self._read(users.user_named, name)
+
+    async def users(self) -> list[User]:
+        return await self._read(users.all_users)
+
+    async def set_password(self, name: str, password_hash: str) -> bool:
+        return await self._write(users.set_password, name, password_hash)
+
+    async def remove_user(self, name: str) -> bool:
+        return await self._write(users.remove_user, name)
+
+    async def add_token(
+        self, token_hash: str, *, user_id: str, created_at: float, expires_at: float
+    ) -> None:
+        await self._write(users.add_token, token_hash, user_id, created_at, expires_at)
+
+    async def add_worker_token(self, token_hash: str, *, worker: str, created_at: float) -> None:
+        await self._write(users.add_worker_token, token_hash, worker, created_at)
+
+    async def caller(self, token_hash: str, now: float) -> Caller | None:
+        return await self._read(users.caller, token_hash, now)
+
+    async def remove_token(self, token_hash: str) -> None:
+        await self._write(users.remove_token, token_hash)
+
+    # Workloads
+
+    async def add_workload(self, workload: Workload) -> None:
+        await self._write(workloads.add_workload, workload)
+
+    async def workload(self, workload_id: str) -> Workload | None:
+        return await self._read(workloads.workload, workload_id)
+
+    async def workloads(
+        self, *, owner_id: str | None, limit: int, before: str | None = None
+    ) -> list[Workload]:
+        return await self._read(workloads.page_of_workloads, owner_id, limit, before)
+
+    async def active_workloads(self, *, owner_id: str | None, limit: int) -> list[Workload]:
+        return await self._read(workloads.active_workloads, owner_id, limit)
+
+    async def filtered_image_ids(self, workload_id: str) -> list[str]:
+        return await self._read(workloads.filtered_image_ids, workload_id)
+
+    async def failed_jobs(self, workload_id: str) -> list[SettledJob]:
+        return await self._read(workloads.failed_jobs, workload_id)
+
+    async def settled_jobs(self, workload_id: str, *, after: int, limit: int) -> list[SettledJob]:
+        return await self._read(workloads.settled_jobs, workload_id, after, limit)
+
+    async def add_original(self, image: Image, job_id: str) -> None:
+        await self._write(workloads.add_original, image, job_id)
+
+    async def image(self, image_id: str) -> Image | None:
+        return await self._read(workloads.image, image_id)
+
+    # Jobs
+
+    async def pending_jobs(self, *, now: float, limit: int) -> list[PendingJob]:
+        return await self._read(jobs.pending_jobs, now, limit)
+
+    async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
+        return await self._write(jobs.lease, placements) if placements else []
+
+    async def leases(self) -> list[Lease]:
+        return await self._read(jobs.leases)
+
+    async def leased_image(self, image_id: str, worker: str) -> bool:
+        return await self._read(jobs.leased_image, image_id, worker)
+
+    async def lease_of(self, job_id: str) -> tuple[Lease, Image] | None:
+        return await self._read(jobs.lease_of, job_id)
+
+    async def complete(
+        self, lease: Lease, filtered: Image, *, milliseconds: float, now: float
+    ) -> SettledJob:
+        return await self._write(jobs.complete, lease, filtered, milliseconds, now)
+
+    async def give_back(self, lease: Lease) -> bool:
+        try:
+            return await self._write(jobs.give_back, lease)
+        except StaleAttempt:
+            return False
+
+    async def fail(
+        self, lease: Lease, failure: Failure, *, jitter: float, now: float
+    ) -> JobState | None:
+        try:
+            return await self._write(jobs.fail, lease, failure, jitter, now)
+        except StaleAttempt:
+            return None
+
+    # Workers
+
+    async def add_worker(self, worker: Worker) -> None:
+        await self._write(workers.add_worker, worker)
+
+    async def worker(self, name: str) -> Worker | None:
+        return await self._read(workers.worker, name)
+
+    async def workers(self) -> list[Worker]:
+        return await self._read(workers.all_workers)
+
+    async def record_heartbeats(
+        self, beats: Sequence[tuple[str, WorkerState, Resources, int, float]], *, history: bool
+    ) -> None:
+        if beats:
+            await self._write(workers.record_heartbeats, beats, history)
+
+    async def end_worker(self, name: str, state: WorkerState, at: float) -> None:
+        await self._write(workers.end_worker, name, state, at)
+
+    async def activities(self, *, limit: int) -> list[Activity]:
+        return await self._read(workers.latest_activities, limit)
+
+    async def prune_history(self, before: float) -> int:
+        return await self._write(workers.prune_history, before)
+
+    async def _write(self, query: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await self._writes.run(lambda connection: query(connection, *arguments))
+        except (SQLAlchemyError, OSError) as error:
+            raise _explain(error) from error
+
+    async def _read(self, query: Callable[..., T], *arguments: Any) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, self._read_now, query, arguments)
+        except (SQLAlchemyError, OSError) as error:
+            raise _explain(error) from error
+
+    def _read_now(self, query: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        with self._reader.connect() as connection:
+            return query(connection, *arguments)
+
+
+def _explain(error: Exception) -> Exception:
+    """Return what a caller is to be told of a failure of the database."""
+    message = str(getattr(error, "orig", error)).strip()
+    full = any(sign in message.lower() for sign in _SIGNS_OF_A_FULL_DISK)
+    if full or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return StorageFull()
+    if isinstance(error, DBAPIError | PoolTimeoutError | OSError):
+        return StorageUnavailable(storage="datastore", reason=message or type(error).__name__)
+    return error

@@ -1,0 +1,148 @@
+"""The tables. Times are seconds since 1970, in UTC."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("worker", Text, index=True),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+)
+
+workloads = Table(
+    "workloads",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("name", Text, nullable=False),
+    # No foreign key: the workloads of a removed user stay for the administrators.
+    Column("owner_id", String(26), nullable=False),
+    Column("pipeline", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started", Boolean, nullable=False),
+    Column("pending", Integer, nullable=False),
+    Column("leased", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("settled", Integer, nullable=False),
+    Index("workloads_of_owner", "owner_id", "id"),
+    Index(
+        "workloads_active",
+        "id",
+        sqlite_where=text("pending > 0 OR leased > 0"),
+        postgresql_where=text("pending > 0 OR leased > 0"),
+    ),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("workload_id", ForeignKey("workloads.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("source_id", String(26)),
+    Column("format", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("frames", Integer, nullable=False),
+    Column("bands", Integer, nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("workload_id", ForeignKey("workloads.id"), nullable=False),
+    Column("image_id", ForeignKey("images.id"), nullable=False, unique=True),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("retry_at", Double, nullable=False),
+    Column("worker", Text),
+    Column("position", Integer),
+    Column("filtered_image_id", ForeignKey("images.id")),
+    Column("milliseconds", Double),
+    Column("failure_code", Text),
+    Column("failure_reason", Text),
+    Index(
+        "jobs_pending",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "jobs_leased",
+        "id",
+        sqlite_where=text("state = 'leased'"),
+        postgresql_where=text("state = 'leased'"),
+    ),
+    Index("jobs_in_upload_order", "workload_id", "image_id"),
+    Index("jobs_as_settled", "workload_id", "position"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("instance", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("prefetch", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("resources", Text, nullable=False),
+    Column("running", Integer, nullable=False),
+    Column("joined_at", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+)
+
+utilisation = Table(
+    "utilisation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("worker", Text, nullable=False),
+    Column("at", Double, nullable=False, index=True),
+    Column("resources", Text, nullable=False),
+    Column("running", Integer, nullable=False),
+)
+
+activities = Table(
+    "activities",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)

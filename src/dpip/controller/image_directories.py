@@ -1,0 +1,206 @@
+"""The image store in directories: one for every workload, originals apart from results."""
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+from urllib.parse import quote
+
+from dpip.errors import StorageFull, StorageUnavailable
+from dpip.model.ids import new_id
+from dpip.model.image import Image
+from dpip.ports.image_store import StagedFile
+
+T = TypeVar("T")
+
+_BLOCK = 1024 * 1024
+_STAGING = ".staging"
+_UNSAFE = frozenset('/\\%:*?<>|"')
+_LONGEST_SEGMENT = 150
+"""Bytes of a workload's name in a path; file systems allow 255 a segment."""
+
+
+class ImageDirectories:
+    """Keeps images in ``<root>/<workload name>/<workload id>/original|filtered/``.
+
+    Bytes come in under ``<root>/.staging/`` on the same file system, so that keeping them is a
+    rename. A staged file is locked by the process that writes it; what a dead process left there
+    is removed when the store is opened.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._staging = root / _STAGING
+        with _explained():
+            self._staging.mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+
+    async def stage(self) -> "StagingFile":
+        """Begin to take bytes in."""
+        return await _in_thread(StagingFile, self._staging / new_id())
+
+    async def keep(self, staged: StagedFile, image: Image) -> None:
+        """Move ``staged`` to its place and make it durable, as the port promises."""
+        assert isinstance(staged, StagingFile)  # noqa: S101
+        await _in_thread(staged.move_to, self.path(image), self._root)
+
+    async def read(
+        self, image: Image, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Iterate over bytes of ``image`` in blocks of at most 1 MiB."""
+        left = image.size - start if length is None else length
+        file: BinaryIO = await _in_thread(self.path(image).open, "rb")
+        try:
+            await _in_thread(file.seek, start)
+            while left > 0:
+                block = await _in_thread(file.read, min(left, _BLOCK))
+                if not block:
+                    raise StorageUnavailable(
+                        storage="image store", reason=f"image {image.id} is cut short"
+                    )
+                left -= len(block)
+                yield block
+        finally:
+            file.close()
+
+    async def remove(self, image: Image) -> None:
+        """Forget the bytes of ``image``."""
+        await _in_thread(self.path(image).unlink, True)
+
+    def path(self, image: Image) -> Path:
+        """Where the bytes of ``image`` lie."""
+        return (
+            self._root
+            / directory_name(image.workload_name)
+            / image.workload_id
+            / image.kind.value
+            / f"{image.id}{image.header.format.suffix}"
+        )
+
+    def _remove_leftovers(self) -> None:
+        for path in self._staging.iterdir():
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+class StagingFile:
+    """Bytes on their way in, hashed as they come. Written in large blocks, off the event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("xb", buffering=0)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._hash = hashlib.sha256()
+        self._buffer = bytearray()
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes written so far."""
+        self._flush()
+        return self._hash.hexdigest()
+
+    async def write(self, chunk: bytes) -> None:
+        """Append ``chunk``."""
+        self._buffer += chunk
+        self._size += len(chunk)
+        if len(self._buffer) >= _BLOCK:
+            await _in_thread(self._flush)
+
+    def open(self) -> BinaryIO:
+        """Open the bytes written so far for reading."""
+        with _explained():
+            self._flush()
+            return self._path.open("rb")
+
+    async def discard(self) -> None:
+        """Leave nothing behind."""
+        if not self._file.closed:
+            await _in_thread(self._close_and_unlink)
+
+    def move_to(self, target: Path, root: Path) -> None:
+        """Rename the file to ``target`` below ``root``; durable on return, directories too."""
+        self._flush()
+        os.fsync(self._file.fileno())
+        new = _make_directories(target.parent, root)
+        self._path.rename(target)
+        self._file.close()
+        for directory in (target.parent, *new):
+            _sync_directory(directory)
+
+    def _flush(self) -> None:
+        block, self._buffer = self._buffer, bytearray()
+        if not block:
+            return
+        self._hash.update(block)
+        view = memoryview(block)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _close_and_unlink(self) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def directory_name(workload_name: str) -> str:
+    """Return ``workload_name`` as one segment of a path that cannot lead anywhere else.
+
+    What is unsafe in a path is percent-encoded, a dot at the beginning too, and a long name is
+    cut: the workload's id, which follows it, tells workloads apart.
+    """
+    safe = "".join(_encoded(character) for character in workload_name)
+    if safe.startswith("."):
+        safe = f"%2E{safe[1:]}"
+    cut = safe.encode(errors="replace")[:_LONGEST_SEGMENT].decode(errors="ignore").strip()
+    return cut or "_"
+
+
+def _encoded(character: str) -> str:
+    if character.isprintable() and character not in _UNSAFE:
+        return character
+    return quote(character, safe="", errors="replace")
+
+
+def _make_directories(directory: Path, root: Path) -> list[Path]:
+    """Create ``directory`` with its parents; return the parents that gained an entry by it."""
+    changed = []
+    missing = directory
+    while missing != root and not missing.exists():
+        missing = missing.parent
+        changed.append(missing)
+    directory.mkdir(parents=True, exist_ok=True)
+    return changed
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
+    with _explained():
+        return await asyncio.to_thread(function, *arguments)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull from error
+        raise StorageUnavailable(storage="image store", reason=error.strerror or error) from error

@@ -1,0 +1,142 @@
+"""The loop that binds jobs to workers, as late as it can."""
+
+import asyncio
+import contextlib
+
+import structlog
+
+from dpip.errors import DpipError
+from dpip.model.job import Lease, PendingJob
+from dpip.ports.bus import Bus
+from dpip.ports.clock import Clock
+from dpip.ports.datastore import Jobs
+from dpip.scheduler.caller import WorkerCaller
+from dpip.scheduler.fleet import Fleet
+from dpip.scheduler.placement import Placement, place
+from dpip.wire import subjects
+from dpip.wire.codec import decode
+from dpip.wire.messages import Goodbye, Heartbeat, Outcome
+
+log = structlog.get_logger()
+
+_WINDOW = 256
+_LOOK_AGAIN_SECONDS = 0.5
+_ALIGN_SECONDS = 2.0
+
+
+class Scheduler:
+    """Leases a job only when a worker that fits has room for it now, then calls that worker.
+
+    It acts when something has happened: jobs are ready, a worker has room. Should it miss that,
+    it looks by itself a moment later. Of the backlog it holds a window only.
+    """
+
+    def __init__(
+        self, jobs: Jobs, bus: Bus, clock: Clock, caller: WorkerCaller, *, silence_seconds: float
+    ) -> None:
+        self._jobs = jobs
+        self._bus = bus
+        self._clock = clock
+        self._caller = caller
+        self._fleet = Fleet(silence_seconds=silence_seconds)
+        self._wake = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._calling: set[Lease] = set()
+        self._ended_lately: set[Lease] = set()
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to listen and to place."""
+        await self._bus.subscribe(subjects.HEARTBEATS, self._on_heartbeat)
+        await self._bus.subscribe(subjects.GOODBYES, self._on_goodbye)
+        await self._bus.subscribe(subjects.OUTCOMES, self._on_outcome)
+        await self._bus.subscribe(subjects.JOBS_READY, self._on_jobs_ready)
+        self._loops = [
+            asyncio.create_task(self._place_when_woken(), name="place"),
+            asyncio.create_task(self._align_now_and_then(), name="align"),
+        ]
+
+    async def stop(self) -> None:
+        """Place nothing more; calls under way are seen to their end."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, *self._calls, return_exceptions=True)
+
+    async def _place_when_woken(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _LOOK_AGAIN_SECONDS)
+            self._wake.clear()
+            try:
+                await self._place()
+            except DpipError as error:
+                log.warning("nothing placed, will try again", reason=str(error))
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def _place(self) -> None:
+        nodes = self._fleet.alive(self._clock.monotonic())
+        room = sum(max(0, node.room) for node in nodes if not node.draining)
+        if not room:
+            return
+        jobs = await self._jobs.pending_jobs(now=self._clock.now(), limit=min(room, _WINDOW))
+        placements = {placed.job.id: placed for placed in place(jobs, nodes)}
+        leases = await self._jobs.lease(
+            [(placed.job.id, placed.worker) for placed in placements.values()]
+        )
+        for lease in leases:
+            self._call(placements[lease.job_id], lease)
+
+    def _call(self, placed: Placement, lease: Lease) -> None:
+        self._fleet.placed(lease)
+        self._calling.add(lease)
+        call = asyncio.create_task(self._send(placed.job, lease))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _send(self, job: PendingJob, lease: Lease) -> None:
+        node = self._fleet.node(lease.worker)
+        try:
+            if node is not None and await self._caller.run(job, lease, node):
+                return
+            self._end(lease)
+            # A worker that was not there, or said no, is asked again when it is heard again.
+            self._fleet.gone(lease.worker)
+            await self._jobs.give_back(lease)
+        except DpipError as error:
+            # The lease lapses by itself.
+            log.warning("job not given back", job=job.id, reason=str(error))
+        finally:
+            self._calling.discard(lease)
+            self._wake.set()
+
+    async def _align_now_and_then(self) -> None:
+        while True:
+            with contextlib.suppress(DpipError):
+                # What begins or ends during the reading is newer than what is read.
+                self._ended_lately.clear()
+                calling = set(self._calling)
+                out = set(await self._jobs.leases())
+                self._fleet.align((out | calling | self._calling) - self._ended_lately)
+            await asyncio.sleep(_ALIGN_SECONDS)
+
+    async def _on_heartbeat(self, subject: str, payload: bytes) -> None:
+        beat = decode(payload, Heartbeat, subject)
+        self._fleet.heard(subjects.worker_in(subject), beat, self._clock.monotonic())
+        self._wake.set()
+
+    async def _on_goodbye(self, subject: str, payload: bytes) -> None:
+        decode(payload, Goodbye, subject)
+        self._fleet.gone(subjects.worker_in(subject))
+
+    async def _on_outcome(self, subject: str, payload: bytes) -> None:
+        outcome = decode(payload, Outcome, subject)
+        worker = subjects.worker_in(subject)
+        self._end(Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=worker))
+        self._wake.set()
+
+    def _end(self, lease: Lease) -> None:
+        self._ended_lately.add(lease)
+        self._fleet.ended(lease)
+
+    async def _on_jobs_ready(self, _subject: str, _payload: bytes) -> None:
+        self._wake.set()

@@ -1,0 +1,205 @@
+"""The agent of a worker: it joins, takes calls, and tells how they ended."""
+
+import asyncio
+import contextlib
+import random
+
+import structlog
+from msgspec import Struct
+
+from dpip.errors import DpipError, JoinRefused
+from dpip.model.ids import new_id
+from dpip.ports.bus import Bus
+from dpip.wire import subjects
+from dpip.wire.codec import decode, decode_either, encode
+from dpip.wire.messages import (
+    PROTOCOL,
+    Accepted,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Outcome,
+    OutcomeKind,
+    Refusal,
+    Run,
+    Running,
+    Welcome,
+)
+from dpip.worker.image_client import ImageClient, reachable_endpoint
+from dpip.worker.probes import ResourceProbe
+from dpip.worker.workshop import Workshop
+
+log = structlog.get_logger()
+
+_ANSWER_SECONDS = 5.0
+_LONGEST_RETRY_SECONDS = 5.0
+_OUTCOME_TRIES = 5
+
+
+class AgentSettings(Struct, frozen=True, kw_only=True):
+    """Who a worker is and what it takes on. ``controller_host`` is where it reached the bus."""
+
+    name: str
+    tags: tuple[str, ...]
+    slots: int
+    prefetch: int
+    drain_seconds: float
+    controller_host: str
+
+
+class Agent:
+    """One worker process. It dials out only: everything comes to it over the bus."""
+
+    def __init__(self, bus: Bus, workshop: Workshop, settings: AgentSettings) -> None:
+        self._bus = bus
+        self._workshop = workshop
+        self._settings = settings
+        self._instance = new_id()
+        self._probe = ResourceProbe()
+        self._images: ImageClient | None = None
+        self._in_hand: dict[Running, asyncio.Task[None]] = {}
+        self._draining = False
+        self._heartbeat_seconds = 1.0
+        self._heart: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Join, then take calls. Raises ``JoinRefused`` for a no that is final."""
+        name, instance = self._settings.name, self._instance
+        await self._bus.subscribe(subjects.run(name, instance), self._on_run)
+        await self._bus.subscribe(subjects.ping(name, instance), self._on_ping)
+        await self._bus.subscribe(subjects.rejoin(name, instance), self._on_rejoin)
+        await self._join()
+        self._heart = asyncio.create_task(self._beat(), name="heartbeat")
+
+    async def drain(self) -> None:
+        """Take no more calls, and let those in hand finish within ``drain_seconds``.
+
+        What has not finished by then is given back.
+        """
+        self._draining = True
+        with contextlib.suppress(DpipError):
+            await self._send_heartbeat()
+        if self._in_hand:
+            log.info("finishing jobs in hand", jobs=len(self._in_hand))
+            await asyncio.wait(self._in_hand.values(), timeout=self._settings.drain_seconds)
+
+    async def stop(self) -> None:
+        """Give back what is in hand and say goodbye."""
+        self._draining = True
+        for task in list(self._in_hand.values()):
+            task.cancel()
+        await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
+        if self._heart:
+            self._heart.cancel()
+        with contextlib.suppress(DpipError):
+            goodbye = encode(Goodbye(instance=self._instance))
+            await self._bus.publish(subjects.goodbye(self._settings.name), goodbye)
+        if self._images:
+            await self._images.close()
+
+    async def _join(self) -> None:
+        hello = encode(
+            Hello(
+                protocol=PROTOCOL,
+                name=self._settings.name,
+                instance=self._instance,
+                tags=self._settings.tags,
+                slots=self._settings.slots,
+                prefetch=self._settings.prefetch,
+                resources=self._probe.read(),
+            )
+        )
+        delay = 0.1
+        while True:
+            try:
+                payload = await self._bus.request(subjects.HELLO, hello, _ANSWER_SECONDS)
+                answer = decode_either(payload, Welcome, Refusal, subjects.HELLO)
+            except DpipError as error:
+                reason = str(error)
+            else:
+                if isinstance(answer, Welcome):
+                    return await self._enter(answer)
+                if answer.final:
+                    raise JoinRefused(name=self._settings.name, reason=answer.reason)
+                reason = answer.reason
+            log.warning("not joined yet, will try again", reason=reason)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311
+            delay = min(delay * 2, _LONGEST_RETRY_SECONDS)
+
+    async def _enter(self, welcome: Welcome) -> None:
+        former = self._images
+        self._images = ImageClient(
+            reachable_endpoint(welcome.image_store_endpoint, self._settings.controller_host),
+            welcome.image_store_token,
+        )
+        self._heartbeat_seconds = welcome.heartbeat_seconds
+        if former:
+            await former.close()
+        log.info("joined", image_store=welcome.image_store_endpoint)
+
+    async def _beat(self) -> None:
+        while True:
+            with contextlib.suppress(DpipError):  # The next one may get through.
+                await self._send_heartbeat()
+            await asyncio.sleep(self._heartbeat_seconds)
+
+    async def _send_heartbeat(self) -> None:
+        beat = Heartbeat(
+            instance=self._instance,
+            tags=self._settings.tags,
+            slots=self._settings.slots,
+            prefetch=self._settings.prefetch,
+            draining=self._draining,
+            resources=self._probe.read(),
+            running=tuple(self._in_hand),
+        )
+        await self._bus.publish(subjects.heartbeat(self._settings.name), encode(beat))
+
+    async def _on_ping(self, _subject: str, _payload: bytes) -> bytes:
+        return b""
+
+    async def _on_rejoin(self, _subject: str, _payload: bytes) -> None:
+        await self._join()
+
+    async def _on_run(self, subject: str, payload: bytes) -> bytes:
+        run = decode(payload, Run, subject)
+        attempt = Running(job_id=run.job_id, attempt=run.attempt)
+        if attempt in self._in_hand:
+            return encode(Accepted())
+        if self._draining:
+            return encode(Refusal(reason="The worker is draining."))
+        if len(self._in_hand) >= self._settings.slots + self._settings.prefetch:
+            return encode(Refusal(reason="The worker has no free slot."))
+        if self._images is None:
+            return encode(Refusal(reason="The worker has not joined yet."))
+        task = asyncio.create_task(self._see_through(run, self._images), name=f"job {run.job_id}")
+        self._in_hand[attempt] = task
+        task.add_done_callback(lambda _: self._in_hand.pop(attempt))
+        return encode(Accepted())
+
+    async def _see_through(self, run: Run, images: ImageClient) -> None:
+        with structlog.contextvars.bound_contextvars(job=run.job_id, attempt=run.attempt):
+            log.debug("job taken")
+            try:
+                outcome = await self._workshop.work_on(run, images)
+            except asyncio.CancelledError:
+                outcome = Outcome(job_id=run.job_id, attempt=run.attempt, kind=OutcomeKind.RETURNED)
+            await self._report(outcome)
+            log.debug("job ended", outcome=outcome.kind)
+
+    async def _report(self, outcome: Outcome) -> None:
+        subject = subjects.outcome(self._settings.name)
+        payload = encode(outcome)
+        for _ in range(_OUTCOME_TRIES):
+            try:
+                if outcome.kind is OutcomeKind.DONE:
+                    # The result is committed; this only makes room known a little sooner.
+                    await self._bus.publish(subject, payload)
+                else:
+                    await self._bus.request(subject, payload, _ANSWER_SECONDS)
+            except DpipError as error:
+                log.warning("outcome not told, will try again", reason=str(error))
+                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+            else:
+                break
+        # The lease lapses once this attempt is no longer in the heartbeats.

@@ -1,0 +1,61 @@
+"""The child process of a slot: all it does is filter one picture after another.
+
+It reads tasks on standard input and answers on what was its standard output when it started. It
+ends when its standard input does. Run as ``python -m dpip.worker.child``.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from dpip.errors import InvalidValue
+from dpip.filters.failures import FilterError
+from dpip.filters.libvips import warm_up
+from dpip.filters.picture import filter_picture
+from dpip.filters.pipeline import decode_pipeline
+from dpip.model.job import Failure, FailureCode
+from dpip.worker.child_confinement import confine, limit_memory
+from dpip.worker.child_messages import Failed, Filtered, Ready, Task, framed, read_task
+
+
+def main() -> None:
+    """Serve tasks until standard input ends."""
+    tasks, answers = _take_over_pipes()
+    warm_up()
+    confine()
+    _send(answers, Ready())
+    while task := read_task(tasks):
+        _send(answers, _answer(task))
+
+
+def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
+    # Whatever a C library prints goes to standard error and cannot be taken for an answer.
+    tasks, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return tasks, answers
+
+
+def _answer(task: Task) -> Filtered | Failed:
+    limit_memory(task.memory_limit)
+    begin = time.perf_counter()
+    try:
+        header = filter_picture(
+            Path(task.source), Path(task.target), decode_pipeline(task.pipeline), task.format
+        )
+    except FilterError as error:
+        return Failed(failure=error.failure)
+    except (InvalidValue, OSError) as error:
+        return Failed(failure=Failure(code=FailureCode.FILTER_FAILED, reason=str(error)))
+    return Filtered(milliseconds=(time.perf_counter() - begin) * 1000, header=header)
+
+
+def _send(answers: BinaryIO, answer: Ready | Filtered | Failed) -> None:
+    answers.write(framed(answer))
+
+
+if __name__ == "__main__":
+    main()

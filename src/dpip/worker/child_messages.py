@@ -1,0 +1,68 @@
+"""What a slot and its child process say to each other: MessagePack behind a length."""
+
+import struct
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from dpip.model.image import PictureFormat, PictureHeader
+from dpip.model.job import Failure
+
+LENGTH = struct.Struct(">L")
+"""The number of bytes of the message that follows."""
+
+
+class Ready(Struct, frozen=True, kw_only=True, tag=True):
+    """The first word of a child: libvips is loaded and warm."""
+
+
+class Task(Struct, frozen=True, kw_only=True, tag=True):
+    """Filter the picture in ``source`` into ``target``. ``memory_limit`` is in bytes."""
+
+    source: str
+    target: str
+    pipeline: bytes
+    format: PictureFormat
+    memory_limit: int
+
+
+class Filtered(Struct, frozen=True, kw_only=True, tag=True):
+    """The picture is filtered: the time spent on its pixels, and what was written."""
+
+    milliseconds: float
+    header: PictureHeader
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag=True):
+    """The picture could not be filtered."""
+
+    failure: Failure
+
+
+Answer = Ready | Filtered | Failed
+
+_encoder = msgspec.msgpack.Encoder()
+_task_decoder = msgspec.msgpack.Decoder(Task)
+_answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def framed(message: Task | Answer) -> bytes:
+    """``message`` as bytes behind their length."""
+    content = _encoder.encode(message)
+    return LENGTH.pack(len(content)) + content
+
+
+def decode_answer(content: bytes) -> Answer:
+    """The answer in ``content``; raises ``msgspec.DecodeError``."""
+    return _answer_decoder.decode(content)
+
+
+def read_task(stream: BinaryIO) -> Task | None:
+    """Wait for the next task; ``None`` once the slot has closed ``stream``."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    content = stream.read(length)
+    return _task_decoder.decode(content) if len(content) == length else None

@@ -1,0 +1,134 @@
+"""How a worker gets originals and hands in results: through the API, with its own token."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from dpip.errors import DpipError
+from dpip.model.image import PictureFormat
+from dpip.wire.messages import Run
+
+T = TypeVar("T")
+
+_BLOCK = 1024 * 1024
+_PATIENCE_SECONDS = 30.0
+_RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30)
+_UNSPECIFIED_HOSTS = {"0.0.0.0", "::"}  # noqa: S104
+
+
+class AttemptIsStale(DpipError):
+    """The API does not see this worker's lease on the job any more."""
+
+    code = "attempt_is_stale"
+    sentence = "The lease has passed to another attempt."
+
+
+class ResultRefused(DpipError):
+    """The API does not take the result."""
+
+    code = "result_refused"
+    sentence = "The result was refused with {status}: {reason}"
+
+
+class ApiAway(DpipError):
+    """The API could not be used for as long as the worker is willing to wait."""
+
+    code = "api_away"
+    sentence = "The image store did not answer for {seconds:g} s: {reason}."
+
+
+class ImageClient:
+    """Images of the jobs in hand, over connections that stay open between them."""
+
+    def __init__(self, endpoint: str, token: str) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def download(self, image_id: str, target: Path) -> None:
+        """Write the bytes of an original to ``target``.
+
+        Raises ``AttemptIsStale`` where it is no longer this worker's, ``ApiAway``.
+        """
+
+        async def attempt() -> None:
+            async with self._session.get(f"{self._endpoint}/images/{image_id}") as answer:
+                if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED):
+                    raise AttemptIsStale
+                answer.raise_for_status()
+                with target.open("wb") as file:
+                    async for block in answer.content.iter_chunked(_BLOCK):
+                        file.write(block)
+
+        await _patiently(attempt)
+
+    async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
+        """Hand in the filtered image of an attempt; on return it is committed.
+
+        Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
+        """
+
+        async def attempt() -> None:
+            with result.open("rb") as file:
+                form = aiohttp.FormData(
+                    {
+                        "type": "filtered",
+                        "workload_id": run.workload_id,
+                        "job_id": run.job_id,
+                        "attempt": str(run.attempt),
+                        "milliseconds": f"{milliseconds:.3f}",
+                    }
+                )
+                form.add_field(
+                    "data",
+                    file,
+                    filename=f"{run.image_id}{PictureFormat(run.format).suffix}",
+                    content_type=run.format.media_type,
+                )
+                async with self._session.post(f"{self._endpoint}/images", data=form) as answer:
+                    if answer.status in (
+                        HTTPStatus.CONFLICT,
+                        HTTPStatus.NOT_FOUND,
+                        HTTPStatus.UNAUTHORIZED,
+                    ):
+                        raise AttemptIsStale
+                    if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.TOO_MANY_REQUESTS:
+                        raise ResultRefused(status=answer.status, reason=await answer.text())
+                    answer.raise_for_status()
+
+        await _patiently(attempt)
+
+
+def reachable_endpoint(endpoint: str, controller_host: str) -> str:
+    """Return ``endpoint``, its host replaced by ``controller_host`` if it stands for all."""
+    parts = urlsplit(endpoint)
+    if parts.hostname not in _UNSPECIFIED_HOSTS:
+        return endpoint
+    host = f"[{controller_host}]" if ":" in controller_host else controller_host
+    return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}"))
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat ``attempt`` while the API is away or too busy, within reason."""
+    clock = asyncio.get_running_loop().time
+    give_up_at = clock() + _PATIENCE_SECONDS
+    tries = 0
+    while True:
+        try:
+            return await attempt()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if clock() > give_up_at:
+                raise ApiAway(seconds=_PATIENCE_SECONDS, reason=error) from error
+        await asyncio.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
+        tries += 1
