@@ -4,7 +4,6 @@ import contextlib
 import resource
 import sys
 
-_PROC_STATUS = "/proc/self/status"
 
 
 def confine() -> None:
@@ -14,7 +13,7 @@ def confine() -> None:
 
 
 def limit_memory(limit: int) -> None:
-    """Let this process have ``limit`` bytes of private memory beyond what it has now.
+    """Let this process have no more than ``limit`` bytes of private memory.
 
     The kernel refuses more at the moment it is asked for, before the slot's own watch can see it.
     The limit is on data, not on addresses: those of libraries and mapped files cost no memory.

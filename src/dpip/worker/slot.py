@@ -80,7 +80,7 @@ class Slot:
                 return await _filter_within(child, task, time_limit)
             except BaseException as error:
                 if not (isinstance(error, SlotFailure) and child.is_idle):
-                    self._replace(child)
+                    await asyncio.shield(self._replace(child))
                     target.unlink(missing_ok=True)
                 raise
 
@@ -90,7 +90,7 @@ class Slot:
         if coming is not None:
             coming.cancel()
             with contextlib.suppress(asyncio.CancelledError, DpipError):
-                self._end(await coming)
+                await (await coming).end()
         await asyncio.gather(*self._ending)
 
     async def _warm_child(self) -> ChildProcess:
@@ -99,16 +99,15 @@ class Slot:
         # Who gives up waiting for it leaves it to warm up for the next.
         return await asyncio.shield(self._coming)
 
-    def _replace(self, child: ChildProcess) -> None:
-        self._end(child)
+    def _replace(self, child: ChildProcess) -> asyncio.Task[None]:
+        """Have the next child warm up while the last one ends, which the task waits for."""
         if self._coming is not None:  # Not when the slot is being closed.
             self._coming = asyncio.create_task(ChildProcess.start(), name="warm up a child")
-
-    def _end(self, child: ChildProcess) -> None:
         child.kill()
-        ending = asyncio.create_task(child.wait())
+        ending = asyncio.create_task(child.end(), name="end a child")
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+        return ending
 
 
 def _is_of_no_use(coming: "asyncio.Task[ChildProcess]") -> bool:
