@@ -57,7 +57,8 @@ def _apply(pipeline: Pipeline, image: pyvips.Image) -> pyvips.Image:
 
 
 def _explain(error: Exception, source: Path, format: PictureFormat) -> FilterError:  # noqa: A002
-    message = " ".join(str(getattr(error, "detail", error)).split())[:_REASON_LENGTH] or "no reason"
+    said = (getattr(error, "detail", "") or getattr(error, "message", "") or str(error)).split()
+    message = " ".join(said)[:_REASON_LENGTH]
     if isinstance(error, MemoryError) or any(sign in message.lower() for sign in _MEMORY_SIGNS):
         return OutOfMemory(reason=f"There was not enough memory: {message}.")
     # libvips decodes while it writes, so an error of writing may be one of reading.

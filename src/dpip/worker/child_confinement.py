@@ -5,7 +5,6 @@ import resource
 import sys
 
 
-
 def confine() -> None:
     """Give up what filtering never needs. Called once, when everything is loaded."""
     # A crash of a decoder is expected, and its core would be as large as the picture.

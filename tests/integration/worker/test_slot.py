@@ -1,0 +1,210 @@
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dpip.errors import DpipError
+from dpip.filters.pipeline import encode_pipeline, parse_pipeline
+from dpip.model.image import PictureFormat
+from dpip.model.job import FailureCode
+from dpip.worker.slot import Filtered, Slot, SlotFailure
+
+MEMORY = 1024 * 1024 * 1024
+PATIENCE = 60.0
+
+
+class Pictures:
+    """A small and a large picture, and where their results go."""
+
+    def __init__(self, directory: Path) -> None:
+        import pyvips
+
+        self.small, self.large = directory / "small.png", directory / "large.png"
+        self.target = directory / "target.png"
+        pyvips.Image.black(40, 30, bands=3).pngsave(str(self.small))
+        pyvips.Image.black(6000, 6000, bands=3).pngsave(str(self.large), compression=1)
+
+    async def filter(
+        self,
+        slot: Slot,
+        source: Path,
+        *,
+        pipeline: str = "blur",
+        memory_limit: int = MEMORY,
+        time_limit: float = PATIENCE,
+    ) -> Filtered:
+        return await slot.filter(
+            source,
+            self.target,
+            encode_pipeline(parse_pipeline(pipeline)),
+            PictureFormat.PNG,
+            memory_limit=memory_limit,
+            time_limit=time_limit,
+        )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    return Pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+async def slot() -> AsyncIterator[Slot]:
+    slot = Slot()
+    await slot.start()
+    yield slot
+    await slot.close()
+
+
+async def until_at_work(pictures: Pictures, pid: int) -> None:
+    """Wait until the child has opened the large picture."""
+
+    def at_work() -> bool:
+        return any(file.path == str(pictures.large) for file in psutil.Process(pid).open_files())
+
+    async with asyncio.timeout(PATIENCE):
+        while not at_work():
+            await asyncio.sleep(0.005)
+
+
+async def assert_replaced(slot: Slot, pictures: Pictures, pid: int) -> None:
+    assert not psutil.pid_exists(pid)
+    assert not pictures.target.exists()
+    filtered = await pictures.filter(slot, pictures.small)
+    assert (filtered.header.width, filtered.header.height) == (40, 30)
+    assert slot.pid != pid
+
+
+def warm_pid(slot: Slot) -> int:
+    assert slot.pid is not None
+    return slot.pid
+
+
+async def test_pictures_in_a_row_go_through_one_child(slot: Slot, pictures: Pictures) -> None:
+    """The child stays warm from one picture to the next."""
+    pid = warm_pid(slot)
+    for _ in range(10):
+        assert (await pictures.filter(slot, pictures.small)).milliseconds > 0
+    assert slot.pid == pid
+    pictures.target.unlink()
+
+
+async def test_a_damaged_picture_fails_and_the_child_stays(
+    slot: Slot, pictures: Pictures, tmp_path: Path
+) -> None:
+    """A picture that cannot be decoded is no fault of the child."""
+    pid = warm_pid(slot)
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(pictures.large.read_bytes()[:5000])
+    with pytest.raises(SlotFailure) as caught:
+        await pictures.filter(slot, damaged)
+    assert caught.value.failure.code is FailureCode.DECODE_FAILED
+    assert slot.pid == pid
+    assert not pictures.target.exists()
+
+
+async def test_a_crash_fails_the_picture_and_replaces_the_child(
+    slot: Slot, pictures: Pictures
+) -> None:
+    """The failure names the signal."""
+    pid = warm_pid(slot)
+    work = asyncio.create_task(pictures.filter(slot, pictures.large))
+    await until_at_work(pictures, pid)
+    os.kill(pid, signal.SIGSEGV)
+    with pytest.raises(SlotFailure) as caught:
+        await work
+    assert caught.value.failure.code is FailureCode.CRASHED
+    assert "SIGSEGV" in caught.value.failure.reason
+    await assert_replaced(slot, pictures, pid)
+
+
+async def test_a_child_that_hangs_is_killed_at_its_time_limit(
+    slot: Slot, pictures: Pictures
+) -> None:
+    """The failure names the limit."""
+    pid = warm_pid(slot)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(SlotFailure) as caught:
+        await pictures.filter(slot, pictures.small, time_limit=0.2)
+    assert caught.value.failure.code is FailureCode.TIMED_OUT
+    assert "0.2 s" in caught.value.failure.reason
+    await assert_replaced(slot, pictures, pid)
+
+
+@pytest.mark.parametrize("memory_limit", [10 * 1024 * 1024, 70 * 1024 * 1024])
+async def test_a_picture_that_eats_memory_is_stopped(
+    slot: Slot, pictures: Pictures, memory_limit: int, tmp_path: Path
+) -> None:
+    """The failure names the limit, whether the watch or the kernel saw it first."""
+    import pyvips
+
+    pid = warm_pid(slot)
+    hungry = tmp_path / "hungry.png"  # Turned upright, so that all of it has to be in memory.
+    image = pyvips.Image.black(5000, 5000, bands=3).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    image.pngsave(str(hungry), compression=1)
+    with pytest.raises(SlotFailure) as caught:
+        await pictures.filter(slot, hungry, memory_limit=memory_limit)
+    assert caught.value.failure.code is FailureCode.OUT_OF_MEMORY
+    await pictures.filter(slot, pictures.small)
+    pictures.target.unlink()
+    assert pid
+
+
+async def test_giving_up_on_a_picture_replaces_the_child(slot: Slot, pictures: Pictures) -> None:
+    """After a cancellation no late answer is taken for that of the next picture."""
+    pid = warm_pid(slot)
+    work = asyncio.create_task(pictures.filter(slot, pictures.large))
+    await until_at_work(pictures, pid)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    await assert_replaced(slot, pictures, pid)
+
+
+async def test_a_child_that_died_while_idle_costs_no_picture(
+    slot: Slot, pictures: Pictures
+) -> None:
+    """The next picture gets another child."""
+    pid = warm_pid(slot)
+    child = psutil.Process(pid)
+    child.kill()
+    async with asyncio.timeout(PATIENCE):
+        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.005)
+    await pictures.filter(slot, pictures.small)
+    assert slot.pid != pid
+
+
+async def test_a_closed_slot_leaves_no_process() -> None:
+    """Closing ends a warm child as well as one on its way."""
+    warm, cold = Slot(), Slot()
+    await warm.start()
+    pid = warm_pid(warm)
+    starting = asyncio.create_task(cold.start())
+    await asyncio.sleep(0)
+    await asyncio.gather(warm.close(), cold.close())
+    with pytest.raises((asyncio.CancelledError, DpipError)):
+        await starting
+    assert not psutil.pid_exists(pid)
+    assert not [
+        child
+        for child in psutil.Process().children()
+        if "dpip.worker.child" in " ".join(child.cmdline())
+    ]
+
+
+async def test_a_child_ends_with_its_slot(slot: Slot) -> None:
+    """A child whose standard input ends has nothing left to wait for."""
+    child = psutil.Process(warm_pid(slot))
+    assert slot._coming is not None
+    stdin = slot._coming.result()._process.stdin
+    assert stdin is not None
+    stdin.close()
+    async with asyncio.timeout(PATIENCE):
+        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.005)

@@ -1,0 +1,94 @@
+import subprocess
+import sys
+
+import pytest
+
+from dpip.errors import InvalidValue
+from dpip.filters.blur import Blur
+from dpip.filters.grayscale import Grayscale
+from dpip.filters.pipeline import (
+    MAX_STEPS,
+    Pipeline,
+    decode_pipeline,
+    describe,
+    encode_pipeline,
+    parse_pipeline,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "pipeline"),
+    [
+        ("grayscale", {}, (Grayscale(),)),
+        ("greyscale", {}, (Grayscale(),)),
+        ("blur", {}, (Blur(sigma=3),)),
+        ("blur:sigma=5", {}, (Blur(sigma=5),)),
+        ("blur:radius=5", {}, (Blur(sigma=5),)),
+        ("blur", {"sigma": 5}, (Blur(sigma=5),)),
+        ("blur", {"radius": "0.5"}, (Blur(sigma=0.5),)),
+        (" grayscale , blur : sigma = 2 ", {}, (Grayscale(), Blur(sigma=2))),
+    ],
+)
+def test_text_and_fields_name_a_pipeline(
+    text: str, parameters: dict[str, object], pipeline: Pipeline
+) -> None:
+    """Steps, parameters and their other names are understood."""
+    assert parse_pipeline(text, parameters) == pipeline
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "field", "named"),
+    [
+        ("", {}, "filter", "grayscale, blur"),
+        ("sharpen", {}, "filter", "grayscale, blur"),
+        ("blur,", {}, "filter", "grayscale, blur"),
+        ("blur:5", {}, "filter", "blur:sigma=5"),
+        ("blur:sigma=0", {}, "sigma", "above 0 and at most 100"),
+        ("blur:sigma=101", {}, "sigma", "above 0 and at most 100"),
+        ("blur:sigma=nan", {}, "sigma", "above 0 and at most 100"),
+        ("blur:radius=wide", {}, "radius", "above 0 and at most 100"),
+        ("blur", {"sigma": True}, "sigma", "above 0 and at most 100"),
+        ("blur:sigma=2", {"radius": 3}, "radius", "twice"),
+        ("blur:strength=2", {}, "strength", "sigma"),
+        ("grayscale", {"sigma": 2}, "sigma", "no parameters"),
+        ("grayscale,blur", {"sigma": 2}, "sigma", "grayscale,blur:sigma=2"),
+        (",".join(["blur"] * (MAX_STEPS + 1)), {}, "filter", str(MAX_STEPS)),
+    ],
+)
+def test_a_mistake_is_answered_with_the_field_and_what_it_may_be(
+    text: str, parameters: dict[str, object], field: str, named: str
+) -> None:
+    """The error names the field as the user wrote it, and the allowed values."""
+    with pytest.raises(InvalidValue) as caught:
+        parse_pipeline(text, parameters)
+    assert caught.value.facts["field"] == field
+    assert named in str(caught.value)
+
+
+def test_a_pipeline_survives_json() -> None:
+    """A pipeline travels as a list of tagged objects."""
+    pipeline = parse_pipeline("grayscale,blur:sigma=2")
+    content = encode_pipeline(pipeline)
+    assert content == b'[{"filter":"grayscale"},{"filter":"blur","sigma":2.0}]'
+    assert decode_pipeline(content) == pipeline
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"{}", b'[{"filter":"rm"}]', b'[{"filter":"blur","sigma":1e9}]'],
+)
+def test_no_other_json_is_a_pipeline(content: bytes) -> None:
+    """Unknown filters and values out of bounds are refused on the way in, too."""
+    with pytest.raises(InvalidValue):
+        decode_pipeline(content)
+
+
+def test_a_pipeline_is_described_by_the_names_of_its_filters() -> None:
+    """Aliases are shown by their canonical names."""
+    assert describe(parse_pipeline("greyscale,blur:radius=2")) == "grayscale,blur"
+
+
+def test_pipelines_are_known_without_libvips() -> None:
+    """The API can check a pipeline without native code in its process."""
+    program = "import dpip.filters.pipeline, sys; sys.exit('pyvips' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
