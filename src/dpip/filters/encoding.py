@@ -39,9 +39,8 @@ def tiff_compression(file: Path) -> str:
         directory = stream.read(_FIRST_BYTES)
     count_size, entry_size, value_at = (8, 20, 12) if big else (2, 12, 8)
     (count,) = struct.unpack_from(f"{order}Q" if big else f"{order}H", directory)
-    for entry in range(
-        count_size, min(count_size + count * entry_size, len(directory)), entry_size
-    ):
+    end = min(count_size + count * entry_size, len(directory))
+    for entry in range(count_size, end - entry_size + 1, entry_size):
         tag, kind = struct.unpack_from(f"{order}HH", directory, entry)
         if tag == _COMPRESSION and kind == _SHORT:
             (value,) = struct.unpack_from(f"{order}H", directory, entry + value_at)

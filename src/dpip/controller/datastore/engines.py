@@ -23,16 +23,15 @@ def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
         raise CannotStart(part="The datastore", reason=f"{url!r} is no database URL") from error
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(url, 1, "BEGIN IMMEDIATE"), _sqlite(url, readers, "BEGIN")
+            return _sqlite(url, connections=1), _reading(_sqlite(url, connections=readers))
         case "postgresql":
-            driver = parsed.set(drivername="postgresql+psycopg")
             engine = create_engine(
-                driver,
+                parsed.set(drivername="postgresql+psycopg"),
                 pool_size=readers + 1,
                 pool_pre_ping=True,
                 connect_args={"connect_timeout": _CONNECT_SECONDS},
             )
-            return engine, engine
+            return engine, _reading(engine)
         case other:
             raise CannotStart(
                 part="The datastore",
@@ -40,7 +39,12 @@ def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
             )
 
 
-def _sqlite(url: str, connections: int, begin: str) -> Engine:
+def _reading(engine: Engine) -> Engine:
+    # A read is one statement, and one statement sees one state of the database by itself.
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _sqlite(url: str, *, connections: int) -> Engine:
     engine = create_engine(
         url,
         pool_size=connections,
@@ -59,6 +63,8 @@ def _sqlite(url: str, connections: int, begin: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            # The lock of the one writer is taken at the start, so that it never has to be upgraded.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine

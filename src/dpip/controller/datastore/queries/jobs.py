@@ -5,10 +5,10 @@ pending, which only ``lease`` moves.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.queries.workloads import (
@@ -32,24 +32,96 @@ from dpip.model.job import (
     retry_delay,
 )
 
+_PENDING_JOBS = (
+    select(
+        jobs.c.id.label("job_id"),
+        jobs.c.workload_id,
+        jobs.c.image_id,
+        jobs.c.failures,
+        workloads.c.pipeline,
+        images,
+    )
+    .join_from(jobs, workloads, jobs.c.workload_id == workloads.c.id)
+    .join(images, jobs.c.image_id == images.c.id)
+    .where(jobs.c.state == JobState.PENDING.value)
+    .where(or_(jobs.c.retry_at <= bindparam("now"), jobs.c.retry_at > bindparam("too_late")))
+    .order_by(jobs.c.id)
+    .limit(bindparam("most"))
+)
+_LEASE = (
+    update(jobs)
+    .where(
+        jobs.c.id.in_(bindparam("job_ids", expanding=True)),
+        jobs.c.state == JobState.PENDING.value,
+    )
+    .values(state=JobState.LEASED.value, worker=bindparam("to_worker"), attempt=jobs.c.attempt + 1)
+    .returning(jobs.c.id, jobs.c.attempt, jobs.c.workload_id)
+)
+_COUNT_LEASED = (
+    update(workloads)
+    .where(workloads.c.id == bindparam("of_workload"))
+    .values(
+        started=True,
+        pending=workloads.c.pending - bindparam("moved"),
+        leased=workloads.c.leased + bindparam("moved"),
+    )
+)
+_LEASES = select(jobs.c.id, jobs.c.attempt, jobs.c.worker).where(
+    jobs.c.state == JobState.LEASED.value
+)
+_LEASED_IMAGE = select(jobs.c.id).where(
+    jobs.c.image_id == bindparam("wanted"),
+    jobs.c.worker == bindparam("by_worker"),
+    jobs.c.state == JobState.LEASED.value,
+)
+_LEASE_OF = (
+    select(jobs.c.attempt, jobs.c.worker, images, workloads.c.name, workloads.c.owner_id)
+    .join_from(jobs, images, jobs.c.image_id == images.c.id)
+    .join(workloads, jobs.c.workload_id == workloads.c.id)
+    .where(jobs.c.id == bindparam("wanted"), jobs.c.state == JobState.LEASED.value)
+)
+_IS_HELD = and_(
+    jobs.c.id == bindparam("held_job"),
+    jobs.c.attempt == bindparam("held_attempt"),
+    jobs.c.worker == bindparam("held_worker"),
+    jobs.c.state == JobState.LEASED.value,
+)
+_HELD_JOB = select(jobs.c.workload_id, jobs.c.failures).where(_IS_HELD)
+_COMPLETE = (
+    update(jobs)
+    .where(_IS_HELD, jobs.c.workload_id == bindparam("of_workload"))
+    .values(
+        state=JobState.DONE.value,
+        position=bindparam("at_position"),
+        filtered_image_id=bindparam("result"),
+        milliseconds=bindparam("took"),
+        failure_code=None,
+        failure_reason=None,
+    )
+    .returning(jobs)
+)
+_COUNT_RETURNED = (
+    update(workloads)
+    .where(workloads.c.id == bindparam("of_workload"))
+    .values(pending=workloads.c.pending + 1, leased=workloads.c.leased - 1)
+)
+_COUNT_SETTLED = {
+    state: update(workloads)
+    .where(workloads.c.id == bindparam("of_workload"))
+    .values(
+        {
+            workloads.c.leased: workloads.c.leased - 1,
+            workloads.c[state.value]: workloads.c[state.value] + 1,
+            workloads.c.settled: workloads.c.settled + 1,
+        }
+    )
+    .returning(workloads.c.settled, workloads.c.pending, workloads.c.leased)
+    for state in (JobState.DONE, JobState.FAILED)
+}
+
 
 def pending_jobs(connection: Connection, now: float, limit: int) -> list[PendingJob]:
-    query = (
-        select(
-            jobs.c.id.label("job_id"),
-            jobs.c.workload_id,
-            jobs.c.image_id,
-            jobs.c.failures,
-            workloads.c.pipeline,
-            images,
-        )
-        .join_from(jobs, workloads, jobs.c.workload_id == workloads.c.id)
-        .join(images, jobs.c.image_id == images.c.id)
-        .where(jobs.c.state == JobState.PENDING.value)
-        .where(or_(jobs.c.retry_at <= now, jobs.c.retry_at > now + MAX_RETRY_DELAY))
-        .order_by(jobs.c.id)
-        .limit(limit)
-    )
+    blanks = {"now": now, "too_late": now + MAX_RETRY_DELAY, "most": limit}
     return [
         PendingJob(
             id=row.job_id,
@@ -60,7 +132,7 @@ def pending_jobs(connection: Connection, now: float, limit: int) -> list[Pending
             size=row.size,
             failures=row.failures,
         )
-        for row in connection.execute(query)
+        for row in connection.execute(_PENDING_JOBS, blanks)
     ]
 
 
@@ -71,54 +143,29 @@ def lease(connection: Connection, placements: Sequence[tuple[str, str]]) -> list
     leases = []
     leased_of_workload: Counter[str] = Counter()
     for worker, job_ids in jobs_of.items():
-        moved = connection.execute(
-            update(jobs)
-            .where(jobs.c.id.in_(job_ids), jobs.c.state == JobState.PENDING.value)
-            .values(state=JobState.LEASED.value, worker=worker, attempt=jobs.c.attempt + 1)
-            .returning(jobs.c.id, jobs.c.attempt, jobs.c.workload_id)
-        )
+        moved = connection.execute(_LEASE, {"job_ids": job_ids, "to_worker": worker})
         for row in moved:
             leases.append(Lease(job_id=row.id, attempt=row.attempt, worker=worker))
             leased_of_workload[row.workload_id] += 1
     for workload_id, count in sorted(leased_of_workload.items()):
-        connection.execute(
-            update(workloads)
-            .where(workloads.c.id == workload_id)
-            .values(
-                started=True,
-                pending=workloads.c.pending - count,
-                leased=workloads.c.leased + count,
-            )
-        )
+        connection.execute(_COUNT_LEASED, {"of_workload": workload_id, "moved": count})
     return leases
 
 
 def leases(connection: Connection) -> list[Lease]:
-    query = select(jobs.c.id, jobs.c.attempt, jobs.c.worker).where(
-        jobs.c.state == JobState.LEASED.value
-    )
     return [
         Lease(job_id=row.id, attempt=row.attempt, worker=row.worker)
-        for row in connection.execute(query)
+        for row in connection.execute(_LEASES)
     ]
 
 
 def leased_image(connection: Connection, image_id: str, worker: str) -> bool:
-    query = select(jobs.c.id).where(
-        jobs.c.image_id == image_id,
-        jobs.c.worker == worker,
-        jobs.c.state == JobState.LEASED.value,
-    )
-    return connection.scalar(query) is not None
+    blanks = {"wanted": image_id, "by_worker": worker}
+    return connection.scalar(_LEASED_IMAGE, blanks) is not None
 
 
 def lease_of(connection: Connection, job_id: str) -> tuple[Lease, Image] | None:
-    row = connection.execute(
-        select(jobs.c.attempt, jobs.c.worker, images, workloads.c.name, workloads.c.owner_id)
-        .join_from(jobs, images, jobs.c.image_id == images.c.id)
-        .join(workloads, jobs.c.workload_id == workloads.c.id)
-        .where(jobs.c.id == job_id, jobs.c.state == JobState.LEASED.value)
-    ).one_or_none()
+    row = connection.execute(_LEASE_OF, {"wanted": job_id}).one_or_none()
     if row is None:
         return None
     return Lease(job_id=job_id, attempt=row.attempt, worker=row.worker), image_in(row)
@@ -130,17 +177,14 @@ def complete(
     position = _settle(connection, filtered.workload_id, JobState.DONE, now)
     insert_image(connection, filtered)
     row = connection.execute(
-        update(jobs)
-        .where(*_is_held(held), jobs.c.workload_id == filtered.workload_id)
-        .values(
-            state=JobState.DONE.value,
-            position=position,
-            filtered_image_id=filtered.id,
-            milliseconds=milliseconds,
-            failure_code=None,
-            failure_reason=None,
-        )
-        .returning(jobs)
+        _COMPLETE,
+        {
+            **_held(held),
+            "of_workload": filtered.workload_id,
+            "at_position": position,
+            "result": filtered.id,
+            "took": milliseconds,
+        },
     ).one_or_none()
     if row is None:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
@@ -148,7 +192,7 @@ def complete(
 
 
 def give_back(connection: Connection, held: Lease) -> bool:
-    job = connection.execute(_held_job(held)).one_or_none()
+    job = connection.execute(_HELD_JOB, _held(held)).one_or_none()
     if job is None:
         return False
     return _return_to_pending(connection, held, job.workload_id, {})
@@ -157,7 +201,7 @@ def give_back(connection: Connection, held: Lease) -> bool:
 def fail(
     connection: Connection, held: Lease, failure: Failure, jitter: float, now: float
 ) -> JobState | None:
-    job = connection.execute(_held_job(held)).one_or_none()
+    job = connection.execute(_HELD_JOB, _held(held)).one_or_none()
     if job is None:
         return None
     failures = job.failures + 1
@@ -172,7 +216,7 @@ def fail(
         return JobState.PENDING if returned else None
     what["position"] = _settle(connection, job.workload_id, JobState.FAILED, now)
     moved = connection.execute(
-        update(jobs).where(*_is_held(held)).values(state=JobState.FAILED.value, **what)
+        update(jobs).where(_IS_HELD).values(state=JobState.FAILED.value, **what), _held(held)
     )
     if not moved.rowcount:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
@@ -188,31 +232,22 @@ def fail(
     return JobState.FAILED
 
 
-def _is_held(held: Lease) -> Iterable[ColumnElement[bool]]:
-    return (
-        jobs.c.id == held.job_id,
-        jobs.c.attempt == held.attempt,
-        jobs.c.worker == held.worker,
-        jobs.c.state == JobState.LEASED.value,
-    )
-
-
-def _held_job(held: Lease) -> Select[Any]:
-    return select(jobs.c.workload_id, jobs.c.failures).where(*_is_held(held))
+def _held(lease: Lease) -> dict[str, Any]:
+    """The blanks of ``_IS_HELD``."""
+    return {
+        "held_job": lease.job_id,
+        "held_attempt": lease.attempt,
+        "held_worker": lease.worker,
+    }
 
 
 def _return_to_pending(
     connection: Connection, held: Lease, workload_id: str, what: dict[str, object]
 ) -> bool:
-    connection.execute(
-        update(workloads)
-        .where(workloads.c.id == workload_id)
-        .values(pending=workloads.c.pending + 1, leased=workloads.c.leased - 1)
-    )
+    connection.execute(_COUNT_RETURNED, {"of_workload": workload_id})
     moved = connection.execute(
-        update(jobs)
-        .where(*_is_held(held))
-        .values(state=JobState.PENDING.value, worker=None, **what)
+        update(jobs).where(_IS_HELD).values(state=JobState.PENDING.value, worker=None, **what),
+        _held(held),
     )
     if not moved.rowcount:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
@@ -221,19 +256,7 @@ def _return_to_pending(
 
 def _settle(connection: Connection, workload_id: str, state: JobState, now: float) -> int:
     """Count a leased job of the workload as settled and return its position."""
-    counter = workloads.c[state.value]
-    row = connection.execute(
-        update(workloads)
-        .where(workloads.c.id == workload_id)
-        .values(
-            {
-                workloads.c.leased: workloads.c.leased - 1,
-                counter: counter + 1,
-                workloads.c.settled: workloads.c.settled + 1,
-            }
-        )
-        .returning(workloads.c.settled, workloads.c.pending, workloads.c.leased)
-    ).one()
+    row = connection.execute(_COUNT_SETTLED[state], {"of_workload": workload_id}).one()
     if not row.pending and not row.leased:
         record(
             connection,

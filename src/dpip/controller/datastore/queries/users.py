@@ -1,32 +1,51 @@
-"""Users and tokens."""
+"""Users and tokens.
+
+Statements are built once, with named blanks, because building one takes ten times as long as
+running it.
+"""
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dpip.controller.datastore.tables import tokens, users
 from dpip.errors import UserExists
 from dpip.model.user import Caller, Role, User
 
+_USER_NAMED = select(users).where(users.c.name == bindparam("wanted"))
+_SET_PASSWORD = (
+    update(users)
+    .where(users.c.name == bindparam("wanted"))
+    .values(password_hash=bindparam("fresh"))
+    .returning(users.c.id)
+)
+_CALLER = (
+    select(tokens.c.worker, users)
+    .outerjoin_from(tokens, users, tokens.c.user_id == users.c.id)
+    .where(tokens.c.hash == bindparam("wanted"))
+    .where(or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now")))
+)
+
 
 def add_user(connection: Connection, user: User) -> None:
     try:
         connection.execute(
-            insert(users).values(
-                id=user.id,
-                name=user.name,
-                role=user.role.value,
-                password_hash=user.password_hash,
-                created_at=user.created_at,
-            )
+            insert(users),
+            {
+                "id": user.id,
+                "name": user.name,
+                "role": user.role.value,
+                "password_hash": user.password_hash,
+                "created_at": user.created_at,
+            },
         )
     except IntegrityError as error:
         raise UserExists(name=user.name) from error
 
 
 def user_named(connection: Connection, name: str) -> User | None:
-    row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
+    row = connection.execute(_USER_NAMED, {"wanted": name}).one_or_none()
     return _user(row) if row else None
 
 
@@ -35,12 +54,7 @@ def all_users(connection: Connection) -> list[User]:
 
 
 def set_password(connection: Connection, name: str, password_hash: str) -> bool:
-    user_id = connection.scalar(
-        update(users)
-        .where(users.c.name == name)
-        .values(password_hash=password_hash)
-        .returning(users.c.id)
-    )
+    user_id = connection.scalar(_SET_PASSWORD, {"wanted": name, "fresh": password_hash})
     if user_id is None:
         return False
     connection.execute(delete(tokens).where(tokens.c.user_id == user_id))
@@ -70,12 +84,7 @@ def add_worker_token(
 
 
 def caller(connection: Connection, token_hash: str, now: float) -> Caller | None:
-    row = connection.execute(
-        select(tokens.c.worker, users)
-        .outerjoin_from(tokens, users, tokens.c.user_id == users.c.id)
-        .where(tokens.c.hash == token_hash)
-        .where((tokens.c.expires_at.is_(None)) | (tokens.c.expires_at > now))
-    ).one_or_none()
+    row = connection.execute(_CALLER, {"wanted": token_hash, "now": now}).one_or_none()
     if row is None:
         return None
     return Caller(worker=row.worker) if row.worker is not None else Caller(user=_user(row))

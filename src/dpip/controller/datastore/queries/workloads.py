@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import images, jobs, workloads
@@ -12,22 +12,54 @@ from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode, JobState, SettledJob
 from dpip.model.workload import JobCounts, Workload
 
+_INSERT_WORKLOAD = insert(workloads)
+_INSERT_IMAGE = insert(images)
+_INSERT_JOB = insert(jobs)
+_WORKLOAD = select(workloads).where(workloads.c.id == bindparam("wanted"))
+_IMAGE = (
+    select(images, workloads.c.name, workloads.c.owner_id)
+    .join_from(images, workloads, images.c.workload_id == workloads.c.id)
+    .where(images.c.id == bindparam("wanted"))
+)
+_COUNT_ONE_MORE = (
+    update(workloads)
+    .where(workloads.c.id == bindparam("of_workload"))
+    .values(pending=workloads.c.pending + 1)
+)
+_FILTERED_IMAGE_IDS = (
+    select(jobs.c.filtered_image_id)
+    .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.filtered_image_id.is_not(None))
+    .order_by(jobs.c.image_id)
+)
+_FAILED_JOBS = (
+    select(jobs)
+    .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.state == JobState.FAILED.value)
+    .order_by(jobs.c.image_id)
+)
+_SETTLED_JOBS = (
+    select(jobs)
+    .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.position > bindparam("after"))
+    .order_by(jobs.c.position)
+    .limit(bindparam("most"))
+)
+
 
 def add_workload(connection: Connection, workload: Workload) -> None:
     connection.execute(
-        insert(workloads).values(
-            id=workload.id,
-            name=workload.name,
-            owner_id=workload.owner_id,
-            pipeline=workload.pipeline,
-            created_at=workload.created_at,
-            started=False,
-            pending=0,
-            leased=0,
-            done=0,
-            failed=0,
-            settled=0,
-        )
+        _INSERT_WORKLOAD,
+        {
+            "id": workload.id,
+            "name": workload.name,
+            "owner_id": workload.owner_id,
+            "pipeline": workload.pipeline,
+            "created_at": workload.created_at,
+            "started": False,
+            "pending": 0,
+            "leased": 0,
+            "done": 0,
+            "failed": 0,
+            "settled": 0,
+        },
     )
     record(
         connection,
@@ -41,7 +73,7 @@ def add_workload(connection: Connection, workload: Workload) -> None:
 
 
 def workload(connection: Connection, workload_id: str) -> Workload | None:
-    row = connection.execute(select(workloads).where(workloads.c.id == workload_id)).one_or_none()
+    row = connection.execute(_WORKLOAD, {"wanted": workload_id}).one_or_none()
     return _workload(row) if row else None
 
 
@@ -62,85 +94,64 @@ def active_workloads(connection: Connection, owner_id: str | None, limit: int) -
 
 
 def filtered_image_ids(connection: Connection, workload_id: str) -> list[str]:
-    return list(
-        connection.scalars(
-            select(jobs.c.filtered_image_id)
-            .where(jobs.c.workload_id == workload_id, jobs.c.filtered_image_id.is_not(None))
-            .order_by(jobs.c.image_id)
-        )
-    )
+    return list(connection.scalars(_FILTERED_IMAGE_IDS, {"wanted": workload_id}))
 
 
 def failed_jobs(connection: Connection, workload_id: str) -> list[SettledJob]:
-    query = (
-        select(jobs)
-        .where(jobs.c.workload_id == workload_id, jobs.c.state == JobState.FAILED.value)
-        .order_by(jobs.c.image_id)
-    )
-    return [settled_job(row) for row in connection.execute(query)]
+    rows = connection.execute(_FAILED_JOBS, {"wanted": workload_id})
+    return [settled_job(row) for row in rows]
 
 
 def settled_jobs(
     connection: Connection, workload_id: str, after: int, limit: int
 ) -> list[SettledJob]:
-    query = (
-        select(jobs)
-        .where(jobs.c.workload_id == workload_id, jobs.c.position > after)
-        .order_by(jobs.c.position)
-        .limit(limit)
-    )
-    return [settled_job(row) for row in connection.execute(query)]
+    blanks = {"wanted": workload_id, "after": after, "most": limit}
+    return [settled_job(row) for row in connection.execute(_SETTLED_JOBS, blanks)]
 
 
 def add_original(connection: Connection, image: Image, job_id: str) -> None:
-    counted = connection.execute(
-        update(workloads)
-        .where(workloads.c.id == image.workload_id)
-        .values(pending=workloads.c.pending + 1)
-    )
+    counted = connection.execute(_COUNT_ONE_MORE, {"of_workload": image.workload_id})
     if not counted.rowcount:
         raise NotFound(kind="workload", id=image.workload_id)
     insert_image(connection, image)
     connection.execute(
-        insert(jobs).values(
-            id=job_id,
-            workload_id=image.workload_id,
-            image_id=image.id,
-            state=JobState.PENDING.value,
-            attempt=0,
-            failures=0,
-            retry_at=0.0,
-        )
+        _INSERT_JOB,
+        {
+            "id": job_id,
+            "workload_id": image.workload_id,
+            "image_id": image.id,
+            "state": JobState.PENDING.value,
+            "attempt": 0,
+            "failures": 0,
+            "retry_at": 0.0,
+        },
     )
 
 
 def insert_image(connection: Connection, image: Image) -> None:
     header = image.header
     connection.execute(
-        insert(images).values(
-            id=image.id,
-            workload_id=image.workload_id,
-            kind=image.kind.value,
-            source_id=image.source_id,
-            format=header.format.value,
-            width=header.width,
-            height=header.height,
-            frames=header.frames,
-            bands=header.bands,
-            depth=header.depth,
-            size=image.size,
-            sha256=image.sha256,
-            created_at=image.created_at,
-        )
+        _INSERT_IMAGE,
+        {
+            "id": image.id,
+            "workload_id": image.workload_id,
+            "kind": image.kind.value,
+            "source_id": image.source_id,
+            "format": header.format.value,
+            "width": header.width,
+            "height": header.height,
+            "frames": header.frames,
+            "bands": header.bands,
+            "depth": header.depth,
+            "size": image.size,
+            "sha256": image.sha256,
+            "created_at": image.created_at,
+        },
     )
 
 
 def image(connection: Connection, image_id: str) -> Image | None:
-    row = connection.execute(
-        select(images, workloads.c.name, workloads.c.owner_id)
-        .join_from(images, workloads, images.c.workload_id == workloads.c.id)
-        .where(images.c.id == image_id)
-    ).one_or_none()
+    row = connection.execute(_IMAGE, {"wanted": image_id}).one_or_none()
     return image_in(row) if row else None
 
 
