@@ -97,7 +97,8 @@ class StagingFile:
         self._file = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._hash = hashlib.sha256()
-        self._buffer = bytearray()
+        self._chunks: list[bytes] = []
+        self._waiting = 0
         self._size = 0
 
     @property
@@ -113,9 +114,10 @@ class StagingFile:
 
     async def write(self, chunk: bytes) -> None:
         """Append ``chunk``."""
-        self._buffer += chunk
+        self._chunks.append(chunk)
+        self._waiting += len(chunk)
         self._size += len(chunk)
-        if len(self._buffer) >= _BLOCK:
+        if self._waiting >= _BLOCK:
             await _in_thread(self._flush)
 
     def open(self) -> BinaryIO:
@@ -140,13 +142,12 @@ class StagingFile:
             _sync_directory(directory)
 
     def _flush(self) -> None:
-        block, self._buffer = self._buffer, bytearray()
-        if not block:
-            return
-        self._hash.update(block)
-        view = memoryview(block)
-        while view:
-            view = view[self._file.write(view) :]
+        chunks, self._chunks, self._waiting = self._chunks, [], 0
+        for chunk in chunks:
+            self._hash.update(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[self._file.write(view) :]
 
     def _close_and_unlink(self) -> None:
         self._file.close()

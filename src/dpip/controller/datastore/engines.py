@@ -3,13 +3,16 @@
 import sqlite3
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from dpip.errors import CannotStart
 
 _BUSY_SECONDS = 5
 _CONNECT_SECONDS = 5
+
+_READING: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+"""A read is one statement, which sees one state of the database without a transaction."""
 
 
 def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
@@ -23,15 +26,9 @@ def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
         raise CannotStart(part="The datastore", reason=f"{url!r} is no database URL") from error
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(url, connections=1), _reading(_sqlite(url, connections=readers))
+            return _sqlite(url, 1), _sqlite(url, readers, **_READING)
         case "postgresql":
-            engine = create_engine(
-                parsed.set(drivername="postgresql+psycopg"),
-                pool_size=readers + 1,
-                pool_pre_ping=True,
-                connect_args={"connect_timeout": _CONNECT_SECONDS},
-            )
-            return engine, _reading(engine)
+            return _postgresql(parsed, 1), _postgresql(parsed, readers, **_READING)
         case other:
             raise CannotStart(
                 part="The datastore",
@@ -39,17 +36,23 @@ def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
             )
 
 
-def _reading(engine: Engine) -> Engine:
-    # A read is one statement, and one statement sees one state of the database by itself.
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
+def _postgresql(url: URL, connections: int, **options: Any) -> Engine:
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=connections,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": _CONNECT_SECONDS},
+        **options,
+    )
 
 
-def _sqlite(url: str, *, connections: int) -> Engine:
+def _sqlite(url: str, connections: int, **options: Any) -> Engine:
     engine = create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        **options,
     )
 
     @event.listens_for(engine, "connect")
@@ -61,10 +64,11 @@ def _sqlite(url: str, *, connections: int) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
 
-    @event.listens_for(engine, "begin")
-    def begin_transaction(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            # The lock of the one writer is taken at the start, so that it never has to be upgraded.
+    if options != _READING:
+
+        @event.listens_for(engine, "begin")
+        def begin_transaction(connection: Connection) -> None:
+            # The lock of the one writer is taken at once, so that it never has to be upgraded.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
