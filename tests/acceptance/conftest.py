@@ -1,0 +1,28 @@
+"""A running system for the tests that do not disturb each other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.system import Api, System
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    system = System(tmp_path_factory.mktemp("system"))
+    yield system
+    system.process.stop()
+
+
+@pytest.fixture
+def own_system(tmp_path: Path) -> Iterator[System]:
+    """A system that a test may harm."""
+    system = System(tmp_path)
+    yield system
+    system.process.stop()
+
+
+@pytest.fixture
+def api(system: System) -> Api:
+    return system.api

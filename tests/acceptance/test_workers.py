@@ -1,0 +1,130 @@
+"""Workers share, join, die and leave."""
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from tests.acceptance.pictures import picture
+from tests.acceptance.system import Api, Process, System
+from tests.waiting import eventually
+
+PICTURES = 60
+
+
+def push_all(api: Api, count: int = PICTURES) -> str:
+    workload_id: str = api.create(filter="blur", sigma="8")["workload_id"]
+    for number in range(count):
+        api.push(workload_id, picture(number, size=400))
+    return workload_id
+
+
+def who_did(api: Api, workload_id: str) -> Counter[str]:
+    return Counter(result["worker"] for result in api.results(workload_id))
+
+
+def all_came_back(api: Api, workload_id: str, count: int = PICTURES) -> None:
+    done = api.until_completed(workload_id)
+    assert done["failed_images"] == []
+    assert len(done["filtered_images"]) == len(set(done["filtered_images"])) == count
+    results = api.results(workload_id)
+    assert [result["position"] for result in results] == list(range(1, count + 1))
+    assert len({result["image_id"] for result in results}) == count
+
+
+def until_alive(api: Api, name: str) -> None:
+    eventually(
+        lambda: api.workers().get(name, {}).get("state") == "alive", f"worker {name} to be alive"
+    )
+
+
+def test_two_workers_share_the_work(own_system: System) -> None:
+    """Both local workers have filtered pictures, and each picture was filtered once."""
+    api = own_system.api
+    for name in ("local-1", "local-2"):
+        until_alive(api, name)
+    workload_id = push_all(api)
+    all_came_back(api, workload_id)
+    assert set(who_did(api, workload_id)) == {"local-1", "local-2"}
+
+
+def test_a_third_worker_joins_midway(own_system: System) -> None:
+    """A worker that is started while a workload runs gets its share of it."""
+    api = own_system.api
+    third = own_system.worker("third", "--tags", "fast, near", "--slots", "2")
+    try:
+        first = push_all(api, 5)
+        until_alive(api, "third")
+        assert api.workers()["third"]["tags"] == ["fast", "near"]
+        second = push_all(api)
+        all_came_back(api, second)
+        assert "third" in who_did(api, second)
+        all_came_back(api, first, 5)
+    finally:
+        assert third.stop() == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_ends_midway(own_system: System, how: signal.Signals) -> None:
+    """Every picture comes back once, whether a worker is killed or told to stop."""
+    api = own_system.api
+    for name in ("local-1", "local-2"):
+        until_alive(api, name)
+    workload_id = push_all(api)
+    eventually(lambda: who_did(api, workload_id).get("local-1"), "local-1 to have done one")
+    own_system.process_of("local-1").send_signal(how)
+    all_came_back(api, workload_id)
+    if how is signal.SIGTERM:
+        assert "attempt failed" not in own_system.process.said
+
+
+def test_a_frozen_worker_loses_its_jobs_and_does_no_harm(own_system: System) -> None:
+    """Its leases lapse, others do the work, and thawed it goes on without a trace of the old."""
+    api = own_system.api
+    for name in ("local-1", "local-2"):
+        until_alive(api, name)
+    workload_id = push_all(api)
+    eventually(lambda: who_did(api, workload_id).get("local-1"), "local-1 to have done one")
+    frozen = own_system.process_of("local-1")
+    frozen.send_signal(signal.SIGSTOP)
+    try:
+        all_came_back(api, workload_id)
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+    until_alive(api, "local-1")
+    all_came_back(api, workload_id)
+
+
+def test_a_wrong_join_token_is_refused(system: System) -> None:
+    """The worker ends with code 1 and one line that says what it needs."""
+    worker = system.worker("stranger", DPIP_JOIN_TOKEN="wrong")
+    assert worker.popen.wait(timeout=60) == 1
+    assert "DPIP_JOIN_TOKEN" in worker.said
+    assert "Traceback" not in worker.said
+    assert "stranger" not in system.api.workers()
+
+
+def test_a_name_that_is_alive_is_refused(system: System) -> None:
+    """A second worker of that name waits and says why; it joins once the first has left."""
+    api = system.api
+    first = system.worker("same")
+    until_alive(api, "same")
+    second = Process(
+        system.directory / "same-2.log",
+        *("worker", "--controller", system.ready["controller"], "--worker-name", "same"),
+        env=system.env,
+    )
+    second.until_it_says("alive already")
+    assert first.stop() == 0
+    second.until_it_says("joined")
+    assert second.stop() == 0
+
+
+def test_nothing_is_left_when_the_system_is_killed(own_system: System) -> None:
+    """Workers, their children and the message-passing server end with it (Linux)."""
+    until_alive(own_system.api, "local-1")
+    children = own_system.process.children()
+    assert len(children) >= 3
+    os.kill(own_system.process.popen.pid, signal.SIGKILL)
+    eventually(lambda: not any(child.is_running() for child in children), "all to end")
