@@ -54,17 +54,17 @@ class ImageDirectories:
     ) -> AsyncIterator[bytes]:
         """Iterate over bytes of ``image`` in blocks of at most 1 MiB."""
         left = image.size - start if length is None else length
-        file: BinaryIO = await _in_thread(self.path(image).open, "rb")
+        file, block = await _in_thread(_open_at, self.path(image), start, min(left, _BLOCK))
         try:
-            await _in_thread(file.seek, start)
             while left > 0:
-                block = await _in_thread(file.read, min(left, _BLOCK))
                 if not block:
                     raise StorageUnavailable(
                         storage="image store", reason=f"image {image.id} is cut short"
                     )
                 left -= len(block)
                 yield block
+                if left > 0:
+                    block = await _in_thread(file.read, min(left, _BLOCK))
         finally:
             file.close()
 
@@ -97,8 +97,7 @@ class StagingFile:
         self._file = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._hash = hashlib.sha256()
-        self._chunks: list[bytes] = []
-        self._waiting = 0
+        self._waiting = bytearray()
         self._size = 0
 
     @property
@@ -114,10 +113,9 @@ class StagingFile:
 
     async def write(self, chunk: bytes) -> None:
         """Append ``chunk``."""
-        self._chunks.append(chunk)
-        self._waiting += len(chunk)
+        self._waiting += chunk
         self._size += len(chunk)
-        if self._waiting >= _BLOCK:
+        if len(self._waiting) >= _BLOCK:
             await _in_thread(self._flush)
 
     def open(self) -> BinaryIO:
@@ -142,12 +140,12 @@ class StagingFile:
             _sync_directory(directory)
 
     def _flush(self) -> None:
-        chunks, self._chunks, self._waiting = self._chunks, [], 0
-        for chunk in chunks:
-            self._hash.update(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[self._file.write(view) :]
+        # In one piece: each call into the system is a chance to lose the interpreter's lock.
+        block, self._waiting = self._waiting, bytearray()
+        self._hash.update(block)
+        view = memoryview(block)
+        while view:
+            view = view[self._file.write(view) :]
 
     def _close_and_unlink(self) -> None:
         self._file.close()
@@ -171,6 +169,17 @@ def _encoded(character: str) -> str:
     if character.isprintable() and character not in _UNSAFE:
         return character
     return quote(character, safe="", errors="replace")
+
+
+def _open_at(path: Path, start: int, length: int) -> tuple[BinaryIO, bytes]:
+    """Open the file and read its first ``length`` bytes from ``start``, in one go."""
+    file = path.open("rb")
+    try:
+        file.seek(start)
+        return file, file.read(length)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _make_directories(directory: Path, root: Path) -> list[Path]:

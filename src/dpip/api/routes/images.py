@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from dpip.api.auth import AnyCaller
 from dpip.api.conditions import etag_listed, wanted_range
@@ -115,7 +115,7 @@ async def download_image(
     chunks = context.images.read(image, wanted.start, len(wanted))
     # Read before the answer begins, so that missing bytes are still answered with an error.
     first = await anext(chunks)
-    return StreamingResponse(_chain(first, chunks), status_code=status, headers=headers)
+    return _Picture(first, chunks, status_code=status, headers=headers)
 
 
 def _kind(fields: dict[str, str]) -> ImageKind:
@@ -144,7 +144,24 @@ def _wanted_part(request: Request, image: Image, etag: str) -> range | None:
     return wanted_range(request.headers.get("Range"), image.size)
 
 
-async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+class _Picture(Response):
+    """The bytes of a picture, sent block by block as they are read.
+
+    Unlike Starlette's ``StreamingResponse`` it runs no task beside it that waits for the client to
+    break off: once that has happened, the server throws away what is sent.
+    """
+
+    def __init__(
+        self, first: bytes, rest: AsyncIterator[bytes], *, status_code: int, headers: dict[str, str]
+    ) -> None:
+        super().__init__(status_code=status_code, headers=headers)
+        self._first = first
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        await send({"type": "http.response.body", "body": self._first, "more_body": True})
+        async for block in self._rest:
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})

@@ -38,6 +38,7 @@ class SqlDatastore:
     def __init__(self, writer: Engine, reader: Engine) -> None:
         self._writer = writer
         self._reader = reader
+        self._is_local = reader.dialect.name == "sqlite"
         self._writes = WriteQueue(writer)
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="datastore-read")
 
@@ -90,7 +91,7 @@ class SqlDatastore:
         await self._write(users.add_worker_token, token_hash, worker, created_at)
 
     async def caller(self, token_hash: str, now: float) -> Caller | None:
-        return await self._read(users.caller, token_hash, now)
+        return await self._read_row(users.caller, token_hash, now)
 
     async def remove_token(self, token_hash: str) -> None:
         await self._write(users.remove_token, token_hash)
@@ -101,7 +102,7 @@ class SqlDatastore:
         await self._write(workloads.add_workload, workload)
 
     async def workload(self, workload_id: str) -> Workload | None:
-        return await self._read(workloads.workload, workload_id)
+        return await self._read_row(workloads.workload, workload_id)
 
     async def workloads(
         self, *, owner_id: str | None, limit: int, before: str | None = None
@@ -124,7 +125,7 @@ class SqlDatastore:
         await self._write(workloads.add_original, image, job_id)
 
     async def image(self, image_id: str) -> Image | None:
-        return await self._read(workloads.image, image_id)
+        return await self._read_row(workloads.image, image_id)
 
     # Jobs
 
@@ -138,10 +139,10 @@ class SqlDatastore:
         return await self._read(jobs.leases)
 
     async def leased_image(self, image_id: str, worker: str) -> bool:
-        return await self._read(jobs.leased_image, image_id, worker)
+        return await self._read_row(jobs.leased_image, image_id, worker)
 
     async def lease_of(self, job_id: str) -> tuple[Lease, Image] | None:
-        return await self._read(jobs.lease_of, job_id)
+        return await self._read_row(jobs.lease_of, job_id)
 
     async def complete(
         self, lease: Lease, filtered: Image, *, milliseconds: float, now: float
@@ -198,6 +199,18 @@ class SqlDatastore:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, self._read_now, query, arguments)
+        except (SQLAlchemyError, OSError) as error:
+            raise _explain(error) from error
+
+    async def _read_row(self, query: Callable[..., T], *arguments: Any) -> T:
+        """Read what is found by one key.
+
+        In a local file that is done sooner than it is handed to a thread and back.
+        """
+        if not self._is_local:
+            return await self._read(query, *arguments)
+        try:
+            return self._read_now(query, arguments)
         except (SQLAlchemyError, OSError) as error:
             raise _explain(error) from error
 
