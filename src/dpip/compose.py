@@ -6,7 +6,6 @@ them all in one process, every other command enters its own.
 
 import asyncio
 import os
-import secrets
 import socket
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
 from dpip.supervision import SupervisedProcess
-from dpip.wire.nats_bus import NatsBus
+from dpip.wire.nats_bus import NatsBus, without_credentials
 
 log = structlog.get_logger()
 
@@ -56,10 +55,11 @@ class Running(Struct, frozen=True, kw_only=True):
             f"Data        {self.data_dir}",
         ]
         if self.new_password:
+            password_file = DataDirectory(self.data_dir).admin_password_file
             lines += [
                 f"User        {self.user}",
                 f"Password    {self.new_password}",
-                f"            (shown this once, and kept in {self.data_dir / 'admin-password'})",
+                f"            (shown this once, and kept in {password_file})",
             ]
         return "\n".join([*lines, "Ready. Ctrl-C stops it."])
 
@@ -135,7 +135,9 @@ async def api(settings: Settings) -> AsyncIterator[Running]:
         await parts.enter_async_context(_api(settings, datastore, bus, data, listener))
         yield Running(
             api=_api_url(settings),
-            controller=_controller_address(settings, settings.controller_port),
+            controller=without_credentials(
+                settings.nats_url or _controller_address(settings, settings.controller_port)
+            ),
             data_dir=settings.data_dir,
             user=settings.admin_user,
             new_password=new_password,
@@ -213,7 +215,7 @@ async def ensure_administrator(
 
     if await datastore.users():
         return None
-    password = settings.admin_password or secrets.token_urlsafe(16)
+    password = settings.admin_password or data.admin_password()
     administrator = User(
         id=new_id(),
         name=settings.admin_user,
@@ -221,8 +223,6 @@ async def ensure_administrator(
         password_hash=await asyncio.to_thread(hash_password, password),
         created_at=SystemClock().now(),
     )
-    if settings.admin_password is None:
-        data.write_admin_password(password)
     try:
         await datastore.add_user(administrator)
     except UserExists:  # Another API, started in the same moment, was first.
@@ -238,7 +238,7 @@ async def _message_server(
     from dpip.controller.message_server import MessageServer
 
     if settings.nats_url:
-        yield None, settings.nats_url
+        yield None, without_credentials(settings.nats_url)
         return
     server = MessageServer(
         data.message_server,
@@ -354,7 +354,10 @@ class _LocalWorkers:
                     *(sys.executable, "-m", "dpip", "worker"),
                     *("--controller", address, "--worker-name", f"local-{number}"),
                 ],
-                environment={"DPIP_DATA_DIR": str(settings.data_dir)},
+                environment={
+                    "DPIP_DATA_DIR": str(settings.data_dir),
+                    "DPIP_LOG_LEVEL": settings.log_level,
+                },
                 grace_seconds=settings.worker.drain_seconds + _GRACE_SECONDS,
                 pass_output_through=True,
             )

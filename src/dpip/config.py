@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 import platformdirs
@@ -91,7 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Hours for which the token of a login is good."""
     system_name: str = "Distributed and Parallel Image Processing (DPIP)"
     """Name that GET /status shows."""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged: debug, info, warning or error."""
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
@@ -204,7 +204,9 @@ def _convert(name: str, value: object, kind: Any, source: str) -> object:
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=_decode_path)
     except msgspec.ValidationError as error:
-        raise BadSetting(setting=name, source=source, value=value, allowed=error) from error
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        allowed = f"it is one of {', '.join(choices)}" if choices else error
+        raise BadSetting(setting=name, source=source, value=value, allowed=allowed) from error
 
 
 def _decode_path(kind: type, value: object) -> object:

@@ -76,9 +76,9 @@ class DataDirectory:
         """The join token if there is one, for a worker, which makes none."""
         return _read(self.path / "join-token")
 
-    def write_admin_password(self, password: str) -> None:
-        """Keep the generated password of the first administrator."""
-        _write(self.admin_password_file, password)
+    def admin_password(self) -> str:
+        """The password of the first administrator, if it is to be generated."""
+        return self._secret(self.admin_password_file.name)
 
     def _secret(self, name: str) -> str:
         path = self.path / name

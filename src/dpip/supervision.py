@@ -82,16 +82,21 @@ class SupervisedProcess:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         output = None if self._pass_output_through else asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(
-            *self.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output and asyncio.subprocess.STDOUT,
-            env={**os.environ, **(self._environment or {})},
-            # Ctrl-C in a terminal reaches the owner alone, which stops its children in order.
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output and asyncio.subprocess.STDOUT,
+                env={**os.environ, **(self._environment or {})},
+                # Ctrl-C in a terminal reaches the owner alone, which stops its children in order.
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        except OSError as error:
+            raise CannotStart(
+                part=self.name, reason=f"{self.command[0]}: {error.strerror}"
+            ) from error
         if self._process.stdout:
             self._reader = asyncio.create_task(self._read_output(self._process.stdout))
         if self._started:

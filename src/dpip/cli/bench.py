@@ -1,6 +1,5 @@
 """``dpip bench``: the whole system against a bare loop over the same pictures."""
 
-import os
 import signal
 import sys
 import tempfile
@@ -43,6 +42,7 @@ def bench(
     from dpip.cli.connect import connected, refuse_usage
     from dpip.client.batch import filter_pictures
     from dpip.client.folder import plan_batch
+    from dpip.compose import default_workers
     from dpip.errors import InvalidValue
     from dpip.filters.pipeline import parse_pipeline
 
@@ -59,7 +59,7 @@ def bench(
         through_dpip = plan_batch([folder], out_of_dpip).pictures
         try:
             with (
-                BareLoop(plan.pictures, filter, os.cpu_count() or 1) as loop,
+                BareLoop(plan.pictures, filter, default_workers()) as loop,
                 connected(server, user=user) as client,
             ):
                 comparison = compare(

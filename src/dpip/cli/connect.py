@@ -16,6 +16,7 @@ from rich.console import Console
 from dpip.client import Client
 from dpip.client.local_system import local_system
 from dpip.config import Setting, load_settings
+from dpip.data_directory import DataDirectory
 from dpip.errors import DpipError
 
 _SETTINGS_OF_A_LOCAL_SYSTEM = ("worker", "limits", "lease")
@@ -39,7 +40,7 @@ def connected(
     token = os.environ.get("DPIP_TOKEN")
     with Client(server, token=token) as client:
         if token is None:
-            password_file = settings.data_dir / "admin-password"
+            password_file = DataDirectory(settings.data_dir).admin_password_file
             client.login(*_credentials(server, user, settings.admin_user, password_file))
         yield client
         if token is None:

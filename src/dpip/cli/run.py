@@ -52,12 +52,18 @@ def run(
     from dpip.cli.report import print_json, print_report
     from dpip.client.batch import filter_pictures
     from dpip.client.folder import plan_batch
-    from dpip.errors import ApiRefused
+    from dpip.errors import ApiRefused, InvalidValue
+    from dpip.filters.pipeline import parse_pipeline
 
     plan = plan_batch(paths, out)
     problems = list(plan.problems)
     if server and workers:
         problems.append("--workers is for a system that is started here, not for --server.")
+    if server is None:  # Another server may know other filters.
+        try:
+            parse_pipeline(filter)
+        except InvalidValue as error:
+            problems.append(str(error))
     if problems:
         raise refuse_usage(problems)
     if plan.left_alone:

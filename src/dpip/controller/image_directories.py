@@ -108,7 +108,8 @@ class StagingFile:
     @property
     def sha256(self) -> str:
         """SHA-256 of the bytes written so far."""
-        self._flush()
+        with _explained():
+            self._flush()
         return self._hash.hexdigest()
 
     async def write(self, chunk: bytes) -> None:
@@ -135,9 +136,13 @@ class StagingFile:
         os.fsync(self._file.fileno())
         new = _make_directories(target.parent, root)
         self._path.rename(target)
+        try:
+            for directory in (target.parent, *new):
+                _sync_directory(directory)
+        except OSError:
+            target.unlink()  # What may not last is not kept.
+            raise
         self._file.close()
-        for directory in (target.parent, *new):
-            _sync_directory(directory)
 
     def _flush(self) -> None:
         # In one piece: each call into the system is a chance to lose the interpreter's lock.
@@ -158,10 +163,10 @@ def directory_name(workload_name: str) -> str:
     What is unsafe in a path is percent-encoded, a dot at the beginning too, and a long name is
     cut: the workload's id, which follows it, tells workloads apart.
     """
-    safe = "".join(_encoded(character) for character in workload_name)
+    safe = "".join(_encoded(character) for character in workload_name).strip()
     if safe.startswith("."):
         safe = f"%2E{safe[1:]}"
-    cut = safe.encode(errors="replace")[:_LONGEST_SEGMENT].decode(errors="ignore").strip()
+    cut = safe.encode(errors="replace")[:_LONGEST_SEGMENT].decode(errors="ignore").rstrip()
     return cut or "_"
 
 

@@ -76,6 +76,7 @@ class Registration:
         known = await self._datastore.worker(name)
         if known is None or known.instance != goodbye.instance:
             return
+        self._roll_call.left(name)
         await self._datastore.end_worker(name, WorkerState.LEFT, self._clock.now())
         for lease in await self._leases_of(name):
             await self._attempts.give_back(lease)

@@ -64,6 +64,11 @@ class RollCall:
     def registered(self, name: str, instance: str) -> None:
         """A worker was taken in under ``name``; other instances of it are nobody's now."""
         self._instances[name] = instance
+        self._last_heard[name] = self._clock.monotonic()
+
+    def left(self, name: str) -> None:
+        """A worker has said goodbye: a reading not written yet must not bring it back."""
+        self._readings.pop(name, None)
 
     async def write_readings(self, *, history: bool) -> None:
         """Write what was read since the last time, into the ``history`` too or not."""

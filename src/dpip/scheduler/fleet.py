@@ -68,7 +68,8 @@ class Fleet:
             draining=beat.draining,
             resources=beat.resources,
             heard_at=now,
-            in_hand=known.in_hand if known and same_process else set(),
+            # What a process says it holds is all that is known of one not heard of before.
+            in_hand=known.in_hand if known and same_process else _in_hand(name, beat),
         )
 
     def placed(self, lease: Lease) -> None:
@@ -91,3 +92,10 @@ class Fleet:
             node.in_hand.clear()
         for lease in leases:
             self.placed(lease)
+
+
+def _in_hand(worker: str, beat: Heartbeat) -> set[Lease]:
+    return {
+        Lease(job_id=attempt.job_id, attempt=attempt.attempt, worker=worker)
+        for attempt in beat.running
+    }

@@ -43,7 +43,9 @@ class Scheduler:
         self._calls: set[asyncio.Task[None]] = set()
         self._calling: set[Lease] = set()
         self._ended_lately: set[Lease] = set()
-        self._loops: list[asyncio.Task[None]] = []
+        self._placing: asyncio.Task[None] | None = None
+        self._aligning: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self) -> None:
         """Begin to listen and to place."""
@@ -51,26 +53,35 @@ class Scheduler:
         await self._bus.subscribe(subjects.GOODBYES, self._on_goodbye)
         await self._bus.subscribe(subjects.OUTCOMES, self._on_outcome)
         await self._bus.subscribe(subjects.JOBS_READY, self._on_jobs_ready)
-        self._loops = [
-            asyncio.create_task(self._place_when_woken(), name="place"),
-            asyncio.create_task(self._align_now_and_then(), name="align"),
-        ]
+        self._placing = asyncio.create_task(self._place_when_woken(), name="place")
+        self._aligning = asyncio.create_task(self._align_now_and_then(), name="align")
 
     async def stop(self) -> None:
         """Place nothing more; calls under way are seen to their end."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, *self._calls, return_exceptions=True)
+        # Not cancelled while it places: a lease just taken would reach no worker.
+        self._stopping = True
+        self._wake.set()
+        if self._placing:
+            await self._placing
+        if self._aligning:
+            self._aligning.cancel()
+            await asyncio.gather(self._aligning, return_exceptions=True)
+        await asyncio.gather(*self._calls, return_exceptions=True)
 
     async def _place_when_woken(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _LOOK_AGAIN_SECONDS)
+            if self._stopping:
+                return
             self._wake.clear()
             try:
                 await self._place()
             except DpipError as error:
                 log.warning("nothing placed, will try again", reason=str(error))
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            except Exception:
+                log.exception("nothing placed, will try again")
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _place(self) -> None:

@@ -31,6 +31,6 @@ def decode_either(payload: bytes, one: type[M], other: type[N], subject: str) ->
     """Return the message in ``payload``, which may be of either type. See ``decode``."""
     try:
         message: M | N = msgspec.msgpack.decode(payload, type=Union[one, other])  # noqa: UP007
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedMessage(subject=subject, reason=error) from error
     return message

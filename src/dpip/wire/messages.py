@@ -1,8 +1,9 @@
 """Every message on the bus, as data. Nothing in a message is ever executed."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure
@@ -10,6 +11,12 @@ from dpip.model.worker import Resources
 
 PROTOCOL = 1
 """Version of these messages; a worker of another version is refused by name of both."""
+
+Instance = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+"""Tells one process of a worker from the next; a token of a subject, as the worker's name is."""
+
+Slots = Annotated[int, Meta(ge=1)]
+Prefetch = Annotated[int, Meta(ge=0)]
 
 
 class Message(Struct, frozen=True, kw_only=True, tag=True):
@@ -26,10 +33,10 @@ class Greeting(Message, frozen=True, kw_only=True, tag="Hello"):
 class Hello(Greeting, frozen=True, kw_only=True, tag="Hello"):
     """A worker asks to be taken in. ``instance`` tells this process from others of its name."""
 
-    instance: str
+    instance: Instance
     tags: tuple[str, ...]
-    slots: int
-    prefetch: int
+    slots: Slots
+    prefetch: Prefetch
     resources: Resources
 
 
@@ -67,10 +74,10 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     more. Who it is, is said by the subject, which the server guards.
     """
 
-    instance: str
+    instance: Instance
     tags: tuple[str, ...]
-    slots: int
-    prefetch: int
+    slots: Slots
+    prefetch: Prefetch
     draining: bool
     resources: Resources
     running: tuple[Running, ...]
@@ -79,7 +86,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
 class Goodbye(Message, frozen=True, kw_only=True):
     """The worker that the subject names leaves, and has nothing in hand any more."""
 
-    instance: str
+    instance: Instance
 
 
 class Run(Message, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import re
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -30,9 +31,14 @@ class NatsBus:
     """
 
     def __init__(self, url: str, *, user: str, password: str, name: str) -> None:
-        self.url = url
-        self._user = user
-        self._password = password
+        """Take the URL of the server, or several separated by commas.
+
+        ``user`` and ``password`` are for a URL that does not name its own.
+        """
+        self._servers = url.split(",")
+        self._address = without_credentials(url)
+        self._user = None if "@" in url else user
+        self._password = None if "@" in url else password
         self._name = name
         self._client = Client()
         self._lost = asyncio.Event()
@@ -58,10 +64,11 @@ class NatsBus:
 
     async def close(self) -> None:
         """Send what is still to be sent, then disconnect."""
-        if self._keeper:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+        if self._keeper is None:  # It was never connected.
+            return
+        self._keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._keeper
         if self._client.is_connected:
             with contextlib.suppress(nats.errors.Error, TimeoutError):
                 await self._client.flush(timeout=1)
@@ -132,7 +139,7 @@ class NatsBus:
 
         try:
             await client.connect(
-                self.url.split(","),
+                self._servers,
                 user=self._user,
                 password=self._password,
                 name=self._name,
@@ -149,7 +156,7 @@ class NatsBus:
             with contextlib.suppress(Exception):
                 await client.close()
             if "authorization" in str(error).lower():
-                raise BusRefused(address=self.url) from error
+                raise BusRefused(address=self._address) from error
             raise self._unavailable(error) from error
         self._client = client
         for subject, queue, handler in self._subscriptions:
@@ -159,18 +166,23 @@ class NatsBus:
     async def _keep_connected(self) -> None:
         while True:
             await self._lost.wait()
-            log.warning("connection to the message-passing server lost", server=self.url)
+            log.warning("connection to the message-passing server lost", server=self._address)
             for delay in _retry_delays():
                 try:
                     await self._connect()
                     break
                 except (DpipError, nats.errors.Error, OSError, TimeoutError) as error:
-                    log.debug("no connection yet", server=self.url, reason=str(error))
+                    log.debug("no connection yet", server=self._address, reason=str(error))
                 await asyncio.sleep(delay)
-            log.info("connected to the message-passing server again", server=self.url)
+            log.info("connected to the message-passing server again", server=self._address)
 
     def _unavailable(self, error: Exception) -> BusUnavailable:
-        return BusUnavailable(address=self.url, reason=str(error) or type(error).__name__)
+        return BusUnavailable(address=self._address, reason=str(error) or type(error).__name__)
+
+
+def without_credentials(url: str) -> str:
+    """``url`` as it may be shown: without user and password, in each server that it names."""
+    return re.sub(r"//[^@/,]*@", "//", url)
 
 
 def _retry_delays() -> Iterator[float]:

@@ -122,7 +122,9 @@ class Agent:
                 if answer.final:
                     raise JoinRefused(name=self._settings.name, reason=answer.reason)
                 reason = answer.reason
-            log.warning("not joined yet, will try again", reason=reason)
+            # The parts of a system start in any order: a short wait is nothing to report.
+            note = log.debug if delay < 1 else log.warning
+            note("not joined yet, will try again", reason=reason)
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311
             delay = min(delay * 2, _LONGEST_RETRY_SECONDS)
 

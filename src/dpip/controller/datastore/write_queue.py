@@ -7,11 +7,19 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 T = TypeVar("T")
 Operation = Callable[[Connection], T]
 
 _LARGEST_GROUP = 128
+_MOST_TRIES = 20
+_DEADLOCK = "40P01"
+"""PostgreSQL's code for a transaction that it undid because another one waited for it too."""
+
+
+class _Undone(Exception):
+    """The database failed one of a group, and nothing of the group has happened."""
 
 
 class _Write:
@@ -25,6 +33,7 @@ class _Write:
         self.error: BaseException | None = None
 
     def perform(self, connection: Connection) -> None:
+        self.error = None
         self.result = self.operation(connection)
 
     def settle(self, error: BaseException | None = None) -> None:
@@ -65,14 +74,7 @@ class WriteQueue:
     def _write_groups(self) -> None:
         while (first := self._waiting.get()) is not None:
             group, closing = self._gather(first)
-            try:
-                self._write(group)
-            except BaseException as error:
-                for write in group:
-                    write.settle(error)
-            else:
-                for write in group:
-                    write.settle()
+            self._write(group)
             if closing:
                 return
 
@@ -89,14 +91,45 @@ class WriteQueue:
         return group, False
 
     def _write(self, group: list[_Write]) -> None:
+        if len(group) == 1:  # Nobody's work to protect: no savepoint.
+            return self._write_alone(group[0])
+        try:
+            self._write_together(group)
+        except _Undone:
+            for write in group:
+                self._write_alone(write)
+        except BaseException as error:
+            for write in group:
+                write.settle(error)
+        else:
+            for write in group:
+                write.settle()
+
+    def _write_together(self, group: list[_Write]) -> None:
         with self._engine.begin() as connection:
-            if len(group) == 1:  # Nobody's work to protect: no savepoint.
-                return group[0].perform(connection)
             for write in group:
                 try:
                     with connection.begin_nested():
                         write.perform(connection)
-                except Exception as error:
+                except SQLAlchemyError as error:
                     if connection.invalidated:
                         raise
+                    # Some failures end the whole transaction, with what the others did in it.
+                    raise _Undone from error
+                except Exception as error:
                     write.error = error
+
+    def _write_alone(self, write: _Write) -> None:
+        for tries_left in reversed(range(_MOST_TRIES)):
+            try:
+                with self._engine.begin() as connection:
+                    write.perform(connection)
+            except BaseException as error:
+                if tries_left and _is_deadlock(error):
+                    continue
+                return write.settle(error)
+            return write.settle()
+
+
+def _is_deadlock(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _DEADLOCK

@@ -48,6 +48,15 @@ _PENDING_JOBS = (
     .order_by(jobs.c.id)
     .limit(bindparam("most"))
 )
+_LOCK_PENDING = (
+    select(jobs.c.id)
+    .where(
+        jobs.c.id.in_(bindparam("job_ids", expanding=True)),
+        jobs.c.state == JobState.PENDING.value,
+    )
+    .order_by(jobs.c.id)
+    .with_for_update()
+)
 _LEASE = (
     update(jobs)
     .where(
@@ -138,8 +147,12 @@ def pending_jobs(connection: Connection, now: float, limit: int) -> list[Pending
 
 def lease(connection: Connection, placements: Sequence[tuple[str, str]]) -> list[Lease]:
     jobs_of: dict[str, list[str]] = defaultdict(list)
+    # Locked in one order, so that two who lease the same jobs do not wait for each other.
+    wanted = {"job_ids": [job_id for job_id, _ in placements]}
+    still_pending = set(connection.scalars(_LOCK_PENDING, wanted))
     for job_id, worker in placements:
-        jobs_of[worker].append(job_id)
+        if job_id in still_pending:
+            jobs_of[worker].append(job_id)
     leases = []
     leased_of_workload: Counter[str] = Counter()
     for worker, job_ids in jobs_of.items():
