@@ -1,0 +1,282 @@
+"""What ``dpip.ports.datastore.Workloads`` promises."""
+
+import asyncio
+
+import pytest
+
+from dpip.controller.datastore import SqlDatastore
+from dpip.errors import NotFound
+from dpip.model.activity import Activity, ActivityKind
+from dpip.model.ids import new_id
+from dpip.model.job import Failure, FailureCode, JobState, SettledJob
+from dpip.model.workload import JobCounts, WorkloadStatus
+from tests.contract.builders import (
+    BROKEN,
+    NOW,
+    add_job,
+    add_jobs,
+    add_workload,
+    build_filtered,
+    build_original,
+    build_workload,
+    complete,
+    fail_for_good,
+    ids,
+    lease,
+    pending_ids,
+)
+from tests.contract.conftest import Query
+
+
+async def test_a_workload_comes_back_as_added(datastore: SqlDatastore) -> None:
+    """Every field is kept, and it has no jobs yet."""
+    workload = build_workload(name="naïve / 名前\n..")
+    await datastore.add_workload(workload)
+    assert await datastore.workload(workload.id) == workload
+    assert workload.counts == JobCounts()
+
+
+async def test_an_unknown_id_has_no_workload(datastore: SqlDatastore) -> None:
+    """The answer is ``None``."""
+    assert await datastore.workload(new_id()) is None
+
+
+async def test_the_creation_of_a_workload_is_recorded(datastore: SqlDatastore) -> None:
+    """The record carries its time, its id and its name."""
+    workload = await add_workload(datastore)
+    assert await datastore.activities(limit=10) == [
+        Activity(
+            at=NOW,
+            kind=ActivityKind.WORKLOAD_CREATED,
+            subject=workload.id,
+            detail=workload.name,
+        )
+    ]
+
+
+async def test_a_name_may_be_used_again(datastore: SqlDatastore) -> None:
+    """Workloads are told apart by their ids."""
+    first, second = [await add_workload(datastore, name="same") for _ in range(2)]
+    assert await datastore.workloads(owner_id=None, limit=10) == [second, first]
+
+
+async def test_a_workload_counts_its_jobs_by_state(datastore: SqlDatastore) -> None:
+    """Each of its jobs counts once, in the state in which it is now."""
+    workload = await add_workload(datastore)
+    done, failed, leased, *_ = await add_jobs(datastore, workload, 5)
+    await complete(datastore, done)
+    await fail_for_good(datastore, failed)
+    await lease(datastore, leased)
+    found = await datastore.workload(workload.id)
+    assert found
+    assert found.counts == JobCounts(pending=2, leased=1, done=1, failed=1)
+
+
+async def test_a_workload_is_running_from_its_first_lease_on(datastore: SqlDatastore) -> None:
+    """It does not fall back to scheduling when the lease is given back."""
+    workload = await add_workload(datastore)
+    job = await add_job(datastore, workload)
+    statuses = []
+    for _ in range(2):
+        found = await datastore.workload(workload.id)
+        assert found
+        statuses.append(found.status)
+        await datastore.give_back(await lease(datastore, job))
+    assert statuses == [WorkloadStatus.SCHEDULING, WorkloadStatus.RUNNING]
+
+
+async def test_workloads_come_newest_first_in_pages(datastore: SqlDatastore) -> None:
+    """Each page goes on below the last id of the page before, to the end."""
+    created = [await add_workload(datastore, name=str(number)) for number in range(5)]
+    listed, before = [], None
+    for expected in (2, 2, 1, 0):
+        page = await datastore.workloads(owner_id=None, limit=2, before=before)
+        assert len(page) == expected
+        listed += page
+        before = listed[-1].id
+    assert listed == created[::-1]
+
+
+async def test_workloads_of_one_owner_leave_the_others_out(datastore: SqlDatastore) -> None:
+    """Pages of an owner hold that owner's workloads only."""
+    alice, bob = new_id(), new_id()
+    mine = []
+    for _ in range(3):
+        mine.append(await add_workload(datastore, alice))
+        await add_workload(datastore, bob)
+    first = await datastore.workloads(owner_id=alice, limit=2)
+    rest = await datastore.workloads(owner_id=alice, limit=2, before=first[-1].id)
+    assert first + rest == mine[::-1]
+    assert await datastore.workloads(owner_id=new_id(), limit=2) == []
+
+
+async def test_active_workloads_have_jobs_to_do(datastore: SqlDatastore) -> None:
+    """Pending and leased jobs make a workload active; none, done and failed ones do not."""
+    pending, leased, done, failed, empty = [await add_workload(datastore) for _ in range(5)]
+    await add_job(datastore, pending)
+    await lease(datastore, await add_job(datastore, leased))
+    await complete(datastore, await add_job(datastore, done))
+    await fail_for_good(datastore, await add_job(datastore, failed))
+    active = await datastore.active_workloads(owner_id=None, limit=10)
+    assert ids(active) == [leased.id, pending.id]
+    assert empty.id not in ids(active)
+
+
+async def test_active_workloads_are_limited_and_of_an_owner(datastore: SqlDatastore) -> None:
+    """The newest are kept, and an owner sees their own."""
+    alice, bob = new_id(), new_id()
+    workloads = [await add_workload(datastore, owner) for owner in (alice, alice, bob)]
+    for workload in workloads:
+        await add_job(datastore, workload)
+    everybodys = await datastore.active_workloads(owner_id=None, limit=2)
+    assert ids(everybodys) == ids(workloads[:0:-1])
+    alices = await datastore.active_workloads(owner_id=alice, limit=10)
+    assert ids(alices) == ids(workloads[1::-1])
+
+
+async def test_filtered_images_come_in_upload_order(datastore: SqlDatastore) -> None:
+    """The order in which they were finished does not show, and other workloads do not either."""
+    workload = await add_workload(datastore)
+    first, second, failed, _ = await add_jobs(datastore, workload, 4)
+    later = (await complete(datastore, second)).filtered_image_id
+    await fail_for_good(datastore, failed)
+    earlier = (await complete(datastore, first)).filtered_image_id
+    await complete(datastore, await add_job(datastore))
+    assert await datastore.filtered_image_ids(workload.id) == [earlier, later]
+
+
+async def test_failed_jobs_come_in_upload_order(datastore: SqlDatastore) -> None:
+    """Each has its own reason, and whoever else has failed or not is left out."""
+    workload = await add_workload(datastore)
+    first, done, second, retried = await add_jobs(datastore, workload, 4)
+    other = Failure(code=FailureCode.TIMED_OUT, reason="It took too long.")
+    await fail_for_good(datastore, second, other)
+    await complete(datastore, done)
+    await fail_for_good(datastore, first)
+    await datastore.fail(await lease(datastore, retried), BROKEN, jitter=0.0, now=NOW)
+    await fail_for_good(datastore, await add_job(datastore))
+    assert await datastore.failed_jobs(workload.id) == [
+        SettledJob(
+            position=position,
+            image_id=job.original.id,
+            state=JobState.FAILED,
+            worker="ada",
+            failure=failure,
+        )
+        for position, job, failure in ((3, first, BROKEN), (1, second, other))
+    ]
+
+
+async def test_settled_jobs_come_in_the_order_of_settling(datastore: SqlDatastore) -> None:
+    """Positions begin at 1, done and failed ones share them, and jobs to do have none."""
+    workload = await add_workload(datastore)
+    first, second, third, _ = await add_jobs(datastore, workload, 4)
+    done = await complete(datastore, third)
+    await fail_for_good(datastore, first)
+    last = await complete(datastore, second)
+    settled = await datastore.settled_jobs(workload.id, after=0, limit=10)
+    assert [job.position for job in settled] == [1, 2, 3]
+    assert [job.image_id for job in settled] == [job.original.id for job in (third, first, second)]
+    assert settled[0] == done
+    assert settled[1].failure == BROKEN
+    assert settled[2] == last
+
+
+async def test_settled_jobs_are_read_on_from_a_position(datastore: SqlDatastore) -> None:
+    """Pages follow each other without gap or repetition, and the last one is empty."""
+    workload = await add_workload(datastore)
+    for job in await add_jobs(datastore, workload, 5):
+        await complete(datastore, job)
+    positions, after = [], 0
+    for expected in (2, 2, 1, 0):
+        page = await datastore.settled_jobs(workload.id, after=after, limit=2)
+        assert len(page) == expected
+        positions += [job.position for job in page]
+        after = positions[-1]
+    assert positions == [1, 2, 3, 4, 5]
+
+
+async def test_positions_are_counted_by_workload(datastore: SqlDatastore) -> None:
+    """Jobs of another workload take none of them and are not read."""
+    first, second = await add_job(datastore), await add_job(datastore)
+    await complete(datastore, first)
+    await complete(datastore, second)
+    (settled,) = await datastore.settled_jobs(second.original.workload_id, after=0, limit=10)
+    assert (settled.position, settled.image_id) == (1, second.original.id)
+
+
+async def test_positions_have_no_gap_when_jobs_settle_together(
+    datastore: SqlDatastore, second_datastore: SqlDatastore
+) -> None:
+    """Two processes that finish jobs at the same time give each job a position of its own."""
+    workload = await add_workload(datastore)
+    jobs = await add_jobs(datastore, workload, 30)
+    leases = await datastore.lease([(job.id, "ada") for job in jobs])
+    originals = {job.id: job.original for job in jobs}
+    stores = (datastore, second_datastore)
+    settled = await asyncio.gather(
+        *(
+            stores[number % 2].complete(
+                held, build_filtered(originals[held.job_id]), milliseconds=1.0, now=NOW
+            )
+            for number, held in enumerate(leases)
+        )
+    )
+    assert sorted(job.position for job in settled) == list(range(1, 31))
+    read = await datastore.settled_jobs(workload.id, after=0, limit=100)
+    assert read == sorted(settled, key=lambda job: job.position)
+
+
+async def test_a_reader_with_a_cursor_misses_nothing(
+    datastore: SqlDatastore, second_datastore: SqlDatastore
+) -> None:
+    """Whoever reads on while two processes settle jobs sees each job once, in order."""
+    workload = await add_workload(datastore)
+    jobs = await add_jobs(datastore, workload, 30)
+    half = len(jobs) // 2
+
+    async def settle(store: SqlDatastore, part: slice) -> None:
+        for job in jobs[part]:
+            await complete(store, job)
+
+    settling = asyncio.gather(
+        settle(datastore, slice(None, half)), settle(second_datastore, slice(half, None))
+    )
+    positions: list[int] = []
+    while len(positions) < len(jobs):
+        after = positions[-1] if positions else 0
+        page = await datastore.settled_jobs(workload.id, after=after, limit=7)
+        positions += [job.position for job in page]
+        if settling.done() and not page:
+            break
+    await settling
+    assert positions == list(range(1, 31))
+
+
+async def test_an_original_comes_with_a_pending_job(datastore: SqlDatastore) -> None:
+    """Image and job are there together, and the image is as it was added."""
+    job = await add_job(datastore)
+    assert await datastore.image(job.original.id) == job.original
+    assert await pending_ids(datastore) == [job.id]
+
+
+async def test_an_original_needs_its_workload(datastore: SqlDatastore, query: Query) -> None:
+    """``NotFound`` is raised, and neither image nor job is kept."""
+    original = build_original(build_workload())
+    with pytest.raises(NotFound) as refusal:
+        await datastore.add_original(original, new_id())
+    assert refusal.value.facts == {"kind": "workload", "id": original.workload_id}
+    assert query("SELECT id FROM images UNION ALL SELECT id FROM jobs") == []
+
+
+async def test_a_filtered_image_comes_back_as_added(datastore: SqlDatastore) -> None:
+    """It knows its original, and its size may be beyond 32 bits."""
+    job = await add_job(datastore)
+    filtered = build_filtered(job.original)
+    await datastore.complete(await lease(datastore, job), filtered, milliseconds=1.0, now=NOW)
+    assert await datastore.image(filtered.id) == filtered
+
+
+async def test_an_unknown_id_has_no_image(datastore: SqlDatastore) -> None:
+    """The answer is ``None``."""
+    assert await datastore.image(new_id()) is None
