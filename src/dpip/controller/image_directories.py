@@ -5,8 +5,9 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from dpip.ports.image_store import StagedFile
 T = TypeVar("T")
 
 _BLOCK = 1024 * 1024
+_MOST_REMEMBERED = 10_000
+"""Directories that are known to be durable."""
 _STAGING = ".staging"
 _UNSAFE = frozenset('/\\%:*?<>|"')
 _LONGEST_SEGMENT = 150
@@ -36,6 +39,7 @@ class ImageDirectories:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._staging = root / _STAGING
+        self._durable: set[Path] = set()
         with _explained():
             self._staging.mkdir(parents=True, exist_ok=True)
             self._remove_leftovers()
@@ -47,7 +51,7 @@ class ImageDirectories:
     async def keep(self, staged: StagedFile, image: Image) -> None:
         """Move ``staged`` to its place and make it durable, as the port promises."""
         assert isinstance(staged, StagingFile)  # noqa: S101
-        await _in_thread(staged.move_to, self.path(image), self._root)
+        await _in_thread(self._keep, staged, self.path(image))
 
     async def read(
         self, image: Image, start: int = 0, length: int | None = None
@@ -82,6 +86,20 @@ class ImageDirectories:
             / f"{image.id}{image.header.format.suffix}"
         )
 
+    def _keep(self, staged: "StagingFile", target: Path) -> None:
+        directory = target.parent
+        directory.mkdir(parents=True, exist_ok=True)
+        # The first time here: another upload may have made the directories a moment ago, and not
+        # have got as far as to make them durable.
+        above = [] if directory in self._durable else self._directories_above(directory)
+        staged.move_to(target, [directory, *above])
+        if len(self._durable) >= _MOST_REMEMBERED:
+            self._durable.clear()
+        self._durable.add(directory)
+
+    def _directories_above(self, directory: Path) -> list[Path]:
+        return [parent for parent in directory.parents if parent.is_relative_to(self._root)]
+
     def _remove_leftovers(self) -> None:
         for path in self._staging.iterdir():
             with suppress(OSError), path.open("rb") as file:
@@ -94,8 +112,7 @@ class StagingFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("xb", buffering=0)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file = _locked(path)
         self._hash = hashlib.sha256()
         self._waiting = bytearray()
         self._size = 0
@@ -130,14 +147,13 @@ class StagingFile:
         if not self._file.closed:
             await _in_thread(self._close_and_unlink)
 
-    def move_to(self, target: Path, root: Path) -> None:
-        """Rename the file to ``target`` below ``root``; durable on return, directories too."""
+    def move_to(self, target: Path, directories: Iterable[Path]) -> None:
+        """Rename the file to ``target``; durable on return, and the ``directories`` with it."""
         self._flush()
         os.fsync(self._file.fileno())
-        new = _make_directories(target.parent, root)
         self._path.rename(target)
         try:
-            for directory in (target.parent, *new):
+            for directory in directories:
                 _sync_directory(directory)
         except OSError:
             target.unlink()  # What may not last is not kept.
@@ -176,6 +192,16 @@ def _encoded(character: str) -> str:
     return quote(character, safe="", errors="replace")
 
 
+def _locked(path: Path) -> FileIO:
+    """Create the file and lock it."""
+    while True:
+        file = path.open("xb", buffering=0)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # A sweep came between the two.
+
+
 def _open_at(path: Path, start: int, length: int) -> tuple[BinaryIO, bytes]:
     """Open the file and read its first ``length`` bytes from ``start``, in one go."""
     file = path.open("rb")
@@ -185,17 +211,6 @@ def _open_at(path: Path, start: int, length: int) -> tuple[BinaryIO, bytes]:
     except BaseException:
         file.close()
         raise
-
-
-def _make_directories(directory: Path, root: Path) -> list[Path]:
-    """Create ``directory`` with its parents; return the parents that gained an entry by it."""
-    changed = []
-    missing = directory
-    while missing != root and not missing.exists():
-        missing = missing.parent
-        changed.append(missing)
-    directory.mkdir(parents=True, exist_ok=True)
-    return changed
 
 
 def _sync_directory(directory: Path) -> None:

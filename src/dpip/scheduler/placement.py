@@ -19,8 +19,8 @@ class Demand(Struct, frozen=True, kw_only=True):
     memory: int = 0
 
 
-ANYWHERE = Demand()
-"""The demand of a job that fits every node with a free slot."""
+EVERY_JOB = Demand(memory=128 * 1024 * 1024)
+"""What any picture takes: libvips streams it through the child, which has about this much."""
 
 
 class Placement(Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ def rank(node: Node, promised: int = 0) -> tuple[bool, float]:
 
 
 def place(
-    jobs: Iterable[PendingJob], nodes: Sequence[Node], demand: Demand = ANYWHERE
+    jobs: Iterable[PendingJob], nodes: Sequence[Node], demand: Demand = EVERY_JOB
 ) -> list[Placement]:
     """Choose a worker for as many of ``jobs`` as find one, in the order of the jobs.
 

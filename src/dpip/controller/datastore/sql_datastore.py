@@ -48,11 +48,15 @@ class SqlDatastore:
 
         Raises ``StorageUnavailable`` or ``StorageFull``.
         """
-        writer, reader = open_engines(url, readers=_READERS)
+        writer, reader = open_engines(
+            url, readers=_READERS + 1
+        )  # One is for the event loop's thread.
         try:
             await asyncio.to_thread(bring_up_to_date, writer)
-        except SQLAlchemyError as error:
-            raise _explain(error) from error
+        except BaseException as error:
+            writer.dispose()
+            reader.dispose()
+            raise (_explain(error) if isinstance(error, SQLAlchemyError) else error) from error
         return cls(writer, reader)
 
     async def close(self) -> None:

@@ -1,0 +1,170 @@
+"""What becomes of a job when its worker tells how an attempt ended."""
+
+import msgspec
+import pytest
+
+from dpip.errors import MalformedMessage
+from dpip.model.job import MAX_FAILURES, FailureCode, Lease
+from dpip.model.workload import JobCounts
+from dpip.wire import subjects
+from dpip.wire.messages import OutcomeKind
+from tests.integration.controller.parts import FAILURE, Parts
+from tests.nats import Received
+
+EVERY_KIND = pytest.mark.parametrize("kind", list(OutcomeKind))
+
+
+async def test_a_failed_attempt_is_counted(parts: Parts) -> None:
+    """The job waits for its next one."""
+    lease = await parts.lease()
+    await parts.outcome(lease, OutcomeKind.FAILED, FAILURE)
+    assert await parts.counts() == JobCounts(pending=1)
+    assert await parts.failures(lease.job_id) == 1
+
+
+async def test_a_job_fails_with_its_last_attempt(parts: Parts) -> None:
+    """Its owner reads the code and the sentence that the worker gave."""
+    lease = await parts.lease()
+    for number in range(MAX_FAILURES):
+        if number:
+            lease = await parts.lease_again(lease.job_id)
+        await parts.outcome(lease, OutcomeKind.FAILED, FAILURE)
+    assert await parts.counts() == JobCounts(failed=1)
+    assert [job.failure for job in await parts.failed()] == [FAILURE]
+
+
+async def test_a_returned_job_has_not_failed(parts: Parts) -> None:
+    """However often it is returned."""
+    lease = await parts.lease()
+    for _ in range(MAX_FAILURES + 1):
+        await parts.outcome(lease, OutcomeKind.RETURNED)
+        assert await parts.failures(lease.job_id) == 0
+        lease = await parts.lease_again(lease.job_id)
+
+
+async def test_a_failure_without_a_reason_is_counted_too(parts: Parts) -> None:
+    """Something is said in its place."""
+    lease = await parts.lease()
+    for number in range(MAX_FAILURES):
+        if number:
+            lease = await parts.lease_again(lease.job_id)
+        await parts.outcome(lease, OutcomeKind.FAILED)
+    (failed,) = await parts.failed()
+    assert failed.failure is not None
+    assert failed.failure.code is FailureCode.CRASHED
+    assert failed.failure.reason
+
+
+async def test_a_failure_told_twice_counts_once(parts: Parts) -> None:
+    """A worker that missed the acknowledgement tells it again."""
+    lease = await parts.lease()
+    for _ in range(MAX_FAILURES):
+        await parts.outcome(lease, OutcomeKind.FAILED, FAILURE)
+    assert await parts.counts() == JobCounts(pending=1)
+    assert await parts.failures(lease.job_id) == 1
+
+
+@EVERY_KIND
+async def test_a_former_attempt_has_no_say(parts: Parts, kind: OutcomeKind) -> None:
+    """The job is in other hands, and stays there."""
+    former = await parts.lease()
+    await parts.attempts.give_back(former)
+    present = await parts.lease_again(former.job_id)
+    await parts.outcome(former, kind, FAILURE)
+    assert await parts.datastore.leases() == [present]
+
+
+@EVERY_KIND
+async def test_another_worker_has_no_say(parts: Parts, kind: OutcomeKind) -> None:
+    """The attempt is that of the worker whom the subject names."""
+    lease = await parts.lease()
+    await parts.outcome(lease, kind, FAILURE, worker="other")
+    assert await parts.datastore.leases() == [lease]
+
+
+@EVERY_KIND
+async def test_an_outcome_after_the_result_is_harmless(parts: Parts, kind: OutcomeKind) -> None:
+    """The result is committed, and stays so."""
+    lease = await parts.lease()
+    held = await parts.datastore.lease_of(lease.job_id)
+    assert held is not None
+    await parts.datastore.complete(
+        lease, parts.image(held[1].id), milliseconds=1, now=parts.clock.now()
+    )
+    await parts.outcome(lease, kind, FAILURE)
+    assert await parts.counts() == JobCounts(done=1)
+
+
+@EVERY_KIND
+async def test_an_outcome_of_no_job_is_harmless(parts: Parts, kind: OutcomeKind) -> None:
+    """It is acknowledged, so that its worker does not tell it for ever."""
+    await parts.outcome(Lease(job_id="none", attempt=1, worker="w"), kind, FAILURE)
+
+
+async def test_done_alone_settles_nothing(parts: Parts) -> None:
+    """Only the upload of a result does."""
+    lease = await parts.lease()
+    await parts.outcome(lease, OutcomeKind.DONE)
+    assert await parts.datastore.leases() == [lease]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff",
+        msgspec.msgpack.encode({"type": "Outcome", "job_id": "j"}),
+        msgspec.msgpack.encode(
+            {"type": "Outcome", "job_id": "j", "attempt": 1, "kind": "exploded"}
+        ),
+    ],
+)
+async def test_noise_is_no_outcome(parts: Parts, payload: bytes) -> None:
+    """It is malformed, and no lease ends by it."""
+    lease = await parts.lease()
+    with pytest.raises(MalformedMessage):
+        await parts.outcomes.outcome(subjects.outcome("w"), payload)
+    assert await parts.datastore.leases() == [lease]
+
+
+async def test_a_job_that_waits_again_is_announced(parts: Parts) -> None:
+    """The scheduler hears of it, after a failure and after a return."""
+    hints = Received()
+    await parts.bus.subscribe(subjects.JOBS_READY, hints)
+    for kind in (OutcomeKind.FAILED, OutcomeKind.RETURNED):
+        await parts.outcome(await parts.lease(), kind, FAILURE)
+        assert await hints.next() == (subjects.JOBS_READY, b"")
+
+
+async def test_a_job_that_is_failed_is_announced_to_who_waits_for_it(parts: Parts) -> None:
+    """On the subject of its workload."""
+    hints = Received()
+    await parts.bus.subscribe(subjects.settled(parts.workload_id), hints)
+    lease = await parts.lease()
+    for number in range(MAX_FAILURES):
+        if number:
+            lease = await parts.lease_again(lease.job_id)
+        await parts.attempts.fail(lease, FAILURE)
+    assert await hints.next() == (subjects.settled(parts.workload_id), b"")
+    assert hints.waiting == 0
+
+
+async def test_a_stale_attempt_is_not_announced(parts: Parts) -> None:
+    """Nothing has changed, so nobody is woken."""
+    hints = Received()
+    await parts.bus.subscribe("dpip.v1.>", hints)
+    lease = await parts.lease()
+    await parts.attempts.give_back(lease)
+    assert (await hints.next())[0] == subjects.JOBS_READY
+    await parts.attempts.give_back(lease)
+    await parts.attempts.fail(lease, FAILURE)
+    await parts.bus.publish("dpip.v1.fence", b"")
+    assert (await hints.next())[0] == "dpip.v1.fence"
+
+
+async def test_an_outcome_is_recorded_without_the_bus(parts: Parts) -> None:
+    """The hints are lost, and nothing else."""
+    lease = await parts.lease()
+    await parts.bus.close()
+    await parts.outcome(lease, OutcomeKind.FAILED, FAILURE)
+    assert await parts.failures(lease.job_id) == 1
