@@ -20,7 +20,7 @@ class Demand(Struct, frozen=True, kw_only=True):
 
 
 EVERY_JOB = Demand(memory=128 * 1024 * 1024)
-"""What any picture takes: libvips streams it through the child, which has about this much."""
+"""What any picture takes, and some to spare: streamed through, a frame of video takes 50 MiB."""
 
 
 class Placement(Struct, frozen=True, kw_only=True):

@@ -49,6 +49,21 @@ async def test_heartbeats_extend_what_they_list(parts: Parts) -> None:
     assert await parts.failures(dropped.job_id) == 1
 
 
+async def test_an_extended_lease_lapses_a_term_after_the_last_heartbeat(parts: Parts) -> None:
+    """Not later, and not after the term it had at first."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.reaper.reap()
+    parts.clock.pass_by(TERM / 2)
+    await parts.beat(lease)
+    parts.clock.pass_by(JUST_LESS)
+    await parts.reaper.reap()
+    assert await parts.datastore.leases() == [lease]
+    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.reaper.reap()
+    assert await parts.datastore.leases() == []
+
+
 async def test_a_heartbeat_extends_leases_of_its_worker_alone(parts: Parts) -> None:
     """Nobody keeps an attempt of somebody else alive."""
     await parts.hello()

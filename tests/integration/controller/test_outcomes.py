@@ -158,6 +158,9 @@ async def test_a_stale_attempt_is_not_announced(parts: Parts) -> None:
     assert (await hints.next())[0] == subjects.JOBS_READY
     await parts.attempts.give_back(lease)
     await parts.attempts.fail(lease, FAILURE)
+    await parts.lease_again(lease.job_id)
+    await parts.attempts.give_back(lease)
+    await parts.attempts.fail(lease, FAILURE)
     await parts.bus.publish("dpip.v1.fence", b"")
     assert (await hints.next())[0] == "dpip.v1.fence"
 

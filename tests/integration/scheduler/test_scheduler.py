@@ -1,0 +1,407 @@
+"""Jobs find their workers, on a real bus and a real datastore."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from dpip.errors import StorageUnavailable
+from dpip.model.job import Lease, PendingJob
+from dpip.model.workload import JobCounts
+from dpip.ports.datastore import Jobs
+from dpip.scheduler import caller as caller_module
+from dpip.scheduler import scheduler as scheduler_module
+from dpip.scheduler.caller import WorkerCaller
+from dpip.scheduler.scheduler import Scheduler
+from dpip.wire import subjects
+from dpip.wire.messages import Accepted, OutcomeKind, Refusal, Run
+from tests.integration.controller.parts import TERM, Parts
+from tests.integration.scheduler.workers import (
+    Answer,
+    ScriptedWorker,
+    Workers,
+    accept,
+    refuse,
+    say_nothing,
+)
+from tests.nats import until
+
+
+def new_scheduler(parts: Parts, jobs: Jobs | None = None) -> Scheduler:
+    caller = WorkerCaller(parts.bus, memory_limit=1 << 30, time_limit=12.5)
+    return Scheduler(jobs or parts.datastore, parts.bus, parts.clock, caller, silence_seconds=TERM)
+
+
+@asynccontextmanager
+async def scheduling(parts: Parts, jobs: Jobs | None = None) -> AsyncIterator[Scheduler]:
+    scheduler = new_scheduler(parts, jobs)
+    await scheduler.start()
+    try:
+        yield scheduler
+    finally:
+        await scheduler.stop()
+
+
+@pytest.fixture
+async def scheduler(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scheduler]:
+    """One that has its messages to go by: it does not compare what it knows with the datastore."""
+    monkeypatch.setattr(scheduler_module, "_ALIGN_SECONDS", 3600)
+    async with scheduling(parts) as scheduler:
+        yield scheduler
+
+
+async def put_back(parts: Parts) -> None:
+    """Wait until the one job has been leased and is pending again."""
+
+    async def is_back() -> bool:
+        workload = await parts.datastore.workload(parts.workload_id)
+        assert workload is not None
+        return workload.started and workload.counts == JobCounts(pending=1)
+
+    await until(is_back, "the job to be put back")
+
+
+async def settle(parts: Parts, lease: Lease) -> None:
+    """Commit a result for ``lease``, as its upload does."""
+    held = await parts.datastore.lease_of(lease.job_id)
+    assert held is not None
+    result = parts.image(held[1].id)
+    await parts.datastore.complete(lease, result, milliseconds=1, now=parts.clock.now())
+
+
+async def test_a_pending_job_goes_to_a_worker(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """With all that the worker needs to know, and it holds the lease."""
+    job_id = await parts.add_job()
+    worker = await workers()
+    await worker.beat()
+    run = await worker.next()
+    assert (run.job_id, run.attempt, run.workload_id) == (job_id, 1, parts.workload_id)
+    assert (run.pipeline, run.memory_limit, run.time_limit) == (b"[]", 1 << 30, 12.5)
+    assert await parts.datastore.leases() == [worker.lease(run)]
+    assert await parts.datastore.leased_image(run.image_id, "w")
+
+
+async def test_a_job_goes_out_when_it_comes_in(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """A worker that waits gets it by the hint."""
+    worker = await workers()
+    await worker.beat()
+    job_id = await parts.add_job()
+    await parts.bus.publish(subjects.JOBS_READY, b"")
+    assert (await worker.next()).job_id == job_id
+
+
+async def test_a_hint_that_was_lost_is_made_up_for(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """The scheduler looks by itself."""
+    worker = await workers(slots=2)
+    await parts.add_job()
+    await worker.beat()
+    await worker.next()
+    job_id = await parts.add_job()
+    assert (await worker.next()).job_id == job_id
+
+
+async def test_a_refusal_puts_the_job_back(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """It costs the job nothing, and the worker is asked again when it is heard again."""
+    job_id = await parts.add_job()
+    worker = await workers(answer=refuse)
+    await worker.beat()
+    await worker.next()
+    await put_back(parts)
+    assert await parts.failures(job_id) == 0
+    worker.answer = accept
+    await worker.beat()
+    run = await worker.next()
+    assert (run.job_id, run.attempt) == (job_id, 2)
+
+
+async def test_a_worker_that_is_not_there_costs_a_job_nothing(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """The job goes to another."""
+    job_id = await parts.add_job()
+    await workers.absent().beat()
+    await put_back(parts)
+    assert await parts.failures(job_id) == 0
+    worker = await workers()
+    await worker.beat()
+    run = await worker.next()
+    assert (run.job_id, run.attempt) == (job_id, 2)
+
+
+async def test_a_worker_that_says_nothing_loses_the_job(
+    parts: Parts, workers: Workers, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its attempt is over, should it have begun, and no failure is counted."""
+    monkeypatch.setattr(caller_module, "_ANSWER_SECONDS", 0.05)
+    job_id = await parts.add_job()
+    worker = await workers(answer=say_nothing)
+    await worker.beat()
+    await worker.next()
+    await put_back(parts)
+    assert await parts.failures(job_id) == 0
+
+
+async def test_no_worker_is_leased_more_than_it_has_room_for(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """However many jobs wait, and however often it is looked."""
+    for _ in range(8):
+        await parts.add_job()
+    full, late = await workers("full", slots=2, prefetch=1), await workers("late")
+    await full.beat()
+    held = [full.lease(await full.next()) for _ in range(3)]
+    await full.beat()  # Before any of them shows in a heartbeat.
+    await late.beat()
+    held.append(late.lease(await late.next()))
+    leases = await parts.datastore.leases()
+    assert sorted(leases, key=lambda each: each.job_id) == held
+    assert full.waiting == late.waiting == 0
+
+
+async def test_jobs_go_out_in_the_order_in_which_they_came(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """The one that waits longest is next."""
+    job_ids = [await parts.add_job() for _ in range(4)]
+    worker = await workers()
+    await worker.beat()
+    for job_id in job_ids:
+        run = await worker.next()
+        assert run.job_id == job_id
+        await settle(parts, worker.lease(run))
+        await worker.ended(run)
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+async def test_the_end_of_an_attempt_makes_room(
+    parts: Parts, workers: Workers, scheduler: Scheduler, kind: OutcomeKind
+) -> None:
+    """However it ended, without another heartbeat."""
+    first, second = await parts.add_job(), await parts.add_job()
+    worker = await workers()
+    await worker.beat()
+    run = await worker.next()
+    assert run.job_id == first
+    await settle(parts, worker.lease(run))
+    await worker.ended(run, kind)
+    assert (await worker.next()).job_id == second
+
+
+async def test_an_end_that_was_not_told_is_found_out(
+    parts: Parts, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in hand is compared with the datastore now and then."""
+    monkeypatch.setattr(scheduler_module, "_ALIGN_SECONDS", 0.02)
+    await parts.add_job()
+    second = await parts.add_job()
+    worker = await workers()
+    async with scheduling(parts):
+        await worker.beat()
+        await settle(parts, worker.lease(await worker.next()))
+        assert (await worker.next()).job_id == second
+
+
+async def one_other_is_asked(parts: Parts, workers: Workers, shunned: ScriptedWorker) -> None:
+    """Add jobs for two; check that ``shunned`` gets none of them."""
+    await parts.add_job()
+    await parts.add_job()
+    other = await workers("other")
+    await other.beat()
+    run = await other.next()
+    assert await parts.datastore.leases() == [other.lease(run)]
+    assert shunned.waiting == 0
+
+
+async def test_a_draining_worker_gets_nothing(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """Also where it is idle and jobs wait."""
+    worker = await workers(slots=4)
+    await worker.beat()
+    await worker.beat(draining=True)
+    await one_other_is_asked(parts, workers, worker)
+
+
+async def test_a_worker_that_said_goodbye_gets_nothing(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """At once, before its silence would tell."""
+    worker = await workers(slots=4)
+    await worker.beat()
+    await worker.goodbye()
+    await until_forgotten(scheduler, "w")
+    await one_other_is_asked(parts, workers, worker)
+
+
+async def until_forgotten(scheduler: Scheduler, name: str) -> None:
+    async def forgotten() -> bool:
+        return scheduler._fleet.node(name) is None
+
+    await until(forgotten, "the worker to be forgotten")
+
+
+async def test_a_silent_worker_gets_nothing(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """By the clock that does not jump."""
+    worker = await workers(slots=4)
+    await parts.add_job()
+    await worker.beat()
+    await worker.next()
+    parts.clock.pass_by(TERM + 1)
+    await parts.datastore.give_back((await parts.datastore.leases())[0])
+    other = await workers("other")
+    await other.beat()
+    await other.next()
+    assert worker.waiting == 0
+
+
+async def test_a_second_scheduler_does_not_overfill_a_worker(
+    parts: Parts, workers: Workers
+) -> None:
+    """What a worker says it holds is held, for one who has just begun, too."""
+    for _ in range(3):
+        await parts.add_job()
+    worker = await workers(slots=2)
+    async with scheduling(parts):
+        await worker.beat()
+        held = [worker.lease(await worker.next()) for _ in range(2)]
+    async with scheduling(parts):
+        await worker.beat(*held)
+        other = await workers("other")
+        await other.beat()
+        held.append(other.lease(await other.next()))
+    leases = await parts.datastore.leases()
+    assert sorted(leases, key=lambda each: each.job_id) == held
+    assert worker.waiting == 0
+
+
+async def test_noise_stops_nothing(parts: Parts, workers: Workers, scheduler: Scheduler) -> None:
+    """On whichever subject, from whichever worker."""
+    for subject in (subjects.heartbeat("w"), subjects.outcome("w"), subjects.goodbye("w")):
+        await parts.worker_bus.publish(subject, b"\xc1 noise")
+    job_id = await parts.add_job()
+    worker = await workers()
+    await worker.beat()
+    assert (await worker.next()).job_id == job_id
+
+
+class Wrapped:
+    """Jobs in the datastore, with something in between that a test puts there."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jobs, name)
+
+
+@pytest.mark.parametrize(
+    "error", [StorageUnavailable(storage="datastore", reason="test"), ZeroDivisionError()]
+)
+async def test_a_round_that_fails_is_not_the_last(
+    parts: Parts, workers: Workers, error: Exception
+) -> None:
+    """Whatever went wrong, it is tried again."""
+    errors = [error]
+
+    class Failing(Wrapped):
+        async def pending_jobs(self, *, now: float, limit: int) -> list[PendingJob]:
+            if errors:
+                raise errors.pop()
+            return await self._jobs.pending_jobs(now=now, limit=limit)
+
+    job_id = await parts.add_job()
+    worker = await workers()
+    async with scheduling(parts, Failing(parts.datastore)):
+        await worker.beat()
+        assert (await worker.next()).job_id == job_id
+    assert errors == []
+
+
+def answering_later(answer: Accepted | Refusal, release: asyncio.Event) -> Answer:
+    async def later(_run: Run) -> Accepted | Refusal:
+        await release.wait()
+        return answer
+
+    return later
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts"),
+    [(Accepted(), JobCounts(leased=1)), (Refusal(reason="No."), JobCounts(pending=1))],
+)
+async def test_a_stop_sees_calls_to_their_end(
+    parts: Parts, workers: Workers, answer: Accepted | Refusal, counts: JobCounts
+) -> None:
+    """Who accepted has the job, and what was refused is pending when the stop is over."""
+    release = asyncio.Event()
+    await parts.add_job()
+    worker = await workers(answer=answering_later(answer, release))
+    scheduler = new_scheduler(parts)
+    await scheduler.start()
+    await worker.beat()
+    await worker.next()
+    stopping = asyncio.create_task(scheduler.stop())
+    await asyncio.sleep(0)
+    assert not stopping.done()
+    release.set()
+    await stopping
+    assert await parts.counts() == counts
+
+
+async def test_a_lease_taken_while_it_stops_reaches_its_worker(
+    parts: Parts, workers: Workers
+) -> None:
+    """No job waits for a lease to lapse because its scheduler was stopped in good order."""
+    leasing, release = asyncio.Event(), asyncio.Event()
+
+    class Slow(Wrapped):
+        async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
+            leases = await self._jobs.lease(placements)
+            leasing.set()
+            await release.wait()
+            return leases
+
+    job_id = await parts.add_job()
+    worker = await workers()
+    scheduler = new_scheduler(parts, Slow(parts.datastore))
+    await scheduler.start()
+    await worker.beat()
+    await leasing.wait()
+    stopping = asyncio.create_task(scheduler.stop())
+    await asyncio.sleep(0)
+    release.set()
+    await stopping
+    assert worker.waiting == 1
+    assert (await worker.next()).job_id == job_id
+
+
+async def test_a_stopped_scheduler_places_nothing(parts: Parts, workers: Workers) -> None:
+    """Whatever it still hears."""
+    scheduler = new_scheduler(parts)
+    await scheduler.start()
+    await scheduler.stop()
+    await parts.add_job()
+    worker = await workers()
+    await worker.beat()
+    async with scheduling(parts):  # The hearing of both is over when this one has placed.
+        await worker.beat()
+        await worker.next()
+    assert worker.waiting == 0
+    assert len(await parts.datastore.leases()) == 1
+
+
+async def test_a_scheduler_that_was_never_started_can_be_stopped(parts: Parts) -> None:
+    """There is nothing to see to its end."""
+    await new_scheduler(parts).stop()

@@ -1,0 +1,106 @@
+"""Workers that say what they are told to say."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from dpip.model.job import Lease
+from dpip.model.worker import Resources
+from dpip.ports.bus import Bus
+from dpip.wire import subjects
+from dpip.wire.codec import decode, encode
+from dpip.wire.messages import (
+    Accepted,
+    Goodbye,
+    Heartbeat,
+    Outcome,
+    OutcomeKind,
+    Refusal,
+    Run,
+    Running,
+)
+from tests.nats import PATIENCE
+
+Answer = Callable[[Run], Awaitable[Accepted | Refusal | None]]
+
+
+async def accept(_run: Run) -> Accepted:
+    return Accepted()
+
+
+async def refuse(_run: Run) -> Refusal:
+    return Refusal(reason="No.")
+
+
+async def say_nothing(_run: Run) -> None:
+    return None
+
+
+class ScriptedWorker:
+    """Answers calls with ``answer``, and beats when a test wants it to."""
+
+    def __init__(self, bus: Bus, name: str, answer: Answer, slots: int, prefetch: int) -> None:
+        self.name = name
+        self.answer = answer
+        self._bus = bus
+        self._slots = slots
+        self._prefetch = prefetch
+        self._calls: asyncio.Queue[Run] = asyncio.Queue()
+
+    async def listen(self) -> None:
+        await self._bus.subscribe(subjects.run(self.name, "i"), self._on_run)
+
+    async def beat(self, *running: Lease, draining: bool = False) -> None:
+        message = Heartbeat(
+            instance="i",
+            tags=(),
+            slots=self._slots,
+            prefetch=self._prefetch,
+            draining=draining,
+            resources=Resources(cpu=0, cores=1, memory_total=1 << 31, memory_available=1 << 30),
+            running=tuple(Running(job_id=each.job_id, attempt=each.attempt) for each in running),
+        )
+        await self._bus.publish(subjects.heartbeat(self.name), encode(message))
+
+    async def goodbye(self) -> None:
+        await self._bus.publish(subjects.goodbye(self.name), encode(Goodbye(instance="i")))
+
+    async def ended(self, run: Run, kind: OutcomeKind = OutcomeKind.DONE) -> None:
+        message = Outcome(job_id=run.job_id, attempt=run.attempt, kind=kind)
+        await self._bus.publish(subjects.outcome(self.name), encode(message))
+
+    async def next(self) -> Run:
+        """The next call."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._calls.get()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls have come in and not been looked at."""
+        return self._calls.qsize()
+
+    def lease(self, run: Run) -> Lease:
+        return Lease(job_id=run.job_id, attempt=run.attempt, worker=self.name)
+
+    async def _on_run(self, subject: str, payload: bytes) -> bytes | None:
+        run = decode(payload, Run, subject)
+        self._calls.put_nowait(run)
+        answer = await self.answer(run)
+        return encode(answer) if answer else None
+
+
+class Workers:
+    """Makes workers."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def __call__(
+        self, name: str = "w", answer: Answer = accept, *, slots: int = 1, prefetch: int = 0
+    ) -> ScriptedWorker:
+        worker = ScriptedWorker(self._bus, name, answer, slots, prefetch)
+        await worker.listen()
+        return worker
+
+    def absent(self, name: str = "ghost") -> ScriptedWorker:
+        """One that beats and does not listen."""
+        return ScriptedWorker(self._bus, name, accept, 1, 0)

@@ -1,0 +1,432 @@
+"""A worker's agent on a real bus, opposite a controller and scheduler that follow a script."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dpip.errors import JoinRefused, NoAnswerInTime, NoResponder
+from dpip.model.image import PictureFormat
+from dpip.model.job import Failure, FailureCode
+from dpip.wire import subjects
+from dpip.wire.codec import decode, decode_either, encode
+from dpip.wire.messages import (
+    PROTOCOL,
+    Accepted,
+    Acknowledged,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Outcome,
+    OutcomeKind,
+    Refusal,
+    Run,
+    Running,
+    Welcome,
+)
+from dpip.wire.nats_bus import NatsBus
+from dpip.worker import agent as agent_module
+from dpip.worker.agent import Agent, AgentSettings
+from dpip.worker.image_client import ImageClient
+from dpip.worker.workshop import Workshop
+from tests.nats import PATIENCE, Received, message_server, part_of, until, worker_of
+
+WELCOME = encode(
+    Welcome(image_store_endpoint="http://0.0.0.0:80", image_store_token="t", heartbeat_seconds=0.01)
+)
+NOT_NOW = encode(Refusal(reason="Not now."))
+SETTINGS = AgentSettings(
+    name="w",
+    tags=("fast",),
+    slots=1,
+    prefetch=1,
+    drain_seconds=PATIENCE,
+    controller_host="127.0.0.1",
+)
+FAILED = Failure(code=FailureCode.CRASHED, reason="It crashed.")
+
+
+class ScriptedWorkshop(Workshop):
+    """Has a job in work until a test says how it ended."""
+
+    def __init__(self) -> None:
+        super().__init__(0, Path())
+        self.begun: asyncio.Queue[Run] = asyncio.Queue()
+        self._ends: dict[str, asyncio.Future[Outcome]] = defaultdict(
+            asyncio.get_running_loop().create_future
+        )
+
+    async def work_on(self, run: Run, images: ImageClient) -> Outcome:
+        self.begun.put_nowait(run)
+        return await self._ends[run.job_id]
+
+    async def next(self) -> Run:
+        async with asyncio.timeout(PATIENCE):
+            return await self.begun.get()
+
+    def end(self, run: Run, kind: OutcomeKind, failure: Failure | None = None) -> None:
+        self._ends[run.job_id].set_result(
+            Outcome(job_id=run.job_id, attempt=run.attempt, kind=kind, failure=failure)
+        )
+
+
+class Headquarters:
+    """The controller and the scheduler, as far as a worker sees of them."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self.bus = bus
+        self.answers = [WELCOME]
+        """To hellos; the last one stays."""
+        self.hellos: asyncio.Queue[Hello] = asyncio.Queue()
+        self.heartbeats = Received()
+        self.outcomes = Received(answer=encode(Acknowledged()))
+        self.goodbyes = Received()
+
+    async def open(self) -> None:
+        await self.bus.subscribe(subjects.HEARTBEATS, self.heartbeats)
+        await self.bus.subscribe(subjects.OUTCOMES, self.outcomes)
+        await self.bus.subscribe(subjects.GOODBYES, self.goodbyes)
+        await self.bus.subscribe(subjects.HELLO, self._on_hello)
+
+    async def hello(self) -> Hello:
+        async with asyncio.timeout(PATIENCE):
+            return await self.hellos.get()
+
+    async def heartbeat(self, *, draining: bool = False) -> Heartbeat:
+        """The next heartbeat of a worker that is draining, or not."""
+        while True:
+            subject, payload = await self.heartbeats.next()
+            assert subject == subjects.heartbeat("w")
+            beat = decode(payload, Heartbeat, subject)
+            if beat.draining == draining:
+                return beat
+
+    async def outcome(self) -> Outcome:
+        subject, payload = await self.outcomes.next()
+        assert subject == subjects.outcome("w")
+        return decode(payload, Outcome, subject)
+
+    async def call(self, agent: Agent, run: Run) -> Accepted | Refusal:
+        subject = subjects.run("w", agent._instance)
+        answer = await self.bus.request(subject, encode(run), PATIENCE)
+        return decode_either(answer, Accepted, Refusal, subject)
+
+    async def _on_hello(self, subject: str, payload: bytes) -> bytes:
+        self.hellos.put_nowait(decode(payload, Hello, subject))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def run(job_id: str = "job", attempt: int = 1) -> Run:
+    return Run(
+        job_id=job_id,
+        attempt=attempt,
+        workload_id="wl",
+        image_id="im",
+        format=PictureFormat.PNG,
+        pipeline=b"[]",
+        memory_limit=1,
+        time_limit=1,
+    )
+
+
+@pytest.fixture
+async def workshop() -> ScriptedWorkshop:
+    return ScriptedWorkshop()
+
+
+@pytest.fixture
+async def buses(tmp_path: Path) -> AsyncIterator[tuple[NatsBus, NatsBus]]:
+    """One for headquarters, one for the worker."""
+    async with (
+        message_server(tmp_path) as server,
+        part_of(server) as part,
+        worker_of(server) as worker,
+    ):
+        yield part, worker
+
+
+@pytest.fixture
+async def headquarters(buses: tuple[NatsBus, NatsBus]) -> Headquarters:
+    headquarters = Headquarters(buses[0])
+    await headquarters.open()
+    return headquarters
+
+
+@pytest.fixture
+async def agent(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, headquarters: Headquarters
+) -> AsyncIterator[Agent]:
+    """One that has joined."""
+    async with joined(Agent(buses[1], workshop, SETTINGS)) as agent:
+        yield agent
+
+
+@asynccontextmanager
+async def joined(agent: Agent) -> AsyncIterator[Agent]:
+    try:
+        await agent.start()
+        yield agent
+    finally:
+        await agent.stop()
+
+
+# Joining
+
+
+async def test_a_worker_introduces_itself(agent: Agent, headquarters: Headquarters) -> None:
+    """With its version, what it is called and what it takes on."""
+    hello = await headquarters.hello()
+    assert (hello.protocol, hello.name, hello.tags) == (PROTOCOL, "w", ("fast",))
+    assert (hello.slots, hello.prefetch) == (1, 1)
+    assert hello.resources.cores >= 1
+    assert 0 < hello.resources.memory_available <= hello.resources.memory_total
+
+
+async def test_a_worker_beats_once_it_has_joined(agent: Agent, headquarters: Headquarters) -> None:
+    """Again and again, as the process that said hello."""
+    hello = await headquarters.hello()
+    for _ in range(3):
+        beat = await headquarters.heartbeat()
+        assert (beat.instance, beat.running, beat.tags) == (hello.instance, (), ("fast",))
+
+
+async def test_a_final_no_is_final(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, headquarters: Headquarters
+) -> None:
+    """The worker says why it was refused, and asks no more."""
+    headquarters.answers = [encode(Refusal(reason="Wrong version.", final=True))]
+    agent = Agent(buses[1], workshop, SETTINGS)
+    with pytest.raises(JoinRefused, match=r"'w': Wrong version\."):
+        await agent.start()
+    await agent.stop()
+    assert headquarters.hellos.qsize() == 1
+
+
+@pytest.mark.parametrize("answer", [NOT_NOW, b"", b"\xc1 noise", encode(Acknowledged())])
+async def test_a_worker_that_was_not_let_in_asks_again(
+    buses: tuple[NatsBus, NatsBus],
+    workshop: ScriptedWorkshop,
+    headquarters: Headquarters,
+    answer: bytes,
+) -> None:
+    """After a refusal that is not final, and after what is no answer."""
+    headquarters.answers = [answer, WELCOME]
+    async with joined(Agent(buses[1], workshop, SETTINGS)):
+        first, second = await headquarters.hello(), await headquarters.hello()
+        assert first.instance == second.instance
+        await headquarters.heartbeat()
+
+
+async def test_a_worker_waits_for_a_controller(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may start first."""
+    part, worker = buses
+    unheard = asyncio.Event()
+    request = worker.request
+
+    async def watched(subject: str, payload: bytes, timeout: float) -> bytes:
+        try:
+            return await request(subject, payload, timeout)
+        except NoResponder:
+            unheard.set()
+            raise
+
+    monkeypatch.setattr(worker, "request", watched)
+    agent = Agent(worker, workshop, SETTINGS)
+    starting = asyncio.create_task(agent.start())
+    await unheard.wait()
+    headquarters = Headquarters(part)
+    await headquarters.open()
+    await starting
+    await headquarters.heartbeat()
+    await agent.stop()
+
+
+async def test_a_worker_that_is_asked_to_joins_again(
+    agent: Agent, headquarters: Headquarters
+) -> None:
+    """As the same process."""
+    first = await headquarters.hello()
+    await headquarters.bus.publish(subjects.rejoin("w", first.instance), b"")
+    again = await headquarters.hello()
+    assert (again.name, again.instance) == (first.name, first.instance)
+
+
+async def test_a_worker_answers_to_its_name(agent: Agent, headquarters: Headquarters) -> None:
+    """For as long as it is connected."""
+    instance = (await headquarters.hello()).instance
+    assert await headquarters.bus.request(subjects.ping("w", instance), b"", PATIENCE) == b""
+
+
+async def test_another_process_of_the_name_is_not_there(
+    agent: Agent, headquarters: Headquarters
+) -> None:
+    """Calls and pings are for one process."""
+    for subject in (subjects.ping("w", "former"), subjects.run("w", "former")):
+        with pytest.raises(NoResponder):
+            await headquarters.bus.request(subject, b"", PATIENCE)
+
+
+# Working
+
+
+async def test_a_call_is_accepted_and_worked_on(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """It is in the heartbeats until its outcome is told."""
+    call = run()
+    assert await headquarters.call(agent, call) == Accepted()
+    assert await workshop.next() == call
+    while not (beat := await headquarters.heartbeat()).running:
+        pass
+    assert beat.running == (Running(job_id="job", attempt=1),)
+    workshop.end(call, OutcomeKind.DONE)
+    outcome = await headquarters.outcome()
+    assert (outcome.job_id, outcome.attempt, outcome.kind) == ("job", 1, OutcomeKind.DONE)
+    while (await headquarters.heartbeat()).running:
+        pass
+
+
+async def test_a_call_that_comes_twice_is_worked_on_once(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """Both are accepted: the first answer may have been lost."""
+    for _ in range(3):
+        assert await headquarters.call(agent, run()) == Accepted()
+    assert await headquarters.call(agent, run("other")) == Accepted()
+    assert [(await workshop.next()).job_id for _ in range(2)] == ["job", "other"]
+    assert workshop.begun.empty()
+
+
+async def test_another_attempt_of_a_job_is_another_call(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """The former may be given up already, and the worker not know it."""
+    for attempt in (1, 2):
+        assert await headquarters.call(agent, run(attempt=attempt)) == Accepted()
+        assert (await workshop.next()).attempt == attempt
+
+
+async def test_a_full_worker_refuses(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """It takes as many as it has slots and fetches ahead, and the next when one has ended."""
+    first = run("first")
+    for call in (first, run("second")):
+        assert await headquarters.call(agent, call) == Accepted()
+    assert await headquarters.call(agent, run("third")) == Refusal(
+        reason="The worker has no free slot."
+    )
+    workshop.end(first, OutcomeKind.DONE)
+
+    async def accepted() -> bool:
+        return await headquarters.call(agent, run("third")) == Accepted()
+
+    await until(accepted, "the room of the first job")
+
+
+async def test_a_worker_that_has_not_joined_refuses(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, headquarters: Headquarters
+) -> None:
+    """It would not know where the images are."""
+    headquarters.answers = [NOT_NOW]
+    agent = Agent(buses[1], workshop, SETTINGS)
+    starting = asyncio.create_task(agent.start())
+    await headquarters.hello()
+    answer = await headquarters.call(agent, run())
+    assert answer == Refusal(reason="The worker has not joined yet.")
+    headquarters.answers = [WELCOME]
+    await starting
+    assert await headquarters.call(agent, run()) == Accepted()
+    await agent.stop()
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.FAILED, OutcomeKind.RETURNED])
+async def test_an_outcome_is_told_until_it_is_acknowledged(
+    agent: Agent,
+    headquarters: Headquarters,
+    workshop: ScriptedWorkshop,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: OutcomeKind,
+) -> None:
+    """A failure has to be written down before it is forgotten."""
+    monkeypatch.setattr(agent_module, "_ANSWER_SECONDS", 0.05)
+    acknowledgement, headquarters.outcomes.answer = headquarters.outcomes.answer, None
+    call = run()
+    await headquarters.call(agent, call)
+    workshop.end(call, kind, FAILED)
+    first = await headquarters.outcome()
+    headquarters.outcomes.answer = acknowledgement
+    assert await headquarters.outcome() == first
+    assert (first.kind, first.failure) == (kind, FAILED)
+    while (await headquarters.heartbeat()).running:
+        pass
+    assert headquarters.outcomes.waiting == 0
+
+
+async def test_noise_is_no_call(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """It is not answered, and the next call is."""
+    subject = subjects.run("w", agent._instance)
+    with pytest.raises(NoAnswerInTime):
+        await headquarters.bus.request(subject, b"\xc1 noise", 0.05)
+    assert await headquarters.call(agent, run()) == Accepted()
+
+
+# Leaving
+
+
+async def test_a_draining_worker_refuses_and_says_so(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """What it has in hand it finishes first."""
+    call = run()
+    await headquarters.call(agent, call)
+    await workshop.next()
+    draining = asyncio.create_task(agent.drain())
+    beat = await headquarters.heartbeat(draining=True)
+    assert beat.running == (Running(job_id="job", attempt=1),)
+    assert await headquarters.call(agent, run("other")) == Refusal(reason="The worker is draining.")
+    assert await headquarters.call(agent, call) == Accepted()  # It is in hand already.
+    assert not draining.done()
+    workshop.end(call, OutcomeKind.DONE)
+    await draining
+    assert (await headquarters.outcome()).kind is OutcomeKind.DONE
+
+
+async def test_what_is_not_done_in_time_is_given_back(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, headquarters: Headquarters
+) -> None:
+    """Draining has an end, and a worker leaves with empty hands."""
+    settings = msgspec.structs.replace(SETTINGS, drain_seconds=0.01)
+    async with joined(Agent(buses[1], workshop, settings)) as agent:
+        await headquarters.call(agent, run())
+        await workshop.next()
+        await agent.drain()
+        assert headquarters.outcomes.waiting == 0
+    outcome = await headquarters.outcome()
+    assert (outcome.job_id, outcome.kind) == ("job", OutcomeKind.RETURNED)
+
+
+async def test_a_worker_that_stops_returns_its_jobs_and_says_goodbye(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """What it held is known to be free before it goes."""
+    instance = (await headquarters.hello()).instance
+    for name in ("first", "second"):
+        await headquarters.call(agent, run(name))
+        await workshop.next()
+    await agent.stop()
+    assert headquarters.outcomes.waiting == 2  # Acknowledged, so they were received.
+    told = [await headquarters.outcome() for _ in range(2)]
+    assert {outcome.job_id for outcome in told} == {"first", "second"}
+    assert {outcome.kind for outcome in told} == {OutcomeKind.RETURNED}
+    subject, payload = await headquarters.goodbyes.next()
+    assert subject == subjects.goodbye("w")
+    assert decode(payload, Goodbye, subject).instance == instance

@@ -1,0 +1,83 @@
+"""A real message-passing server, those who connect to it, and what they wait for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from dpip.controller.message_server import SERVER_USER, WORKER_USER, MessageServer
+from dpip.wire.nats_bus import NatsBus
+
+T = TypeVar("T")
+
+SERVER_PASSWORD = "server's password"
+JOIN_TOKEN = "join token"
+PATIENCE = 60.0
+_LOOK_AGAIN_SECONDS = 0.01
+
+
+def new_server(directory: Path, *, port: int = 0) -> MessageServer:
+    """A server that is not started yet."""
+    return MessageServer(
+        directory,
+        host="127.0.0.1",
+        port=port,
+        server_password=SERVER_PASSWORD,
+        join_token=JOIN_TOKEN,
+    )
+
+
+@asynccontextmanager
+async def message_server(directory: Path) -> AsyncIterator[MessageServer]:
+    """Run a server on a free port."""
+    server = new_server(directory / "message-server")
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+def part_of(server: MessageServer) -> NatsBus:
+    """A connection, not open yet, with the rights of DPIP's own parts."""
+    return NatsBus(server.url, user=SERVER_USER, password=SERVER_PASSWORD, name="part")
+
+
+def worker_of(server: MessageServer) -> NatsBus:
+    """A connection, not open yet, with the rights of a worker."""
+    return NatsBus(server.url, user=WORKER_USER, password=JOIN_TOKEN, name="worker")
+
+
+class Received:
+    """A handler that keeps what it is called with, and answers with ``answer``."""
+
+    def __init__(self, answer: bytes | None = None) -> None:
+        self.answer = answer
+        self._messages: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+
+    async def __call__(self, subject: str, payload: bytes) -> bytes | None:
+        self._messages.put_nowait((subject, payload))
+        return self.answer
+
+    async def next(self) -> tuple[str, bytes]:
+        """The next message, awaited if it is not there yet."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._messages.get()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have come in and not been looked at."""
+        return self._messages.qsize()
+
+
+async def until(look: Callable[[], Awaitable[T | None]], what: str) -> T:
+    """Return what ``look`` finds, as soon as it finds something; fail after a generous time."""
+    found = None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not (found := await look()):
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"still waiting for {what}") from None
+    return found

@@ -1,0 +1,118 @@
+from dpip.scheduler.fleet import Fleet, Node
+from tests.unit.scheduler.nodes import heartbeat, lease
+
+SILENCE = 6.0
+
+
+def fleet() -> Fleet:
+    """One worker, ``w``, heard at 0."""
+    fleet = Fleet(silence_seconds=SILENCE)
+    fleet.heard("w", heartbeat(slots=2), now=0)
+    return fleet
+
+
+def the_node(fleet: Fleet, name: str = "w") -> Node:
+    node = fleet.node(name)
+    assert node is not None
+    return node
+
+
+def test_a_worker_is_known_as_it_says() -> None:
+    """The latest heartbeat counts."""
+    known = fleet()
+    known.heard("w", heartbeat(slots=5, draining=True), now=1)
+    worker = the_node(known)
+    assert (worker.name, worker.slots, worker.draining) == ("w", 5, True)
+    assert worker.tags == {"fast"}
+    assert worker.heard_at == 1
+
+
+def test_a_silent_worker_is_forgotten() -> None:
+    """When its silence is longer than it may be, and not before."""
+    known = fleet()
+    known.heard("other", heartbeat(), now=3)
+    assert {node.name for node in known.alive(SILENCE)} == {"w", "other"}
+    assert {node.name for node in known.alive(SILENCE + 0.001)} == {"other"}
+    assert known.node("w") is None
+
+
+def test_room_is_what_is_left_of_slots_and_prefetch() -> None:
+    """It goes with each placement and comes back with each end."""
+    known = fleet()
+    worker = the_node(known)
+    assert (worker.room, worker.idle_slots) == (2, 2)
+    known.placed(lease("a"))
+    known.placed(lease("b"))
+    assert (worker.room, worker.idle_slots) == (0, 0)
+    known.ended(lease("a"))
+    assert (worker.room, worker.idle_slots) == (1, 1)
+
+
+def test_the_same_lease_counts_once() -> None:
+    """Placed twice or ended twice."""
+    known = fleet()
+    for _ in range(2):
+        known.placed(lease("a"))
+    assert the_node(known).room == 1
+    for _ in range(2):
+        known.ended(lease("a"))
+    assert the_node(known).room == 2
+
+
+def test_attempts_of_a_job_are_told_apart() -> None:
+    """The end of a former attempt frees no room of the present one."""
+    known = fleet()
+    known.placed(lease("a", attempt=2))
+    known.ended(lease("a", attempt=1))
+    assert the_node(known).room == 1
+
+
+def test_heartbeats_of_a_process_keep_what_was_placed_on_it() -> None:
+    """A job on its way is not in the heartbeat yet."""
+    known = fleet()
+    known.placed(lease("a"))
+    known.heard("w", heartbeat(slots=2), now=1)
+    assert the_node(known).in_hand == {lease("a")}
+
+
+def test_a_new_process_has_nothing_of_its_predecessors() -> None:
+    """What was placed on the former one is none of its business."""
+    known = fleet()
+    known.placed(lease("a"))
+    known.heard("w", heartbeat(instance="new"), now=1)
+    assert the_node(known).in_hand == set()
+
+
+def test_a_worker_heard_for_the_first_time_is_as_full_as_it_says() -> None:
+    """A scheduler that was just started does not overfill it."""
+    known = Fleet(silence_seconds=SILENCE)
+    known.heard("w", heartbeat(lease("a"), lease("b"), slots=2), now=0)
+    assert the_node(known).in_hand == {lease("a"), lease("b")}
+    assert the_node(known).room == 0
+
+
+def test_a_worker_that_is_gone_is_forgotten_until_it_is_heard() -> None:
+    """Then it is as good as new."""
+    known = fleet()
+    known.placed(lease("a"))
+    known.gone("w")
+    known.gone("w")
+    assert known.alive(0) == []
+    known.heard("w", heartbeat(), now=1)
+    assert the_node(known).room == 1
+
+
+def test_placements_on_strangers_are_passed_over() -> None:
+    """There is nobody to count them for."""
+    known = fleet()
+    known.placed(lease("a", worker="stranger"))
+    known.ended(lease("a", worker="stranger"))
+    assert [node.name for node in known.alive(0)] == ["w"]
+
+
+def test_the_datastore_has_the_last_word_on_what_is_in_hand() -> None:
+    """What it does not list is over, what it lists is in hand."""
+    known = fleet()
+    known.placed(lease("over"))
+    known.align([lease("out"), lease("elsewhere", worker="stranger")])
+    assert the_node(known).in_hand == {lease("out")}

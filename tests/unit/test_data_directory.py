@@ -1,0 +1,190 @@
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dpip import data_directory
+from dpip.data_directory import DataDirectory
+from dpip.errors import CannotStart
+
+SECRETS: list[tuple[str, Callable[[DataDirectory], str]]] = [
+    ("join-token", DataDirectory.join_token),
+    ("message-server-password", DataDirectory.message_server_password),
+]
+each_secret = pytest.mark.parametrize(("file", "secret"), SECRETS)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDirectory:
+    data = DataDirectory(tmp_path / "data")
+    data.create()
+    return data
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_directory_is_its_owners_alone(tmp_path: Path) -> None:
+    """It is made with what leads to it, and made once."""
+    data = DataDirectory(tmp_path / "new" / "data")
+    data.create()
+    data.create()
+    assert mode(data.path) == 0o700
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """With the option that names another."""
+    (tmp_path / "file").touch()
+    data = DataDirectory(tmp_path / "file" / "data")
+    with pytest.raises(CannotStart, match="--data-dir") as caught:
+        data.create()
+    assert str(data.path) in str(caught.value)
+
+
+@each_secret
+def test_a_secret_is_made_once(
+    data: DataDirectory, file: str, secret: Callable[[DataDirectory], str]
+) -> None:
+    """And read from then on, by others too."""
+    first = secret(data)
+    assert len(first) >= 32
+    assert secret(data) == secret(DataDirectory(data.path)) == first
+    assert (data.path / file).read_text().strip() == first
+
+
+@each_secret
+def test_a_secret_is_its_owners_alone(
+    data: DataDirectory, file: str, secret: Callable[[DataDirectory], str]
+) -> None:
+    """Nothing else is left in the directory."""
+    secret(data)
+    assert mode(data.path / file) == 0o600
+    assert [path.name for path in data.path.iterdir()] == [file]
+
+
+def test_secrets_differ(tmp_path: Path) -> None:
+    """Between each other, and from one directory to the next."""
+    made = set()
+    for name in ("one", "two"):
+        data = DataDirectory(tmp_path / name)
+        data.create()
+        made |= {secret(data) for _, secret in SECRETS}
+    assert len(made) == 4
+
+
+@each_secret
+def test_a_secret_that_another_makes_first_is_used(
+    data: DataDirectory,
+    file: str,
+    secret: Callable[[DataDirectory], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two parts that start together one makes it, and both have the same."""
+    make = data_directory.secrets.token_urlsafe  # type: ignore[attr-defined]
+    of_the_other: list[str] = []
+
+    def the_other_is_faster(size: int) -> str:
+        monkeypatch.undo()
+        of_the_other.append(secret(DataDirectory(data.path)))
+        token: str = make(size)
+        return token
+
+    monkeypatch.setattr("dpip.data_directory.secrets.token_urlsafe", the_other_is_faster)
+    assert [secret(data)] == of_the_other
+    assert [path.name for path in data.path.iterdir()] == [file]
+
+
+def test_processes_that_start_together_agree(data: DataDirectory) -> None:
+    """Each starts when told, and all print the same."""
+    program = f"""
+from pathlib import Path
+from dpip.data_directory import DataDirectory
+print(flush=True)
+input()
+print(DataDirectory(Path({str(data.path)!r})).join_token())
+"""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    tokens = {process.communicate()[0].strip() for process in processes}
+    assert tokens == {data.join_token()}
+
+
+def test_a_secret_may_be_set_by_hand(data: DataDirectory) -> None:
+    """What stands in the file is what is used."""
+    (data.path / "join-token").write_text("of my own\n")
+    assert data.join_token() == data.known_join_token() == "of my own"
+
+
+def test_a_worker_makes_no_join_token(data: DataDirectory) -> None:
+    """One of its own would let it in nowhere."""
+    assert data.known_join_token() is None
+    assert list(data.path.iterdir()) == []
+    assert data.join_token() == data.known_join_token()
+
+
+def test_one_part_works_on_a_directory_at_a_time(data: DataDirectory) -> None:
+    """A second is told which directory it is, another part is not kept out."""
+    with data.held_by("controller"):
+        with pytest.raises(CannotStart) as caught, DataDirectory(data.path).held_by("controller"):
+            pass
+        assert str(data.path) in str(caught.value)
+        assert "controller" in str(caught.value)
+        with data.held_by("scheduler"):
+            pass
+
+
+def test_a_directory_that_was_let_go_can_be_held_again(data: DataDirectory) -> None:
+    """Also after a part that failed."""
+    with pytest.raises(ZeroDivisionError), data.held_by("controller"):
+        raise ZeroDivisionError
+    with data.held_by("controller"):
+        pass
+
+
+def test_a_part_that_was_killed_lets_go(data: DataDirectory) -> None:
+    """The lock goes with the process, however it ended."""
+    program = f"""
+from pathlib import Path
+from dpip.data_directory import DataDirectory
+with DataDirectory(Path({str(data.path)!r})).held_by("controller"):
+    print(flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(CannotStart), data.held_by("controller"):
+            pass
+        holder.kill()
+        holder.wait()
+        with data.held_by("controller"):
+            pass
+
+
+def test_the_database_is_in_the_directory_wherever_it_is_opened_from(
+    data: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path means the same after a change of directory."""
+    monkeypatch.chdir(data.path.parent)
+    url = DataDirectory(Path("data")).database_url
+    assert url == f"sqlite:///{data.path / 'dpip.db'}"

@@ -1,0 +1,195 @@
+import contextlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpip.errors import MalformedMessage
+from dpip.model.image import PictureFormat
+from dpip.model.job import Failure, FailureCode
+from dpip.model.worker import Gpu, Resources
+from dpip.wire.codec import decode, decode_either, encode
+from dpip.wire.messages import (
+    PROTOCOL,
+    Accepted,
+    Acknowledged,
+    Goodbye,
+    Greeting,
+    Heartbeat,
+    Hello,
+    Message,
+    Outcome,
+    OutcomeKind,
+    Refusal,
+    Run,
+    Running,
+    Welcome,
+)
+
+GPU = Gpu(name="H100", utilisation=0.25, memory_used=1, memory_total=80 << 30)
+RESOURCES = Resources(cpu=0.5, cores=8, memory_total=64 << 30, memory_available=1, gpus=(GPU,))
+
+EXAMPLES: list[Message] = [
+    Greeting(protocol=PROTOCOL, name="w"),
+    Hello(
+        protocol=PROTOCOL,
+        name="w",
+        instance="i",
+        tags=("gpu", "fast"),
+        slots=2,
+        prefetch=0,
+        resources=RESOURCES,
+    ),
+    Welcome(image_store_endpoint="http://h:1", image_store_token="t", heartbeat_seconds=0.5),
+    Refusal(reason="Nein, weil: ü.", final=True),
+    Heartbeat(
+        instance="i",
+        tags=(),
+        slots=1,
+        prefetch=1,
+        draining=True,
+        resources=RESOURCES,
+        running=(Running(job_id="j", attempt=3),),
+    ),
+    Running(job_id="j", attempt=1),
+    Goodbye(instance="i"),
+    Run(
+        job_id="j",
+        attempt=2,
+        workload_id="wl",
+        image_id="im",
+        format=PictureFormat.TIFF,
+        pipeline=b'[{"filter":"blur","sigma":2}]\x00\xff',
+        memory_limit=1 << 40,
+        time_limit=0.1,
+    ),
+    Accepted(),
+    Outcome(job_id="j", attempt=1, kind=OutcomeKind.DONE),
+    Outcome(
+        job_id="j",
+        attempt=1,
+        kind=OutcomeKind.FAILED,
+        failure=Failure(code=FailureCode.TIMED_OUT, reason="Too slow."),
+    ),
+    Acknowledged(),
+]
+KINDS = {type(message) for message in EXAMPLES}
+
+each_message = pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+
+
+def as_fields(message: Message) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.msgpack.decode(encode(message))
+    return fields
+
+
+def refused(payload: bytes, kind: type[Message] = Goodbye) -> str:
+    """The reason for which ``payload`` is not taken."""
+    with pytest.raises(MalformedMessage) as caught:
+        decode(payload, kind, "dpip.v1.test")
+    assert "dpip.v1.test" in str(caught.value)
+    return str(caught.value)
+
+
+def test_there_is_an_example_of_every_message() -> None:
+    """A new message has to be added here."""
+
+    def below(kind: type[Message]) -> set[type[Message]]:
+        return {kind}.union(*(below(each) for each in kind.__subclasses__()))
+
+    assert below(Message) - {Message} == KINDS
+
+
+@each_message
+def test_a_message_survives_the_way(message: Message) -> None:
+    """What is encoded is what is decoded."""
+    assert decode(encode(message), type(message), "s") == message
+
+
+@each_message
+def test_fields_of_a_later_version_are_passed_over(message: Message) -> None:
+    """A message may grow."""
+    grown = msgspec.msgpack.encode({**as_fields(message), "new": [1, {"deep": None}]})
+    assert decode(grown, type(message), "s") == message
+
+
+@each_message
+def test_a_message_is_not_read_as_another(message: Message) -> None:
+    """Each carries its name, also where the fields would fit."""
+    for kind in KINDS - {type(message)}:
+        if kind.__struct_config__.tag != type(message).__struct_config__.tag:
+            refused(encode(message), kind)
+
+
+@each_message
+def test_no_part_of_a_message_passes_for_the_whole(message: Message) -> None:
+    """However much of it is missing."""
+    payload = encode(message)
+    for length in range(len(payload)):
+        refused(payload[:length], type(message))
+
+
+def test_a_hello_of_any_version_can_be_greeted() -> None:
+    """The version is read before the rest is understood."""
+    later = msgspec.msgpack.encode({"type": "Hello", "protocol": 9, "name": "w", "tags": {"a": 1}})
+    assert decode(later, Greeting, "s").protocol == 9
+    refused(later, Hello)
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_never_a_message(noise: bytes) -> None:
+    """Whatever the bytes are, they are malformed and nothing else happens."""
+    for kind in (Goodbye, Heartbeat, Run):
+        refused(noise, kind)
+
+
+@given(st.binary(max_size=10), st.integers(min_value=0, max_value=10_000))
+def test_a_damaged_message_is_malformed_or_a_message(damage: bytes, place: int) -> None:
+    """Damage raises nothing but what the receiver expects."""
+    payload = encode(EXAMPLES[4])
+    at = place % len(payload)
+    with contextlib.suppress(MalformedMessage):
+        decode(payload[:at] + damage + payload[at + len(damage) :], Heartbeat, "s")
+
+
+def test_a_field_of_the_wrong_type_is_named() -> None:
+    """The reason says where the message departs from its type."""
+    fields = {**as_fields(EXAMPLES[7]), "attempt": "second"}
+    assert "attempt" in refused(msgspec.msgpack.encode(fields), Run)
+
+
+def test_a_missing_field_is_named() -> None:
+    """Nothing is made up for it."""
+    assert "instance" in refused(msgspec.msgpack.encode({"type": "Goodbye"}))
+
+
+@pytest.mark.parametrize("instance", ["", "a.b", "a b", "*", "a\r\nPUB x 0\r\n", "a\n", "x" * 65])
+@pytest.mark.parametrize("message", [EXAMPLES[1], EXAMPLES[4], EXAMPLES[6]])
+def test_an_instance_is_one_token_of_a_subject(message: Message, instance: str) -> None:
+    """What a worker calls itself cannot lead an answer elsewhere."""
+    fields = {**as_fields(message), "instance": instance}
+    assert "instance" in refused(msgspec.msgpack.encode(fields), type(message))
+
+
+@pytest.mark.parametrize("bad", [{"slots": 0}, {"slots": -1}, {"prefetch": -1}])
+@pytest.mark.parametrize("message", [EXAMPLES[1], EXAMPLES[4]])
+def test_a_worker_has_a_slot(message: Message, bad: dict[str, int]) -> None:
+    """Numbers with which placement could not reckon are refused on the way in."""
+    refused(msgspec.msgpack.encode({**as_fields(message), **bad}), type(message))
+
+
+def test_a_payload_nested_without_end_is_malformed() -> None:
+    """An unknown field cannot exhaust the receiver."""
+    fields = encode(Goodbye(instance="i"))
+    assert fields[0] == 0x82
+    refused(b"\x83" + fields[1:] + b"\xa1x" + b"\x91" * 100_000 + b"\xc0")
+
+
+def test_an_answer_may_be_of_either_type() -> None:
+    """Accepted or refused, and nothing third."""
+    for answer in (Accepted(), Refusal(reason="No.")):
+        assert decode_either(encode(answer), Accepted, Refusal, "s") == answer
+    with pytest.raises(MalformedMessage):
+        decode_either(encode(Acknowledged()), Accepted, Refusal, "s")
