@@ -17,7 +17,7 @@ from dpip.errors import BadSetting
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,7 +206,8 @@ def _convert(name: str, value: object, kind: Any, source: str) -> object:
     except msgspec.ValidationError as error:
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         allowed = f"it is one of {', '.join(choices)}" if choices else error
-        raise BadSetting(setting=name, source=source, value=value, allowed=allowed) from error
+        shown = "(not shown)" if name in SECRETS else value
+        raise BadSetting(setting=name, source=source, value=shown, allowed=allowed) from error
 
 
 def _decode_path(kind: type, value: object) -> object:

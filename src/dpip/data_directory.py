@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dpip.errors import CannotStart
+from dpip.model.ids import new_id
 
 
 class DataDirectory:
@@ -84,7 +85,7 @@ class DataDirectory:
         path = self.path / name
         if (known := _read(path)) is not None:
             return known
-        fresh = self.path / f".{name}.{os.getpid()}"
+        fresh = self.path / f".{name}.{new_id()}"
         _write(fresh, secrets.token_urlsafe(32))
         try:
             # Of two parts that start together, one makes the secret and both use it.

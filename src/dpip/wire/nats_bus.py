@@ -44,6 +44,7 @@ class NatsBus:
         self._lost = asyncio.Event()
         self._subscriptions: list[tuple[str, str, Handler]] = []
         self._keeper: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def open(self, *, patience: float = 10.0) -> None:
         """Connect, trying for ``patience`` seconds.
@@ -66,6 +67,8 @@ class NatsBus:
         """Send what is still to be sent, then disconnect."""
         if self._keeper is None:  # It was never connected.
             return
+        # nats-py swallows a cancellation that comes while it connects or closes.
+        self._closing = True
         self._keeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeper
@@ -164,17 +167,23 @@ class NatsBus:
         await client.flush()
 
     async def _keep_connected(self) -> None:
-        while True:
+        while not self._closing:
             await self._lost.wait()
             log.warning("connection to the message-passing server lost", server=self._address)
-            for delay in _retry_delays():
-                try:
-                    await self._connect()
-                    break
-                except (DpipError, nats.errors.Error, OSError, TimeoutError) as error:
-                    log.debug("no connection yet", server=self._address, reason=str(error))
-                await asyncio.sleep(delay)
-            log.info("connected to the message-passing server again", server=self._address)
+            await self._connect_again()
+
+    async def _connect_again(self) -> None:
+        for delay in _retry_delays():
+            try:
+                await self._connect()
+            except (DpipError, nats.errors.Error, OSError, TimeoutError) as error:
+                log.debug("no connection yet", server=self._address, reason=str(error))
+            else:
+                log.info("connected to the message-passing server again", server=self._address)
+                return
+            if self._closing:
+                return
+            await asyncio.sleep(delay)
 
     def _unavailable(self, error: Exception) -> BusUnavailable:
         return BusUnavailable(address=self._address, reason=str(error) or type(error).__name__)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from dpip.errors import DpipError, JoinRefused
 from dpip.model.ids import new_id
+from dpip.model.job import Failure, FailureCode
 from dpip.ports.bus import Bus
 from dpip.wire import subjects
 from dpip.wire.codec import decode, decode_either, encode
@@ -61,6 +62,7 @@ class Agent:
         self._draining = False
         self._heartbeat_seconds = 1.0
         self._heart: asyncio.Task[None] | None = None
+        self._joining: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Join, then take calls. Raises ``JoinRefused`` for a no that is final."""
@@ -89,8 +91,9 @@ class Agent:
         for task in list(self._in_hand.values()):
             task.cancel()
         await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
-        if self._heart:
-            self._heart.cancel()
+        for chore in (self._heart, self._joining):
+            if chore:
+                chore.cancel()
         with contextlib.suppress(DpipError):
             goodbye = encode(Goodbye(instance=self._instance))
             await self._bus.publish(subjects.goodbye(self._settings.name), goodbye)
@@ -118,7 +121,7 @@ class Agent:
                 reason = str(error)
             else:
                 if isinstance(answer, Welcome):
-                    return await self._enter(answer)
+                    return self._enter(answer)
                 if answer.final:
                     raise JoinRefused(name=self._settings.name, reason=answer.reason)
                 reason = answer.reason
@@ -128,15 +131,13 @@ class Agent:
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311
             delay = min(delay * 2, _LONGEST_RETRY_SECONDS)
 
-    async def _enter(self, welcome: Welcome) -> None:
-        former = self._images
-        self._images = ImageClient(
-            reachable_endpoint(welcome.image_store_endpoint, self._settings.controller_host),
-            welcome.image_store_token,
-        )
+    def _enter(self, welcome: Welcome) -> None:
+        endpoint = reachable_endpoint(welcome.image_store_endpoint, self._settings.controller_host)
+        if self._images is None:
+            self._images = ImageClient(endpoint, welcome.image_store_token)
+        else:  # Jobs in hand go on with the new token.
+            self._images.admit(endpoint, welcome.image_store_token)
         self._heartbeat_seconds = welcome.heartbeat_seconds
-        if former:
-            await former.close()
         log.info("joined", image_store=welcome.image_store_endpoint)
 
     async def _beat(self) -> None:
@@ -161,7 +162,9 @@ class Agent:
         return b""
 
     async def _on_rejoin(self, _subject: str, _payload: bytes) -> None:
-        await self._join()
+        # Several heartbeats may each have been answered so before the first hello was.
+        if self._joining is None or self._joining.done():
+            self._joining = asyncio.create_task(self._join(), name="join again")
 
     async def _on_run(self, subject: str, payload: bytes) -> bytes:
         run = decode(payload, Run, subject)
@@ -186,6 +189,9 @@ class Agent:
                 outcome = await self._workshop.work_on(run, images)
             except asyncio.CancelledError:
                 outcome = Outcome(job_id=run.job_id, attempt=run.attempt, kind=OutcomeKind.RETURNED)
+            except Exception as error:
+                log.exception("job failed unexpectedly")
+                outcome = _failed(run, f"The worker failed unexpectedly: {error}")
             await self._report(outcome)
             log.debug("job ended", outcome=outcome.kind)
 
@@ -205,3 +211,8 @@ class Agent:
             else:
                 break
         # The lease lapses once this attempt is no longer in the heartbeats.
+
+
+def _failed(run: Run, reason: str) -> Outcome:
+    failure = Failure(code=FailureCode.CRASHED, reason=reason)
+    return Outcome(job_id=run.job_id, attempt=run.attempt, kind=OutcomeKind.FAILED, failure=failure)

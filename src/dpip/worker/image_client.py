@@ -47,10 +47,13 @@ class ImageClient:
     """Images of the jobs in hand, over connections that stay open between them."""
 
     def __init__(self, endpoint: str, token: str) -> None:
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+        self.admit(endpoint, token)
+
+    def admit(self, endpoint: str, token: str) -> None:
+        """Go to ``endpoint`` with ``token`` from the next request on."""
         self._endpoint = endpoint.rstrip("/")
-        self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT
-        )
+        self._session.headers["Authorization"] = f"Bearer {token}"
 
     async def close(self) -> None:
         """Close the connections."""

@@ -10,7 +10,7 @@ import pytest
 from dpip.controller.message_server import SERVER_USER, MessageServer
 from dpip.errors import BusRefused, BusUnavailable, DpipError, NoAnswerInTime, NoResponder
 from dpip.wire.nats_bus import NatsBus
-from tests.nats import PATIENCE, SERVER_PASSWORD, Received, until
+from tests.nats import PATIENCE, SERVER_PASSWORD, Received, part_of, until
 
 
 async def echo(_subject: str, payload: bytes) -> bytes:
@@ -222,3 +222,16 @@ async def test_patience_waits_for_a_server_that_is_still_to_come(server: Message
     await bus.subscribe("echo", echo)
     assert await bus.request("echo", b"x", PATIENCE) == b"x"
     await bus.close()
+
+
+async def test_closing_ends_while_there_is_no_server(server: MessageServer) -> None:
+    """A bus that tries to come back gives that up, however far its try has got."""
+    buses = [part_of(server) for _ in range(8)]
+    for bus in buses:
+        await bus.open()
+    await server.stop()
+    for turns, bus in enumerate(buses):
+        for _ in range(4 * turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            await bus.close()
