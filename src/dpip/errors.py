@@ -135,6 +135,14 @@ class StorageUnavailable(DpipError):
     retry_after = 2
 
 
+class ImageDamaged(DpipError):
+    """The image store has lost an image, or its bytes are not those that were kept."""
+
+    code = "image_damaged"
+    status = 500
+    sentence = "The stored bytes of image {id} are {what}. An operator has to restore them."
+
+
 class StorageFull(DpipError):
     """There is no room left for the bytes; nothing of them was kept."""
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dpip.controller.image_directories import ImageDirectories, directory_name
-from dpip.errors import StorageFull, StorageUnavailable
+from dpip.errors import ImageDamaged, StorageFull, StorageUnavailable
 from dpip.model.image import Image, ImageKind, PictureFormat
 from tests.contract.builders import build_filtered, build_original, build_workload
 from tests.contract.small_disk import SmallDisk, small_disk
@@ -136,7 +136,7 @@ async def test_staged_bytes_are_invisible_until_kept(store: ImageDirectories, ro
     await staged.write(CONTENT)
     with staged.open():
         pass
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(ImageDamaged):
         await read(store, image)
     assert [path.name for path in root.iterdir()] == [".staging"]
     await store.keep(staged, image)
@@ -280,20 +280,39 @@ async def test_large_images_come_in_blocks(store: ImageDirectories) -> None:
     assert [len(block) async for block in store.read(image)] == [MEBIBYTE, MEBIBYTE, 1]
 
 
-async def test_missing_bytes_are_unavailable(store: ImageDirectories) -> None:
-    """An image without its file raises ``StorageUnavailable``."""
-    with pytest.raises(StorageUnavailable):
+async def test_missing_bytes_are_damage(store: ImageDirectories) -> None:
+    """An image without its file raises ``ImageDamaged``."""
+    with pytest.raises(ImageDamaged, match="missing"):
         await read(store, image_of())
 
 
-async def test_bytes_that_are_cut_short_are_unavailable(store: ImageDirectories) -> None:
+async def test_bytes_that_are_cut_short_are_damage(store: ImageDirectories) -> None:
     """They do not pass for the whole."""
     image = image_of()
     await put(store, image)
     os.truncate(store.path(image), 100)
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(ImageDamaged, match="cut short"):
         await read(store, image)
     assert await read(store, image, 0, 100) == CONTENT[:100]
+
+
+@pytest.mark.parametrize("size", [1, MEBIBYTE, MEBIBYTE + 1, 2 * MEBIBYTE])
+@pytest.mark.parametrize("place", ["first", "last"])
+async def test_a_flipped_bit_is_damage(store: ImageDirectories, size: int, place: str) -> None:
+    """The last block of the whole image is not given out."""
+    content = os.urandom(size)
+    image = image_of(content)
+    await put(store, image, content)
+    with store.path(image).open("r+b") as file:
+        file.seek(0 if place == "first" else size - 1)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    blocks = store.read(image)
+    for _ in range((size - 1) // MEBIBYTE):
+        await anext(blocks)
+    with pytest.raises(ImageDamaged, match="not those that were kept"):
+        await anext(blocks)
 
 
 async def test_a_removed_image_is_gone(store: ImageDirectories, root: Path) -> None:

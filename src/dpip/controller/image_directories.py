@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
-from dpip.errors import StorageFull, StorageUnavailable
+from dpip.errors import ImageDamaged, StorageFull, StorageUnavailable
 from dpip.model.ids import new_id
 from dpip.model.image import Image
 from dpip.ports.image_store import StagedFile
@@ -58,19 +58,16 @@ class ImageDirectories:
     ) -> AsyncIterator[bytes]:
         """Iterate over bytes of ``image`` in blocks of at most 1 MiB."""
         left = image.size - start if length is None else length
-        file, block = await _in_thread(_open_at, self.path(image), start, min(left, _BLOCK))
+        reader = await _in_thread(_Reader, self.path(image), image, start)
         try:
             while left > 0:
-                if not block:
-                    raise StorageUnavailable(
-                        storage="image store", reason=f"image {image.id} is cut short"
-                    )
+                block = await _in_thread(reader.read, min(left, _BLOCK))
                 left -= len(block)
+                if not left and reader.has_read_all:
+                    reader.verify()
                 yield block
-                if left > 0:
-                    block = await _in_thread(file.read, min(left, _BLOCK))
         finally:
-            file.close()
+            reader.close()
 
     async def remove(self, image: Image) -> None:
         """Forget the bytes of ``image``."""
@@ -173,6 +170,39 @@ class StagingFile:
         self._path.unlink(missing_ok=True)
 
 
+class _Reader:
+    """Reads an image from some position on, and keeps the hash of what it has read."""
+
+    def __init__(self, path: Path, image: Image, start: int) -> None:
+        self._image = image
+        try:
+            self._file = path.open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise ImageDamaged(id=image.id, what="missing") from error
+        self._file.seek(start)
+        self._start = start
+        self._hash = hashlib.sha256()
+
+    def read(self, length: int) -> bytes:
+        block = self._file.read(length)
+        if not block:
+            raise ImageDamaged(id=self._image.id, what="cut short")
+        if self._start == 0:
+            self._hash.update(block)
+        return block
+
+    @property
+    def has_read_all(self) -> bool:
+        return self._start == 0 and self._file.tell() == self._image.size
+
+    def verify(self) -> None:
+        if self._hash.hexdigest() != self._image.sha256:
+            raise ImageDamaged(id=self._image.id, what="not those that were kept")
+
+    def close(self) -> None:
+        self._file.close()
+
+
 def directory_name(workload_name: str) -> str:
     """Return ``workload_name`` as one segment of a path that cannot lead anywhere else.
 
@@ -200,17 +230,6 @@ def _locked(path: Path) -> FileIO:
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # A sweep came between the two.
-
-
-def _open_at(path: Path, start: int, length: int) -> tuple[BinaryIO, bytes]:
-    """Open the file and read its first ``length`` bytes from ``start``, in one go."""
-    file = path.open("rb")
-    try:
-        file.seek(start)
-        return file, file.read(length)
-    except BaseException:
-        file.close()
-        raise
 
 
 def _sync_directory(directory: Path) -> None:

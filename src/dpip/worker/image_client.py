@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _BLOCK = 1024 * 1024
 _PATIENCE_SECONDS = 30.0
+_MOST_BROKEN_OFF = 3
 _RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30)
 _UNSPECIFIED_HOSTS = {"0.0.0.0", "::"}  # noqa: S104
@@ -27,6 +28,13 @@ class AttemptIsStale(DpipError):
 
     code = "attempt_is_stale"
     sentence = "The lease has passed to another attempt."
+
+
+class OriginalUnavailable(DpipError):
+    """The image store has lost the original, or its bytes have changed."""
+
+    code = "original_unavailable"
+    sentence = "The original could not be read from the image store: {reason}"
 
 
 class ResultRefused(DpipError):
@@ -62,13 +70,28 @@ class ImageClient:
     async def download(self, image_id: str, target: Path) -> None:
         """Write the bytes of an original to ``target``.
 
-        Raises ``AttemptIsStale`` where it is no longer this worker's, ``ApiAway``.
+        Raises ``AttemptIsStale`` where it is no longer this worker's, ``OriginalUnavailable``,
+        ``ApiAway``.
         """
+        broken_off = 0
 
         async def attempt() -> None:
+            nonlocal broken_off
+            try:
+                await fetch()
+            except aiohttp.ClientPayloadError as error:
+                # The API breaks off where the bytes turn out not to be those that were kept.
+                broken_off += 1
+                if broken_off == _MOST_BROKEN_OFF:
+                    raise OriginalUnavailable(reason=error) from error
+                raise
+
+        async def fetch() -> None:
             async with self._session.get(f"{self._endpoint}/images/{image_id}") as answer:
                 if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED):
                     raise AttemptIsStale
+                if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise OriginalUnavailable(reason=await answer.text())
                 answer.raise_for_status()
                 with target.open("wb") as file:
                     async for block in answer.content.iter_chunked(_BLOCK):

@@ -10,7 +10,13 @@ import structlog
 from dpip.errors import CannotStart
 from dpip.model.job import Failure, FailureCode
 from dpip.wire.messages import Outcome, OutcomeKind, Run
-from dpip.worker.image_client import ApiAway, AttemptIsStale, ImageClient, ResultRefused
+from dpip.worker.image_client import (
+    ApiAway,
+    AttemptIsStale,
+    ImageClient,
+    OriginalUnavailable,
+    ResultRefused,
+)
 from dpip.worker.slot import Slot, SlotFailure
 
 log = structlog.get_logger()
@@ -51,12 +57,9 @@ class Workshop:
                 await images.upload(run, target, milliseconds=filtered.milliseconds)
         except SlotFailure as error:
             return _outcome(run, OutcomeKind.FAILED, error.failure)
-        except ResultRefused as error:
-            return _outcome(
-                run,
-                OutcomeKind.FAILED,
-                Failure(code=FailureCode.RESULT_REFUSED, reason=str(error)),
-            )
+        except (ResultRefused, OriginalUnavailable) as error:
+            failure = Failure(code=FailureCode(error.code), reason=str(error))
+            return _outcome(run, OutcomeKind.FAILED, failure)
         except (AttemptIsStale, ApiAway, CannotStart) as error:
             log.warning("job given back", job=run.job_id, attempt=run.attempt, reason=str(error))
             return _outcome(run, OutcomeKind.RETURNED)
