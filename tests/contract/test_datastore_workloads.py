@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dpip.controller.datastore import SqlDatastore
-from dpip.errors import NotFound
+from dpip.errors import NotFound, StaleAttempt
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.ids import new_id
 from dpip.model.job import Failure, FailureCode, JobState, SettledJob
@@ -280,3 +280,96 @@ async def test_a_filtered_image_comes_back_as_added(datastore: SqlDatastore) -> 
 async def test_an_unknown_id_has_no_image(datastore: SqlDatastore) -> None:
     """The answer is ``None``."""
     assert await datastore.image(new_id()) is None
+
+
+async def test_failed_jobs_are_put_back(datastore: SqlDatastore) -> None:
+    """They are pending at once with nothing against them; the others stay as they are."""
+    workload = await add_workload(datastore)
+    broken, done, waiting = await add_jobs(datastore, workload, 3)
+    await fail_for_good(datastore, broken)
+    await complete(datastore, done)
+    assert await datastore.retry_failed(workload.id) == 1
+    assert await datastore.retry_failed(workload.id) == 0
+    known = await datastore.workload(workload.id)
+    assert known is not None
+    assert known.counts == JobCounts(pending=2, done=1)
+    assert await datastore.failed_jobs(workload.id) == []
+    assert set(await pending_ids(datastore, now=NOW)) == {broken.id, waiting.id}
+    pending = await datastore.pending_jobs(now=NOW, limit=10)
+    assert [job.failures for job in pending] == [0, 0]
+
+
+async def test_a_job_put_back_settles_once_more(datastore: SqlDatastore) -> None:
+    """At a position behind all others, so that nobody who reads on misses it."""
+    workload = await add_workload(datastore)
+    broken, done = await add_jobs(datastore, workload, 2)
+    await fail_for_good(datastore, broken)
+    await complete(datastore, done)
+    await datastore.retry_failed(workload.id)
+    again = await complete(datastore, broken)
+    assert again.position == 3
+    settled = await datastore.settled_jobs(workload.id, after=0, limit=10)
+    assert [job.position for job in settled] == [2, 3]
+    assert [job.state for job in settled] == [JobState.DONE, JobState.DONE]
+
+
+async def test_a_removed_workload_is_gone_with_all_that_it_had(datastore: SqlDatastore) -> None:
+    """Its neighbour is untouched, and the removal is recorded."""
+    workload, other = [await add_workload(datastore) for _ in range(2)]
+    done, waiting = await add_jobs(datastore, workload, 2)
+    (kept,) = await add_jobs(datastore, other, 1)
+    result = await complete(datastore, done)
+    await datastore.remove_workload(workload.id, NOW)
+    assert await datastore.workload(workload.id) is None
+    for image_id in (done.original.id, waiting.original.id, str(result.filtered_image_id)):
+        assert await datastore.image(image_id) is None
+    assert await pending_ids(datastore) == [kept.id]
+    recorded = (await datastore.activities(limit=1))[0]
+    assert (recorded.kind, recorded.subject) == (ActivityKind.WORKLOAD_REMOVED, workload.id)
+
+
+async def test_a_running_job_of_a_removed_workload_is_stale(datastore: SqlDatastore) -> None:
+    """Whatever its worker says of it changes nothing."""
+    workload = await add_workload(datastore)
+    (job,) = await add_jobs(datastore, workload, 1)
+    held = await lease(datastore, job)
+    await datastore.remove_workload(workload.id, NOW)
+    assert await datastore.leases() == []
+    with pytest.raises(StaleAttempt):
+        await datastore.complete(held, build_filtered(job.original), milliseconds=1, now=NOW)
+    assert await datastore.give_back(held) is False
+    assert await datastore.fail(held, BROKEN, jitter=0, now=NOW) is None
+
+
+async def test_an_unknown_workload_is_neither_tried_again_nor_removed(
+    datastore: SqlDatastore,
+) -> None:
+    """Both raise ``NotFound``."""
+    with pytest.raises(NotFound):
+        await datastore.retry_failed(new_id())
+    with pytest.raises(NotFound):
+        await datastore.remove_workload(new_id(), NOW)
+
+
+async def test_an_upload_with_a_known_key_is_the_image_it_was(datastore: SqlDatastore) -> None:
+    """Within its workload: nothing is added, and the first image comes back."""
+    workload, other = [await add_workload(datastore) for _ in range(2)]
+    first, again = build_original(workload), build_original(workload)
+    assert await datastore.add_original(first, new_id(), "key") == first
+    assert await datastore.add_original(again, new_id(), "key") == first
+    assert await datastore.image(again.id) is None
+    elsewhere = build_original(other)
+    assert await datastore.add_original(elsewhere, new_id(), "key") == elsewhere
+    known = await datastore.workload(workload.id)
+    assert known is not None
+    assert known.counts == JobCounts(pending=1)
+
+
+async def test_uploads_with_one_key_at_once_are_one_image(datastore: SqlDatastore) -> None:
+    """All are told of the same."""
+    workload = await add_workload(datastore)
+    told = await asyncio.gather(
+        *(datastore.add_original(build_original(workload), new_id(), "key") for _ in range(20))
+    )
+    assert len({image.id for image in told}) == 1
+    assert len(await pending_ids(datastore)) == 1

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from dpip.controller.image_directories import ImageDirectories, directory_name
 from dpip.errors import ImageDamaged, StorageFull, StorageUnavailable
 from dpip.model.image import Image, ImageKind, PictureFormat
+from dpip.model.workload import Workload
 from tests.contract.builders import build_filtered, build_original, build_workload
 from tests.contract.small_disk import SmallDisk, small_disk
 
@@ -468,3 +469,23 @@ async def test_a_full_disk_is_told_to_whoever_looks(small_disk: SmallDisk, look:
     with pytest.raises(StorageFull):
         staged.open() if look == "open" else staged.sha256
     await staged.discard()
+
+
+async def test_a_removed_workload_leaves_no_bytes(store: ImageDirectories, root: Path) -> None:
+    """And can be written to again, as durably as the first time."""
+    image, neighbour = image_of(), image_of()
+    await put(store, image)
+    await put(store, neighbour)
+    workload = Workload(
+        id=image.workload_id,
+        name=image.workload_name,
+        owner_id=image.owner_id,
+        pipeline=b"[]",
+        created_at=0.0,
+    )
+    await store.remove_workload(workload)
+    assert not [path for path in root.rglob("*") if image.workload_id in path.parts]
+    assert await read(store, neighbour) == CONTENT
+    await store.remove_workload(workload)
+    await put(store, image)
+    assert await read(store, image) == CONTENT

@@ -20,10 +20,14 @@ from dpip.wire import subjects
 _LARGEST = 2**31 - 1
 
 
-async def take_original(context: Context, user: User, upload: Upload) -> Image:
+async def take_original(
+    context: Context, user: User, upload: Upload, key: str | None = None
+) -> Image:
     """Keep an original and its pending job; both are durable on return.
 
-    Raises ``NotFound`` without such a workload, ``UnsupportedPicture``, ``InvalidValue``.
+    If ``key`` came with an earlier upload to the workload, that one's image is returned.
+    Raises ``NotFound`` without such a workload, ``UnsupportedPicture``, ``InvalidValue``, also for
+    a key that came with another picture.
     """
     workload = await visible_workload(context, user, _required(upload.fields, "workload_id"))
     header = await _header_of(upload.staged)
@@ -46,12 +50,20 @@ async def take_original(context: Context, user: User, upload: Upload) -> Image:
     )
     await context.images.keep(upload.staged, image)
     try:
-        await context.datastore.add_original(image, new_id())
+        recorded = await context.datastore.add_original(image, new_id(), key)
     except DpipError:
         await _remove_unrecorded(context, image)
         raise
+    if recorded.id != image.id:
+        await context.images.remove(image)
+        if recorded.sha256 != image.sha256:
+            raise InvalidValue(
+                field="Idempotency-Key",
+                value=key,
+                allowed="in this workload it came with another picture; give each its own",
+            )
     await hint(context.bus, subjects.JOBS_READY)
-    return image
+    return recorded
 
 
 async def take_result(context: Context, worker: str, upload: Upload) -> Image:

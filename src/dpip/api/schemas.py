@@ -107,6 +107,13 @@ class WorkloadAnswer(WorkloadSummary):
         )
 
 
+class RemovedAnswer(BaseModel):
+    """The workload is gone, and so are its originals and what came of them."""
+
+    workload_id: str
+    images: int = Field(description="Originals that it had.")
+
+
 class WorkloadPage(BaseModel):
     """Workloads, newest first; ``next`` is the ``before`` of the page that follows."""
 

@@ -20,7 +20,7 @@ from dpip.client.answers import (
     WorkloadSummary,
 )
 from dpip.client.multipart import UploadForm, opened
-from dpip.client.transport import Transport
+from dpip.client.transport import IDEMPOTENCY_KEY, Transport
 from dpip.errors import UnexpectedAnswer
 
 T = TypeVar("T")
@@ -89,6 +89,14 @@ class Client:
         """The workload as it stands now."""
         return self._ask("GET", f"/workloads/{workload_id}", Workload)
 
+    def retry(self, workload_id: str) -> Workload:
+        """Have the failed images of the workload tried again."""
+        return self._ask("POST", f"/workloads/{workload_id}/retry", Workload)
+
+    def remove_workload(self, workload_id: str) -> None:
+        """Cancel what has not run, and remove the workload with all of its images."""
+        self._http.request("DELETE", f"/workloads/{workload_id}")
+
     def workloads(self) -> Iterator[WorkloadSummary]:
         """The caller's workloads, newest first, fetched page by page as they are asked for."""
         query: dict[str, object] = {"limit": _PAGE}
@@ -108,8 +116,8 @@ class Client:
     ) -> str:
         """Send an original, and return its image id once it is durable on the server.
 
-        A file is streamed from where it lies. After a connection that broke midway the upload is
-        not repeated, for the server may have it.
+        A file is streamed from where it lies. The upload is repeated after a connection that broke
+        midway: it has a key by which the server knows it again.
         """
         with opened(picture) as stream:
             form = UploadForm(
@@ -117,7 +125,8 @@ class Client:
                 filename=filename or (picture.name if isinstance(picture, Path) else "picture"),
                 fields={"workload_id": workload_id, "type": "original"},
             )
-            answer = self._ask("POST", "/images", UploadedImage, headers=form.headers, body=form)
+            headers = {**form.headers, IDEMPOTENCY_KEY: secrets.token_hex(16)}
+            answer = self._ask("POST", "/images", UploadedImage, headers=headers, body=form)
         return answer.image_id
 
     def results(

@@ -27,6 +27,9 @@ _CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
 _BLOCK = 1 << 20
 _COME_BACK_LATER = (429, 503)
 
+IDEMPOTENCY_KEY = "Idempotency-Key"
+"""The header that makes it safe to repeat a request that may have been served."""
+
 
 class _Problem(msgspec.Struct):
     """The members of a problem document (RFC 9457) that a caller is told."""
@@ -92,7 +95,8 @@ class Transport:
                 content = _content(answer, sink)
             except HTTPError as error:
                 refused: DpipError = ApiUnreachable(url=self.url, reason=_why(error))
-                if not self._worth_repeating(method, error):
+                is_safe = method == "GET" or IDEMPOTENCY_KEY in (headers or {})
+                if not self._worth_repeating(error, is_safe):
                     raise refused from error
                 wait = _jittered(delay)
             else:
@@ -112,10 +116,10 @@ class Transport:
             own["Authorization"] = f"Bearer {self.token}"
         return {**own, **(headers or {})}
 
-    def _worth_repeating(self, method: str, error: HTTPError) -> bool:
+    def _worth_repeating(self, error: HTTPError, is_safe: bool) -> bool:
         if not self._answered or isinstance(error, SSLError):
             return False
-        return method == "GET" or isinstance(error, NewConnectionError | ConnectTimeoutError)
+        return is_safe or isinstance(error, NewConnectionError | ConnectTimeoutError)
 
 
 def _path_of(url: str) -> str:

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from dpip.errors import ImageDamaged, StorageFull, StorageUnavailable
 from dpip.model.ids import new_id
 from dpip.model.image import Image
+from dpip.model.workload import Workload
 from dpip.ports.image_store import StagedFile
 
 T = TypeVar("T")
@@ -73,15 +75,23 @@ class ImageDirectories:
         """Forget the bytes of ``image``."""
         await _in_thread(self.path(image).unlink, True)
 
+    async def remove_workload(self, workload: Workload) -> None:
+        """Forget the bytes of all images of ``workload``."""
+        await _in_thread(self._remove_workload, workload)
+
     def path(self, image: Image) -> Path:
         """Where the bytes of ``image`` lie."""
-        return (
-            self._root
-            / directory_name(image.workload_name)
-            / image.workload_id
-            / image.kind.value
-            / f"{image.id}{image.header.format.suffix}"
-        )
+        directory = self._directory(image.workload_name, image.workload_id)
+        return directory / image.kind.value / f"{image.id}{image.header.format.suffix}"
+
+    def _directory(self, workload_name: str, workload_id: str) -> Path:
+        return self._root / directory_name(workload_name) / workload_id
+
+    def _remove_workload(self, workload: Workload) -> None:
+        directory = self._directory(workload.name, workload.id)
+        self._durable = {known for known in self._durable if known.parent != directory}
+        if directory.exists():
+            shutil.rmtree(directory)
 
     def _keep(self, staged: "StagingFile", target: Path) -> None:
         directory = target.parent

@@ -13,6 +13,7 @@ class ActivityKind(StrEnum):
     WORKER_LOST = "worker_lost"
     WORKLOAD_CREATED = "workload_created"
     WORKLOAD_COMPLETED = "workload_completed"
+    WORKLOAD_REMOVED = "workload_removed"
     JOB_FAILED = "job_failed"
 
 

@@ -88,8 +88,9 @@ class PendingJob(Struct, frozen=True, kw_only=True):
 class SettledJob(Struct, frozen=True, kw_only=True):
     """A job that is done or failed, as its workload's owner sees it.
 
-    ``position`` counts the settled jobs of the workload, in the order in which they settled, from
-    1 without gaps: the cursor to read on from. ``milliseconds`` is the time spent on the pixels.
+    ``position`` numbers the settled jobs of the workload, in the order in which they settled, from
+    1: the cursor to read on from. A failed job that is tried again leaves its number for a new one.
+    ``milliseconds`` is the time spent on the pixels.
     """
 
     position: int

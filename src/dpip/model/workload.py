@@ -21,6 +21,11 @@ class JobCounts(Struct, frozen=True, kw_only=True):
     done: int = 0
     failed: int = 0
 
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.pending + self.leased + self.done + self.failed
+
 
 class Workload(Struct, frozen=True, kw_only=True):
     """A named batch of images with one filter pipeline, kept as JSON in ``pipeline``.

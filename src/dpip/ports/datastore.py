@@ -94,10 +94,25 @@ class Workloads(Protocol):
         """Jobs that settled after position ``after``, in the order in which they settled."""
         ...
 
-    async def add_original(self, image: Image, job_id: str) -> None:
-        """Add an original and the pending job to filter it.
+    async def add_original(self, image: Image, job_id: str, key: str | None = None) -> Image:
+        """Add an original and the pending job to filter it, and return the original.
 
-        Raises ``NotFound`` if the workload is gone.
+        If ``key`` came with an earlier original of the workload, nothing is added, and that one is
+        returned. Raises ``NotFound`` if the workload is gone.
+        """
+        ...
+
+    async def retry_failed(self, workload_id: str) -> int:
+        """Put the failed jobs of a workload back to pending, with all attempts before them again.
+
+        Returns how many there were. Raises ``NotFound`` if the workload is gone.
+        """
+        ...
+
+    async def remove_workload(self, workload_id: str, now: float) -> None:
+        """Forget a workload, its images and its jobs, running ones too, and record it.
+
+        Raises ``NotFound`` if it is gone.
         """
         ...
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import BinaryIO, Protocol
 
 from dpip.model.image import Image
+from dpip.model.workload import Workload
 
 
 class StagedFile(Protocol):
@@ -52,6 +53,10 @@ class ImageStore(Protocol):
         Raises ``ImageDamaged`` where the bytes are missing and, if all are read, before the last of
         them where they are not those that were kept.
         """
+        ...
+
+    async def remove_workload(self, workload: Workload) -> None:
+        """Forget the bytes of all images of ``workload``."""
         ...
 
     async def remove(self, image: Image) -> None:

@@ -129,6 +129,8 @@ def test_the_openapi_document_names_every_endpoint(system: System) -> None:
         ("GET", "/workloads"),
         ("POST", "/workloads"),
         ("GET", "/workloads/{workload_id}"),
+        ("DELETE", "/workloads/{workload_id}"),
+        ("POST", "/workloads/{workload_id}/retry"),
         ("GET", "/workloads/{workload_id}/results"),
         ("POST", "/images"),
         ("GET", "/images/{image_id}"),

@@ -51,10 +51,11 @@ class Rows:
     async def workload(self, workload_id: str) -> Workload:
         return WORKLOAD
 
-    async def add_original(self, image: Image, job_id: str) -> None:
+    async def add_original(self, image: Image, job_id: str, key: str | None = None) -> Image:
         self.row = image
         if self.failure:
             raise self.failure
+        return image
 
     async def image(self, image_id: str) -> Image | None:
         if not self.answers_afterwards:

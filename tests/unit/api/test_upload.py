@@ -13,6 +13,7 @@ from starlette.types import Message
 from dpip.api.upload import received_upload
 from dpip.errors import InvalidValue, MalformedRequest, TooLarge
 from dpip.model.image import Image
+from dpip.model.workload import Workload
 from dpip.ports.image_store import StagedFile
 from tests.unit.api.test_multipart import CONTENT_TYPE, body, part, split
 
@@ -65,6 +66,9 @@ class MemoryStages:
         raise NotImplementedError
 
     async def remove(self, image: Image) -> None:
+        raise NotImplementedError
+
+    async def remove_workload(self, workload: Workload) -> None:
         raise NotImplementedError
 
 

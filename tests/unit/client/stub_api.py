@@ -25,6 +25,7 @@ class StubApi:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
+        self.keys: list[str] = []
         self.filenames: list[str] = []
         self.script: deque[tuple[int, dict[str, str], dict[str, Any]]] = deque()
         self.images: dict[str, bytes] = {}
@@ -88,6 +89,8 @@ def _handler(api: StubApi) -> type[BaseHTTPRequestHandler]:
             url = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             api.requests.append((self.command, url.path))
+            if key := self.headers.get("Idempotency-Key"):
+                api.keys.append(key)
             if api.script:
                 status, headers, problem = api.script.popleft()
                 if status == 0:

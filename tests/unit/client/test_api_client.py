@@ -148,13 +148,23 @@ def test_nobody_waits_longer_than_it_makes_sense(api: StubApi, client: Client) -
     assert caught.value.code == "slow_down"
 
 
-def test_an_upload_is_not_repeated_when_the_connection_breaks(api: StubApi, client: Client) -> None:
-    """The server may have taken it: a second one would be a second picture."""
+def test_an_upload_is_repeated_when_the_connection_breaks(api: StubApi, client: Client) -> None:
+    """It has a key by which the server knows it again, and another upload has another."""
+    client.upload("w1", b"first")
+    api.script.append((0, {}, {}))
+    client.upload("w1", b"second")
+    assert api.requests == [("POST", "/images")] * 3
+    first, second, again = api.keys
+    assert second == again != first
+
+
+def test_a_workload_is_not_created_twice(api: StubApi, client: Client) -> None:
+    """A request without a key is not repeated: the server may have served it."""
     client.upload("w1", b"first")
     api.script.append((0, {}, {}))
     with pytest.raises(ApiUnreachable):
-        client.upload("w1", b"second")
-    assert api.requests == [("POST", "/images")] * 2
+        client.create_workload()
+    assert api.requests == [("POST", "/images"), ("POST", "/workloads")]
 
 
 def test_a_get_is_repeated_when_the_connection_breaks(api: StubApi, client: Client) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from dpip.api.auth import AnyCaller
@@ -67,14 +68,22 @@ _PICTURE = {
         HTTPStatus.UNPROCESSABLE_ENTITY,
     ),
 )
-async def upload_image(request: Request, caller: AnyCaller, context: InContext) -> ImageAnswer:
-    """Take in an original from a user, or the filtered image from the worker that made it."""
+async def upload_image(
+    request: Request,
+    caller: AnyCaller,
+    context: InContext,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+) -> ImageAnswer:
+    """Take in an original from a user, or the filtered image from the worker that made it.
+
+    An upload that is repeated with the same Idempotency-Key is the same image.
+    """
     settings = context.settings
     limit = settings.result_bytes if caller.worker else settings.upload_bytes
     async with received_upload(request, context.images, limit) as upload:
         kind = _kind(upload.fields)
         if kind is ImageKind.ORIGINAL and caller.user:
-            image = await take_original(context, caller.user, upload)
+            image = await take_original(context, caller.user, upload, idempotency_key)
         elif kind is ImageKind.FILTERED and caller.worker:
             image = await take_result(context, caller.worker, upload)
         else:

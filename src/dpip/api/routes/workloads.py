@@ -3,21 +3,33 @@
 from http import HTTPStatus
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from dpip.api.auth import AnyUser
-from dpip.api.context import InContext
+from dpip.api.context import Context, InContext
+from dpip.api.hints import hint
 from dpip.api.lookup import is_id, owner_filter, visible_workload
 from dpip.api.openapi import problems, taken
 from dpip.api.results_wait import settled_jobs
-from dpip.api.schemas import Result, ResultsPage, WorkloadAnswer, WorkloadPage, WorkloadSummary
+from dpip.api.schemas import (
+    RemovedAnswer,
+    Result,
+    ResultsPage,
+    WorkloadAnswer,
+    WorkloadPage,
+    WorkloadSummary,
+)
 from dpip.api.workload_request import read_workload_request
-from dpip.errors import InvalidValue
+from dpip.errors import DpipError, InvalidValue
 from dpip.filters.pipeline import encode_pipeline
 from dpip.model.ids import new_id
 from dpip.model.workload import Workload
+from dpip.wire import subjects
 
 router = APIRouter(prefix="/workloads")
+
+log = structlog.get_logger()
 
 _FIELDS = {
     "type": "object",
@@ -89,7 +101,32 @@ async def list_workloads(
 @router.get("/{workload_id}", responses=problems(HTTPStatus.NOT_FOUND))
 async def show_workload(workload_id: str, user: AnyUser, context: InContext) -> WorkloadAnswer:
     """Show a workload with its filtered and its failed images."""
+    return await _with_images(context, await visible_workload(context, user, workload_id))
+
+
+@router.post("/{workload_id}/retry", responses=problems(HTTPStatus.NOT_FOUND))
+async def retry_workload(workload_id: str, user: AnyUser, context: InContext) -> WorkloadAnswer:
+    """Try the failed images again, with as many attempts as at first."""
     workload = await visible_workload(context, user, workload_id)
+    if await context.datastore.retry_failed(workload.id):
+        await hint(context.bus, subjects.JOBS_READY)
+    return await _with_images(context, await visible_workload(context, user, workload_id))
+
+
+@router.delete("/{workload_id}", responses=problems(HTTPStatus.NOT_FOUND))
+async def remove_workload(workload_id: str, user: AnyUser, context: InContext) -> RemovedAnswer:
+    """Cancel what has not run, and remove the workload with all of its images."""
+    workload = await visible_workload(context, user, workload_id)
+    await context.datastore.remove_workload(workload.id, context.clock.now())
+    try:
+        await context.images.remove_workload(workload)
+    except DpipError as error:  # Nobody can see them any more.
+        log.warning("files of a workload left behind", workload=workload.id, reason=str(error))
+    await hint(context.bus, subjects.settled(workload.id))
+    return RemovedAnswer(workload_id=workload.id, images=workload.counts.total)
+
+
+async def _with_images(context: Context, workload: Workload) -> WorkloadAnswer:
     return WorkloadAnswer.with_images(
         workload,
         await context.datastore.filtered_image_ids(workload.id),

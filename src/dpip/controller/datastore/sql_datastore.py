@@ -125,8 +125,14 @@ class SqlDatastore:
     async def settled_jobs(self, workload_id: str, *, after: int, limit: int) -> list[SettledJob]:
         return await self._read(workloads.settled_jobs, workload_id, after, limit)
 
-    async def add_original(self, image: Image, job_id: str) -> None:
-        await self._write(workloads.add_original, image, job_id)
+    async def add_original(self, image: Image, job_id: str, key: str | None = None) -> Image:
+        return await self._write(workloads.add_original, image, job_id, key)
+
+    async def retry_failed(self, workload_id: str) -> int:
+        return await self._write(workloads.retry_failed, workload_id)
+
+    async def remove_workload(self, workload_id: str, now: float) -> None:
+        await self._write(workloads.remove_workload, workload_id, now)
 
     async def image(self, image_id: str) -> Image | None:
         return await self._read_row(workloads.image, image_id)

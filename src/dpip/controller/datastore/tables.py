@@ -78,6 +78,16 @@ images = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("upload_key", Text),
+    Index("images_of_workload", "workload_id"),
+    Index(
+        "images_by_upload_key",
+        "workload_id",
+        "upload_key",
+        unique=True,
+        sqlite_where=text("upload_key IS NOT NULL"),
+        postgresql_where=text("upload_key IS NOT NULL"),
+    ),
 )
 
 jobs = Table(
@@ -110,6 +120,8 @@ jobs = Table(
     ),
     Index("jobs_in_upload_order", "workload_id", "image_id"),
     Index("jobs_as_settled", "workload_id", "position"),
+    # Asked by the database itself, before it lets go of an image.
+    Index("jobs_by_result", "filtered_image_id"),
 )
 
 workers = Table(

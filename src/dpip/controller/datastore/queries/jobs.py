@@ -187,7 +187,7 @@ def lease_of(connection: Connection, job_id: str) -> tuple[Lease, Image] | None:
 def complete(
     connection: Connection, held: Lease, filtered: Image, milliseconds: float, now: float
 ) -> SettledJob:
-    position = _settle(connection, filtered.workload_id, JobState.DONE, now)
+    position = _settle(connection, held, filtered.workload_id, JobState.DONE, now)
     insert_image(connection, filtered)
     row = connection.execute(
         _COMPLETE,
@@ -227,7 +227,7 @@ def fail(
         what["retry_at"] = now + retry_delay(failures, jitter)
         returned = _return_to_pending(connection, held, job.workload_id, what)
         return JobState.PENDING if returned else None
-    what["position"] = _settle(connection, job.workload_id, JobState.FAILED, now)
+    what["position"] = _settle(connection, held, job.workload_id, JobState.FAILED, now)
     moved = connection.execute(
         update(jobs).where(_IS_HELD).values(state=JobState.FAILED.value, **what), _held(held)
     )
@@ -267,9 +267,13 @@ def _return_to_pending(
     return True
 
 
-def _settle(connection: Connection, workload_id: str, state: JobState, now: float) -> int:
+def _settle(
+    connection: Connection, held: Lease, workload_id: str, state: JobState, now: float
+) -> int:
     """Count a leased job of the workload as settled and return its position."""
-    row = connection.execute(_COUNT_SETTLED[state], {"of_workload": workload_id}).one()
+    row = connection.execute(_COUNT_SETTLED[state], {"of_workload": workload_id}).one_or_none()
+    if row is None:  # The workload was removed.
+        raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
     if not row.pending and not row.leased:
         record(
             connection,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import images, jobs, workloads
@@ -21,10 +21,39 @@ _IMAGE = (
     .join_from(images, workloads, images.c.workload_id == workloads.c.id)
     .where(images.c.id == bindparam("wanted"))
 )
+_IMAGE_WITH_KEY = (
+    select(images, workloads.c.name, workloads.c.owner_id)
+    .join_from(images, workloads, images.c.workload_id == workloads.c.id)
+    .where(
+        images.c.workload_id == bindparam("in_workload"),
+        images.c.upload_key == bindparam("with_key"),
+    )
+)
 _COUNT_ONE_MORE = (
     update(workloads)
     .where(workloads.c.id == bindparam("of_workload"))
     .values(pending=workloads.c.pending + 1)
+)
+_RETRY_FAILED = (
+    update(jobs)
+    .where(jobs.c.workload_id == bindparam("of_workload"), jobs.c.state == JobState.FAILED.value)
+    .values(
+        state=JobState.PENDING.value,
+        failures=0,
+        retry_at=0.0,
+        worker=None,
+        position=None,
+        failure_code=None,
+        failure_reason=None,
+    )
+)
+_COUNT_RETRIED = (
+    update(workloads)
+    .where(workloads.c.id == bindparam("of_workload"))
+    .values(
+        pending=workloads.c.pending + bindparam("moved"),
+        failed=workloads.c.failed - bindparam("moved"),
+    )
 )
 _FILTERED_IMAGE_IDS = (
     select(jobs.c.filtered_image_id)
@@ -109,11 +138,15 @@ def settled_jobs(
     return [settled_job(row) for row in connection.execute(_SETTLED_JOBS, blanks)]
 
 
-def add_original(connection: Connection, image: Image, job_id: str) -> None:
+def add_original(connection: Connection, image: Image, job_id: str, key: str | None) -> Image:
+    if key is not None:
+        wanted = {"in_workload": image.workload_id, "with_key": key}
+        if known := connection.execute(_IMAGE_WITH_KEY, wanted).one_or_none():
+            return image_in(known)
     counted = connection.execute(_COUNT_ONE_MORE, {"of_workload": image.workload_id})
     if not counted.rowcount:
         raise NotFound(kind="workload", id=image.workload_id)
-    insert_image(connection, image)
+    insert_image(connection, image, key)
     connection.execute(
         _INSERT_JOB,
         {
@@ -126,9 +159,37 @@ def add_original(connection: Connection, image: Image, job_id: str) -> None:
             "retry_at": 0.0,
         },
     )
+    return image
 
 
-def insert_image(connection: Connection, image: Image) -> None:
+def retry_failed(connection: Connection, workload_id: str) -> int:
+    _lock_workload(connection, workload_id)
+    moved = connection.execute(_RETRY_FAILED, {"of_workload": workload_id}).rowcount
+    connection.execute(_COUNT_RETRIED, {"of_workload": workload_id, "moved": moved})
+    return moved
+
+
+def remove_workload(connection: Connection, workload_id: str, now: float) -> None:
+    name = _lock_workload(connection, workload_id)
+    connection.execute(delete(jobs).where(jobs.c.workload_id == workload_id))
+    connection.execute(delete(images).where(images.c.workload_id == workload_id))
+    connection.execute(delete(workloads).where(workloads.c.id == workload_id))
+    record(
+        connection,
+        Activity(at=now, kind=ActivityKind.WORKLOAD_REMOVED, subject=workload_id, detail=name),
+    )
+
+
+def _lock_workload(connection: Connection, workload_id: str) -> str:
+    """Have no job of the workload move before the transaction ends; the workload's name."""
+    query = select(workloads.c.name).where(workloads.c.id == workload_id).with_for_update()
+    name: str | None = connection.scalar(query)
+    if name is None:
+        raise NotFound(kind="workload", id=workload_id)
+    return name
+
+
+def insert_image(connection: Connection, image: Image, key: str | None = None) -> None:
     header = image.header
     connection.execute(
         _INSERT_IMAGE,
@@ -146,6 +207,7 @@ def insert_image(connection: Connection, image: Image) -> None:
             "size": image.size,
             "sha256": image.sha256,
             "created_at": image.created_at,
+            "upload_key": key,
         },
     )
 
