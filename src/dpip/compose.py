@@ -337,6 +337,8 @@ async def _api(
             login_hours=settings.login_hours,
             upload_bytes=settings.limits.upload_bytes,
             pixels=settings.limits.pixels,
+            pending_jobs=settings.limits.pending_jobs,
+            incoming_bytes=settings.limits.incoming_bytes,
         ),
     )
     async with serve(app, listener):

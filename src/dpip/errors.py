@@ -126,6 +126,15 @@ class StaleAttempt(DpipError):
     sentence = "Attempt {attempt} no longer holds job {job_id}: the result was not taken."
 
 
+class TooBusy(DpipError):
+    """There is more to do already than may be waiting; nothing of the request was kept."""
+
+    code = "too_busy"
+    status = 429
+    sentence = "There is too much to do just now: {reason}. Try again; the setting is {setting}."
+    retry_after = 2
+
+
 class StorageUnavailable(DpipError):
     """The datastore or the image store cannot be reached just now."""
 

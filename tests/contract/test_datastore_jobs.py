@@ -538,3 +538,14 @@ async def test_processes_that_cross_workloads_do_not_refuse_each_other(
         found = await datastore.workload(workload.id)
         assert found
         assert found.counts == JobCounts(pending=12)
+
+
+async def test_pending_jobs_are_counted(datastore: SqlDatastore) -> None:
+    """Those of all workloads, and neither leased nor settled ones."""
+    assert await datastore.pending_count() == 0
+    first, second = [await add_workload(datastore) for _ in range(2)]
+    leased, done, _ = await add_jobs(datastore, first, 3)
+    await add_jobs(datastore, second, 2)
+    await lease(datastore, leased)
+    await complete(datastore, done)
+    assert await datastore.pending_count() == 3

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI
 
+from dpip.api.admission import Admission
 from dpip.api.auth import authenticated, authenticated_user
 from dpip.api.context import Context
 from dpip.api.errors import answer_errors
@@ -53,6 +54,11 @@ def create_app(
         settings=settings,
         passwords=Passwords(),
         feed=feed,
+        admission=Admission(
+            datastore,
+            pending_jobs=settings.pending_jobs,
+            incoming_bytes=settings.incoming_bytes,
+        ),
     )
     _include_routes(app)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]

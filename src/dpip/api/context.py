@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from dpip.api.admission import Admission
 from dpip.api.passwords import Passwords
 from dpip.api.settings import ApiSettings
 from dpip.api.settled_feed import SettledFeed
@@ -25,6 +26,7 @@ class Context:
     settings: ApiSettings
     passwords: Passwords
     feed: SettledFeed
+    admission: Admission
 
 
 async def _context(request: Request) -> Context:

@@ -22,6 +22,12 @@ class Upload:
     fields: dict[str, str]
 
 
+def announced_size(request: Request, limit: int) -> int:
+    """The most bytes that the body can have, by its header and by ``limit``."""
+    announced = request.headers.get("Content-Length", "")
+    return min(int(announced), limit) if announced.isdecimal() else limit
+
+
 @asynccontextmanager
 async def received_upload(
     request: Request, images: ImageStore, limit: int

@@ -134,6 +134,10 @@ class Jobs(Protocol):
         """
         ...
 
+    async def pending_count(self) -> int:
+        """How many jobs are pending."""
+        ...
+
     async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
         """Lease each pending job of ``(job id, worker)`` and number the attempt.
 

@@ -34,7 +34,12 @@ T = TypeVar("T")
 PASSWORD = "correct horse"
 PASSWORD_HASH = hash_password(PASSWORD)
 SETTINGS = ApiSettings(
-    system_name="Test system", login_hours=1, upload_bytes=1 << 20, pixels=10_000
+    system_name="Test system",
+    login_hours=1,
+    upload_bytes=1 << 20,
+    pixels=10_000,
+    pending_jobs=100_000,
+    incoming_bytes=1 << 30,
 )
 
 

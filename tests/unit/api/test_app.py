@@ -6,13 +6,13 @@ import pytest
 from fastapi import FastAPI
 
 from dpip.api.app import create_app
-from dpip.api.settings import ApiSettings
 from dpip.errors import DpipError, StorageFull, StorageUnavailable
 from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
 from dpip.ports.image_store import ImageStore
 from tests.unit.api.asgi import ask
+from tests.unit.api.settings import SETTINGS
 
 
 class Away:
@@ -34,7 +34,7 @@ def app(error: DpipError) -> FastAPI:
         images=cast("ImageStore", None),
         bus=cast("Bus", None),
         clock=SystemClock(),
-        settings=ApiSettings(system_name="", login_hours=1, upload_bytes=1000, pixels=100),
+        settings=SETTINGS,
     )
 
 

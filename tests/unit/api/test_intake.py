@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
+from dpip.api.admission import Admission
 from dpip.api.context import Context
 from dpip.api.intake import take_original
 from dpip.api.passwords import Passwords
-from dpip.api.settings import ApiSettings
 from dpip.api.settled_feed import SettledFeed
 from dpip.api.upload import Upload
 from dpip.errors import BusUnavailable, DpipError, NotFound, StorageFull, StorageUnavailable
@@ -20,6 +20,7 @@ from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
 from dpip.ports.image_store import ImageStore, StagedFile
+from tests.unit.api.settings import SETTINGS
 from tests.unit.api.test_upload import MemoryStage
 
 GIF = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
@@ -77,9 +78,10 @@ def context(rows: Rows, store: Store) -> Context:
         images=cast("ImageStore", store),
         bus=bus,
         clock=SystemClock(),
-        settings=ApiSettings(system_name="", login_hours=1, upload_bytes=1000, pixels=100),
+        settings=SETTINGS,
         passwords=Passwords(),
         feed=SettledFeed(bus),
+        admission=Admission(cast("Datastore", rows), pending_jobs=1, incoming_bytes=1),
     )
 
 

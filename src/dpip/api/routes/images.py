@@ -1,6 +1,7 @@
 """Pictures: taken in and given out."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from dpip.api.lookup import visible_image
 from dpip.api.multipart import FILE_FIELDS, MEDIA_TYPE
 from dpip.api.openapi import problems, taken
 from dpip.api.schemas import ImageAnswer
-from dpip.api.upload import received_upload
+from dpip.api.upload import announced_size, received_upload
 from dpip.errors import Forbidden, InvalidValue
 from dpip.model.image import Image, ImageKind, PictureFormat
 
@@ -66,6 +67,7 @@ _PICTURE = {
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.TOO_MANY_REQUESTS,
     ),
 )
 async def upload_image(
@@ -80,7 +82,11 @@ async def upload_image(
     """
     settings = context.settings
     limit = settings.result_bytes if caller.worker else settings.upload_bytes
-    async with received_upload(request, context.images, limit) as upload:
+    async with AsyncExitStack() as stack:
+        if caller.user:  # A result is always taken: it is what makes room.
+            await context.admission.check_queue()
+            stack.enter_context(context.admission.incoming(announced_size(request, limit)))
+        upload = await stack.enter_async_context(received_upload(request, context.images, limit))
         kind = _kind(upload.fields)
         if kind is ImageKind.ORIGINAL and caller.user:
             image = await take_original(context, caller.user, upload, idempotency_key)

@@ -142,6 +142,9 @@ class SqlDatastore:
     async def pending_jobs(self, *, now: float, limit: int) -> list[PendingJob]:
         return await self._read(jobs.pending_jobs, now, limit)
 
+    async def pending_count(self) -> int:
+        return await self._read_row(jobs.pending_count)
+
     async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
         return await self._write(jobs.lease, placements) if placements else []
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.queries.workloads import (
@@ -56,6 +56,9 @@ _LOCK_PENDING = (
     )
     .order_by(jobs.c.id)
     .with_for_update()
+)
+_PENDING_COUNT = select(func.sum(workloads.c.pending)).where(
+    or_(workloads.c.pending > 0, workloads.c.leased > 0)  # As in the index of these.
 )
 _LEASE = (
     update(jobs)
@@ -143,6 +146,10 @@ def pending_jobs(connection: Connection, now: float, limit: int) -> list[Pending
         )
         for row in connection.execute(_PENDING_JOBS, blanks)
     ]
+
+
+def pending_count(connection: Connection) -> int:
+    return int(connection.scalar(_PENDING_COUNT) or 0)
 
 
 def lease(connection: Connection, placements: Sequence[tuple[str, str]]) -> list[Lease]:
