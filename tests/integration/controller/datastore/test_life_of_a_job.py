@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from dpip.controller.datastore import SqlDatastore
 from dpip.errors import StaleAttempt
@@ -24,6 +33,9 @@ T = TypeVar("T")
 
 BROKEN = Failure(code=FailureCode.CRASHED, reason="It crashed.")
 SCHEDULERS = st.sampled_from([0, 1])
+WORKERS = st.sampled_from("aab")
+MOST_JOBS = 3
+"""Few, so that each sees much."""
 
 
 class Job:
@@ -42,7 +54,6 @@ class Job:
 class LifeOfAJob(RuleBasedStateMachine):
     """Drives two datastores on one database, and knows what they should say."""
 
-    snapshots = Bundle("snapshots")
     leases = Bundle("leases")
 
     def __init__(self) -> None:
@@ -63,6 +74,7 @@ class LifeOfAJob(RuleBasedStateMachine):
     def create(self) -> None:
         self.do(self.stores[0].add_workload(self.workload))
 
+    @precondition(lambda self: len(self.jobs) < MOST_JOBS)
     @rule(store=SCHEDULERS)
     def upload(self, store: int) -> None:
         job = Job(build_original(self.workload))
@@ -73,65 +85,63 @@ class LifeOfAJob(RuleBasedStateMachine):
     def let_the_wall_clock_jump(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(target=snapshots, store=SCHEDULERS)
-    def look_for_pending_jobs(self, store: int) -> list[str]:
-        found = self.do(self.stores[store].pending_jobs(now=self.now, limit=3))
+    @rule(target=leases, first=WORKERS, second=WORKERS)
+    def place(self, first: str, second: str) -> MultipleResults[Lease]:
+        """Both schedulers look, then both lease: what the second saw is leased already."""
+        seen = [self.look_for_pending_jobs(store) for store in self.stores]
+        given = []
+        for store, worker, job_ids in zip(self.stores, (first, second), seen, strict=True):
+            free = [job_id for job_id in job_ids if self.jobs[job_id].state is JobState.PENDING]
+            leases = self.do(store.lease([(job_id, worker) for job_id in job_ids]))
+            assert sorted(lease.job_id for lease in leases) == sorted(free)
+            for lease in leases:
+                job = self.jobs[lease.job_id]
+                job.attempt += 1
+                assert lease == Lease(job_id=job.id, attempt=job.attempt, worker=worker)
+                job.state, job.lease = JobState.LEASED, lease
+            given += leases
+        return multiple(*given)
+
+    def look_for_pending_jobs(self, store: SqlDatastore) -> list[str]:
+        found = self.do(store.pending_jobs(now=self.now, limit=2))
         pending = {job.id for job in self.jobs.values() if job.state is JobState.PENDING}
         assert {job.id for job in found} <= pending
         return [job.id for job in found]
 
-    @rule(
-        target=leases, snapshot=consumes(snapshots), store=SCHEDULERS, worker=st.sampled_from("ab")
-    )
-    def place(self, snapshot: list[str], store: int, worker: str) -> list[Lease]:
-        """What was seen a while ago may have been leased by the other scheduler since."""
-        given = self.do(self.stores[store].lease([(job_id, worker) for job_id in snapshot]))
-        expected = [job_id for job_id in snapshot if self.jobs[job_id].state is JobState.PENDING]
-        assert sorted(lease.job_id for lease in given) == sorted(expected)
-        for lease in given:
-            job = self.jobs[lease.job_id]
-            job.attempt += 1
-            assert lease == Lease(job_id=job.id, attempt=job.attempt, worker=worker)
-            job.state, job.lease = JobState.LEASED, lease
-        return given
-
-    @rule(given=leases, store=SCHEDULERS)
-    def hand_in_results(self, given: list[Lease], store: int) -> None:
+    @rule(lease=leases, store=SCHEDULERS)
+    def hand_in_a_result(self, lease: Lease, store: int) -> None:
         """In time, late, or a second time."""
-        for lease in given:
-            job = self.jobs[lease.job_id]
-            result = build_filtered(job.original)
-            work = self.stores[store].complete(lease, result, milliseconds=1.0, now=self.now)
-            if job.lease != lease:
-                with pytest.raises(StaleAttempt):
-                    self.do(work)
-                assert self.do(self.stores[store].image(result.id)) is None
-                continue
-            self.settle(job, self.do(work).position)
-            job.state, job.lease, job.result = JobState.DONE, None, result.id
+        job = self.jobs[lease.job_id]
+        result = build_filtered(job.original)
+        work = self.stores[store].complete(lease, result, milliseconds=1.0, now=self.now)
+        if job.lease != lease:
+            with pytest.raises(StaleAttempt):
+                self.do(work)
+            assert self.do(self.stores[store].image(result.id)) is None
+            return
+        self.settle(job, self.do(work).position)
+        job.state, job.lease, job.result = JobState.DONE, None, result.id
 
-    @rule(given=leases, store=SCHEDULERS)
-    def let_leases_lapse(self, given: list[Lease], store: int) -> None:
-        for lease in given:
-            job = self.jobs[lease.job_id]
-            state = self.do(self.stores[store].fail(lease, BROKEN, jitter=0.5, now=self.now))
-            if job.lease != lease:
-                assert state is None
-                continue
-            job.failures += 1
-            job.lease = None
-            job.state = JobState.FAILED if job.failures == MAX_FAILURES else JobState.PENDING
-            assert state is job.state
-            if state is JobState.FAILED:
-                self.settle(job, len(self.settled) + 1)
+    @rule(lease=leases, store=SCHEDULERS)
+    def let_a_lease_lapse(self, lease: Lease, store: int) -> None:
+        job = self.jobs[lease.job_id]
+        state = self.do(self.stores[store].fail(lease, BROKEN, jitter=0.5, now=self.now))
+        if job.lease != lease:
+            assert state is None
+            return
+        job.failures += 1
+        job.lease = None
+        job.state = JobState.FAILED if job.failures == MAX_FAILURES else JobState.PENDING
+        assert state is job.state
+        if state is JobState.FAILED:
+            self.settle(job, len(self.settled) + 1)
 
-    @rule(given=leases, store=SCHEDULERS)
-    def give_back(self, given: list[Lease], store: int) -> None:
-        for lease in given:
-            job = self.jobs[lease.job_id]
-            assert self.do(self.stores[store].give_back(lease)) is (job.lease == lease)
-            if job.lease == lease:
-                job.state, job.lease = JobState.PENDING, None
+    @rule(lease=leases, store=SCHEDULERS)
+    def give_back(self, lease: Lease, store: int) -> None:
+        job = self.jobs[lease.job_id]
+        assert self.do(self.stores[store].give_back(lease)) is (job.lease == lease)
+        if job.lease == lease:
+            job.state, job.lease = JobState.PENDING, None
 
     @rule(store=SCHEDULERS)
     def try_failed_jobs_again(self, store: int) -> None:
@@ -185,8 +195,9 @@ class LifeOfAJob(RuleBasedStateMachine):
 
 TestLifeOfAJob = LifeOfAJob.TestCase
 TestLifeOfAJob.settings = settings(
-    max_examples=40,
+    max_examples=60,
     stateful_step_count=40,
     deadline=None,
+    phases=[Phase.reuse, Phase.generate],  # To shorten an example takes minutes on a database.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
