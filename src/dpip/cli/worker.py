@@ -34,7 +34,7 @@ def worker(
 
     from dpip import compose
 
-    name = worker_name or _default_name()
+    name = _default_name() if worker_name is None else worker_name
     structlog.contextvars.bind_contextvars(worker=name)
     serve(compose.worker(settings, name, _split(tags)))
 

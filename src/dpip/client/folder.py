@@ -38,10 +38,12 @@ def plan_batch(paths: Sequence[Path], out: Path) -> Plan:
     for path in paths:
         if path.is_dir():
             for file in _files(path, leave=out):
-                if file.suffix.lower() in PICTURE_SUFFIXES and not _hidden(file, path):
+                if _is_picture(file) and not _hidden(file, path):
                     pictures.append(Picture(file, out / file.relative_to(path)))
                 else:
                     left_alone += 1
+        elif path.exists() and not path.is_file():
+            problems.append(f"{path} is no file.")
         elif path.exists():
             pictures.append(Picture(path, out / path.name))
         else:
@@ -67,6 +69,11 @@ def _files(folder: Path, leave: Path) -> Iterator[Path]:
         here = Path(place)
         folders[:] = sorted(name for name in folders if (here / name).resolve() != leave)
         yield from (here / name for name in sorted(names))
+
+
+def _is_picture(file: Path) -> bool:
+    # What is there and no file, such as a pipe, could keep its reader waiting for ever.
+    return file.suffix.lower() in PICTURE_SUFFIXES and (file.is_file() or not file.exists())
 
 
 def _hidden(file: Path, folder: Path) -> bool:

@@ -136,8 +136,10 @@ class Scheduler:
         self._wake.set()
 
     async def _on_goodbye(self, subject: str, payload: bytes) -> None:
-        decode(payload, Goodbye, subject)
-        self._fleet.gone(subjects.worker_in(subject))
+        goodbye = decode(payload, Goodbye, subject)
+        node = self._fleet.node(subjects.worker_in(subject))
+        if node is not None and node.instance == goodbye.instance:
+            self._fleet.gone(node.name)
 
     async def _on_outcome(self, subject: str, payload: bytes) -> None:
         outcome = decode(payload, Outcome, subject)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 from dpip.client.batch import Picture
@@ -81,3 +82,15 @@ def test_an_output_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
     assert plan_batch([tmp_path / "a.png"], tmp_path / "out").problems == (
         f"{tmp_path / 'out'} is no folder.",
     )
+
+
+def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
+    """In a folder it is left alone, and named it is a problem: reading it might never end."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.png")
+    (folder / "a.png").write_bytes(b"")
+    plan = plan_batch([folder], tmp_path / "out")
+    assert [picture.source.name for picture in plan.pictures] == ["a.png"]
+    assert plan.left_alone == 1
+    assert "is no file" in plan_batch([folder / "pipe.png"], tmp_path / "out").problems[0]
