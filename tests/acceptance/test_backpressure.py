@@ -1,6 +1,5 @@
 """More to do than may be waiting."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,18 +7,12 @@ import pytest
 
 from tests.acceptance.pictures import picture
 from tests.acceptance.system import System
-from tests.waiting import eventually
-
-NARROW = {
-    "test_uploads_are_put_off_until_there_is_room": {"DPIP_LIMITS__PENDING_JOBS": "3"},
-    "test_bytes_on_their_way_in_are_bounded": {"DPIP_LIMITS__INCOMING_BYTES": "200000"},
-}
 
 
 @pytest.fixture
-def narrow_system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
-    """A system without a worker, with the bound that the test is about."""
-    system = System(tmp_path, workers=0, **NARROW[request.node.name])
+def narrow_system(tmp_path: Path) -> Iterator[System]:
+    """A system without a worker, where three pictures may wait."""
+    system = System(tmp_path, workers=0, DPIP_LIMITS__PENDING_JOBS="3")
     yield system
     system.process.stop()
 
@@ -42,27 +35,3 @@ def test_uploads_are_put_off_until_there_is_room(narrow_system: System) -> None:
     done = api.until_completed(workload_id)
     assert len(done["filtered_images"]) == 4
     worker.stop()
-
-
-def test_bytes_on_their_way_in_are_bounded(narrow_system: System) -> None:
-    """While one upload has announced most of the room, a second is put off; then it is taken."""
-    api = narrow_system.api
-    workload_id = api.create()["workload_id"]
-    host, port = api.url.removeprefix("http://").split(":")
-
-    def push_is_taken() -> bool:
-        answer = api.session.post(
-            f"{api.url}/images", files={"data": picture(0)}, data={"workload_id": workload_id}
-        )
-        assert answer.status_code in (201, 429), answer.text
-        return answer.status_code == 201
-
-    with socket.create_connection((host, int(port))) as slow:
-        head = (
-            f"POST /images HTTP/1.1\r\nHost: {host}\r\n"
-            f"Authorization: {api.session.headers['Authorization']!s}\r\n"
-            "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 199000\r\n\r\n--b"
-        )
-        slow.sendall(head.encode())
-        eventually(lambda: not push_is_taken(), "an upload to be put off")
-    eventually(push_is_taken, "an upload to be taken")
