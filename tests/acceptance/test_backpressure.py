@@ -1,5 +1,6 @@
 """More to do than may be waiting."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +8,19 @@ import pytest
 
 from tests.acceptance.pictures import picture
 from tests.acceptance.system import System
+from tests.waiting import eventually
 
 
 @pytest.fixture
-def narrow_system(tmp_path: Path) -> Iterator[System]:
-    """A system without a worker, where three pictures may wait."""
-    system = System(tmp_path, workers=0, DPIP_LIMITS__PENDING_JOBS="3")
+def bounds() -> dict[str, str]:
+    """What a test bounds, as settings."""
+    return {"DPIP_LIMITS__PENDING_JOBS": "3"}
+
+
+@pytest.fixture
+def narrow_system(tmp_path: Path, bounds: dict[str, str]) -> Iterator[System]:
+    """A system without a worker, with these bounds."""
+    system = System(tmp_path, workers=0, **bounds)
     yield system
     system.process.stop()
 
@@ -35,3 +43,31 @@ def test_uploads_are_put_off_until_there_is_room(narrow_system: System) -> None:
     done = api.until_completed(workload_id)
     assert len(done["filtered_images"]) == 4
     worker.stop()
+
+
+@pytest.mark.parametrize("bounds", [{"DPIP_LIMITS__INCOMING_BYTES": "200000"}])
+def test_bytes_on_their_way_in_are_bounded(narrow_system: System) -> None:
+    """While one upload has announced most of the room, a second is put off; then it is taken."""
+    api = narrow_system.api
+    workload_id = api.create()["workload_id"]
+    host, port = api.url.removeprefix("http://").split(":")
+
+    def push() -> int:
+        form = {"workload_id": workload_id}
+        files = {"data": picture(0)}
+        return api.session.post(f"{api.url}/images", files=files, data=form).status_code
+
+    with socket.create_connection((host, int(port)), timeout=60) as slow:
+        head = [
+            "POST /images HTTP/1.1",
+            f"Host: {host}",
+            f"Authorization: {api.session.headers['Authorization']!s}",
+            "Content-Type: multipart/form-data; boundary=b",
+            "Content-Length: 199000",
+            "Expect: 100-continue",
+        ]
+        slow.sendall("\r\n".join([*head, "", ""]).encode())
+        # The server asks for the body once it has let the upload in.
+        assert slow.recv(1000).startswith(b"HTTP/1.1 100")
+        assert push() == 429
+    eventually(lambda: push() == 201, "an upload to be taken")

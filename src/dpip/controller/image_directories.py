@@ -65,8 +65,6 @@ class ImageDirectories:
             while left > 0:
                 block = await _in_thread(reader.read, min(left, _BLOCK))
                 left -= len(block)
-                if not left and reader.has_read_all:
-                    reader.verify()
                 yield block
         finally:
             reader.close()
@@ -98,14 +96,12 @@ class ImageDirectories:
         directory.mkdir(parents=True, exist_ok=True)
         # The first time here: another upload may have made the directories a moment ago, and not
         # have got as far as to make them durable.
-        above = [] if directory in self._durable else self._directories_above(directory)
-        staged.move_to(target, [directory, *above])
+        above = () if directory in self._durable else directory.parents
+        inside = [parent for parent in above if parent.is_relative_to(self._root)]
+        staged.move_to(target, [directory, *inside])
         if len(self._durable) >= _MOST_REMEMBERED:
             self._durable.clear()
         self._durable.add(directory)
-
-    def _directories_above(self, directory: Path) -> list[Path]:
-        return [parent for parent in directory.parents if parent.is_relative_to(self._root)]
 
     def _remove_leftovers(self) -> None:
         for path in self._staging.iterdir():
@@ -181,7 +177,7 @@ class StagingFile:
 
 
 class _Reader:
-    """Reads an image from some position on, and keeps the hash of what it has read."""
+    """Reads an image from some position on; one that is read as a whole is compared by its hash."""
 
     def __init__(self, path: Path, image: Image, start: int) -> None:
         self._image = image
@@ -190,24 +186,18 @@ class _Reader:
         except FileNotFoundError as error:
             raise ImageDamaged(id=image.id, what="missing") from error
         self._file.seek(start)
-        self._start = start
         self._hash = hashlib.sha256()
+        self._length = 0
 
     def read(self, length: int) -> bytes:
         block = self._file.read(length)
         if not block:
             raise ImageDamaged(id=self._image.id, what="cut short")
-        if self._start == 0:
-            self._hash.update(block)
-        return block
-
-    @property
-    def has_read_all(self) -> bool:
-        return self._start == 0 and self._file.tell() == self._image.size
-
-    def verify(self) -> None:
-        if self._hash.hexdigest() != self._image.sha256:
+        self._hash.update(block)
+        self._length += len(block)
+        if self._length == self._image.size and self._hash.hexdigest() != self._image.sha256:
             raise ImageDamaged(id=self._image.id, what="not those that were kept")
+        return block
 
     def close(self) -> None:
         self._file.close()

@@ -8,8 +8,10 @@ from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
+import msgspec
+from msgspec import Struct
 
-from dpip.errors import DpipError
+from dpip.errors import DpipError, ImageDamaged
 from dpip.model.image import PictureFormat
 from dpip.wire.messages import Run
 
@@ -18,6 +20,7 @@ T = TypeVar("T")
 _BLOCK = 1024 * 1024
 _PATIENCE_SECONDS = 30.0
 _MOST_BROKEN_OFF = 3
+_DAMAGED = ImageDamaged.code
 _RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30)
 _UNSPECIFIED_HOSTS = {"0.0.0.0", "::"}  # noqa: S104
@@ -91,7 +94,9 @@ class ImageClient:
                 if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED):
                     raise AttemptIsStale
                 if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                    raise OriginalUnavailable(reason=await answer.text())
+                    problem = await _problem_in(answer)
+                    if problem.code == _DAMAGED:
+                        raise OriginalUnavailable(reason=problem.detail)
                 answer.raise_for_status()
                 with target.open("wb") as file:
                     async for block in answer.content.iter_chunked(_BLOCK):
@@ -130,10 +135,25 @@ class ImageClient:
                     ):
                         raise AttemptIsStale
                     if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.TOO_MANY_REQUESTS:
-                        raise ResultRefused(status=answer.status, reason=await answer.text())
+                        problem = await _problem_in(answer)
+                        raise ResultRefused(status=answer.status, reason=problem.detail)
                     answer.raise_for_status()
 
         await _patiently(attempt)
+
+
+class _Problem(Struct, frozen=True):
+    """The members of a problem document (RFC 9457) that a worker reads."""
+
+    code: str = ""
+    detail: str = "the answer gives no reason"
+
+
+async def _problem_in(answer: aiohttp.ClientResponse) -> _Problem:
+    try:
+        return msgspec.json.decode(await answer.read(), type=_Problem)
+    except msgspec.DecodeError:
+        return _Problem()
 
 
 def reachable_endpoint(endpoint: str, controller_host: str) -> str:

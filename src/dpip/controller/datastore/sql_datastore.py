@@ -2,8 +2,9 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Engine, text
@@ -48,15 +49,15 @@ class SqlDatastore:
 
         Raises ``StorageUnavailable`` or ``StorageFull``.
         """
-        writer, reader = open_engines(
-            url, readers=_READERS + 1
-        )  # One is for the event loop's thread.
+        # One reader more than threads: the event loop's own, for rows.
+        writer, reader = open_engines(url, readers=_READERS + 1)
         try:
-            await asyncio.to_thread(bring_up_to_date, writer)
-        except BaseException as error:
+            with _explained():
+                await asyncio.to_thread(bring_up_to_date, writer)
+        except BaseException:
             writer.dispose()
             reader.dispose()
-            raise (_explain(error) if isinstance(error, SQLAlchemyError) else error) from error
+            raise
         return cls(writer, reader)
 
     async def close(self) -> None:
@@ -203,17 +204,13 @@ class SqlDatastore:
         return await self._write(workers.prune_history, before)
 
     async def _write(self, query: Callable[..., T], *arguments: Any) -> T:
-        try:
+        with _explained():
             return await self._writes.run(lambda connection: query(connection, *arguments))
-        except (SQLAlchemyError, OSError) as error:
-            raise _explain(error) from error
 
     async def _read(self, query: Callable[..., T], *arguments: Any) -> T:
         loop = asyncio.get_running_loop()
-        try:
+        with _explained():
             return await loop.run_in_executor(self._threads, self._read_now, query, arguments)
-        except (SQLAlchemyError, OSError) as error:
-            raise _explain(error) from error
 
     async def _read_row(self, query: Callable[..., T], *arguments: Any) -> T:
         """Read what is found by one key.
@@ -222,14 +219,20 @@ class SqlDatastore:
         """
         if not self._is_local:
             return await self._read(query, *arguments)
-        try:
+        with _explained():
             return self._read_now(query, arguments)
-        except (SQLAlchemyError, OSError) as error:
-            raise _explain(error) from error
 
     def _read_now(self, query: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         with self._reader.connect() as connection:
             return query(connection, *arguments)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise _explain(error) from error
 
 
 def _explain(error: Exception) -> Exception:

@@ -16,18 +16,13 @@ _INSERT_WORKLOAD = insert(workloads)
 _INSERT_IMAGE = insert(images)
 _INSERT_JOB = insert(jobs)
 _WORKLOAD = select(workloads).where(workloads.c.id == bindparam("wanted"))
-_IMAGE = (
-    select(images, workloads.c.name, workloads.c.owner_id)
-    .join_from(images, workloads, images.c.workload_id == workloads.c.id)
-    .where(images.c.id == bindparam("wanted"))
+_IMAGES = select(images, workloads.c.name, workloads.c.owner_id).join_from(
+    images, workloads, images.c.workload_id == workloads.c.id
 )
-_IMAGE_WITH_KEY = (
-    select(images, workloads.c.name, workloads.c.owner_id)
-    .join_from(images, workloads, images.c.workload_id == workloads.c.id)
-    .where(
-        images.c.workload_id == bindparam("in_workload"),
-        images.c.upload_key == bindparam("with_key"),
-    )
+_IMAGE = _IMAGES.where(images.c.id == bindparam("wanted"))
+_IMAGE_WITH_KEY = _IMAGES.where(
+    images.c.workload_id == bindparam("in_workload"),
+    images.c.upload_key == bindparam("with_key"),
 )
 _COUNT_ONE_MORE = (
     update(workloads)
