@@ -1,5 +1,6 @@
 """What of a picture's metadata is kept: who made it and how its colours are meant."""
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ _PRIVATE = (
     "image-description",
 )
 _CREDITS = ("Copyright", "Artist", "Author")
+_DESCRIPTION = re.compile(r", ASCII, (\d+) components, \d+ bytes\)$")
 
 
 def keep_credits(image: "pyvips.Image") -> "pyvips.Image":
@@ -27,7 +29,21 @@ def keep_credits(image: "pyvips.Image") -> "pyvips.Image":
     for name in image.get_fields():
         if name.startswith(_PRIVATE) and not name.endswith(_CREDITS):
             image.remove(name)
+        elif name.startswith("exif-"):
+            # Savers cut a value off at its last " (", where they expect its description to begin.
+            image.set(name, f"{_without_description(image.get(name))} ()")
     return image
+
+
+def _without_description(shown: str) -> str:
+    """The text of an EXIF field, which libvips shows as ``text (text, ASCII, size …)``."""
+    if (described := _DESCRIPTION.search(shown)) is None:
+        return shown
+    size = int(described[1])  # With the zero byte at its end, shown as a space.
+    for text in (shown.encode()[:size].decode(errors="ignore"), shown[:size]):
+        if shown.startswith(f"{text} ("):
+            return text.rstrip()
+    return shown.partition(" (")[0].rstrip()
 
 
 def metadata_to_save(image: "pyvips.Image") -> str:

@@ -35,7 +35,10 @@ def filter_picture(
         save(image, source, target, format)
     except (pyvips.Error, MemoryError, OSError) as error:
         target.unlink(missing_ok=True)
-        raise _explain(error, source, format) from error
+        explained = _explain(error, source, format)
+        # Where its files lay is nothing to the owner of a picture.
+        reason = str(explained).replace(str(source), "it").replace(str(target), "the result")
+        raise type(explained)(reason=reason[:_REASON_LENGTH]) from error
     return PictureHeader(
         format=format,
         width=image.width,
@@ -57,13 +60,18 @@ def _apply(pipeline: Pipeline, image: pyvips.Image) -> pyvips.Image:
 
 
 def _explain(error: Exception, source: Path, format: PictureFormat) -> FilterError:  # noqa: A002
-    said = (getattr(error, "detail", "") or getattr(error, "message", "") or str(error)).split()
-    message = " ".join(said)[:_REASON_LENGTH]
+    message = _said(error)
     if isinstance(error, MemoryError) or any(sign in message.lower() for sign in _MEMORY_SIGNS):
         return OutOfMemory(reason=f"There was not enough memory: {message}.")
     # libvips decodes while it writes, so an error of writing may be one of reading.
     try:
         check_decodes(source, format)
-    except pyvips.Error:
-        return DecodeFailed(reason=f"The picture cannot be decoded: {message}.")
+    except pyvips.Error as cause:
+        return DecodeFailed(reason=f"The picture cannot be decoded: {_said(cause)}.")
     return FilterFailed(reason=f"The picture cannot be filtered: {message}.")
+
+
+def _said(error: Exception) -> str:
+    """What ``error`` says, in one line."""
+    said = getattr(error, "detail", "") or getattr(error, "message", "") or str(error)
+    return " ".join(said.split())
