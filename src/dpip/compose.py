@@ -8,7 +8,6 @@ import asyncio
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -149,6 +148,7 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
     """Run a worker."""
     # Imported here because no other part needs libvips' children and an HTTP client.
     from dpip.worker.agent import Agent, AgentSettings
+    from dpip.worker.scratch import scratch_directory
     from dpip.worker.workshop import Workshop
 
     check_worker_name(name)
@@ -167,12 +167,7 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
     )
     own = settings.worker
     async with AsyncExitStack() as parts:
-        scratch = parts.enter_context(
-            tempfile.TemporaryDirectory(
-                prefix="dpip-worker-", dir=own.scratch_dir, ignore_cleanup_errors=True
-            )
-        )
-        workshop = Workshop(own.slots, Path(scratch))
+        workshop = Workshop(own.slots, parts.enter_context(scratch_directory(own.scratch_dir)))
         parts.push_async_callback(workshop.close)
         await asyncio.gather(workshop.open(), bus.open())
         parts.push_async_callback(bus.close)
