@@ -1,4 +1,4 @@
-"""``dpip run``, ``dpip bench``, ``dpip user`` and ``dpip config`` as they are typed."""
+"""``dpip run``, ``dpip bench`` and ``dpip config`` as they are typed."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.acceptance.pictures import picture, pixels
-from tests.acceptance.system import ADMIN, Api, Process, System, dpip, environment
+from tests.acceptance.system import ADMIN, System, dpip, environment
 from tests.waiting import eventually
 
 
@@ -106,58 +106,6 @@ def test_bench_prints_its_ratio(folder: Path, system: System) -> None:
     assert ran.returncode == 0, ran.stderr
     ratio = json.loads(ran.stdout)["ratio"]
     assert (ratio if isinstance(ratio, float) else ratio["median"]) > 0
-
-
-def test_users_come_and_go(system: System) -> None:
-    """Added by pipe, renamed by variable, listed, removed; passwords open what they should."""
-    env = system.env
-    url = system.ready["api"]
-    assert dpip("user", "add", "ann", env=env, input="first password\n").returncode == 0
-    assert Api(url).login("ann", "first password").session.get(f"{url}/status").status_code == 200
-    assert dpip("user", "add", "ann", env=env, input="other password\n").returncode == 1
-    changed = {**env, "DPIP_USER_PASSWORD": "second password"}
-    assert dpip("user", "passwd", "ann", env=changed).returncode == 0
-    Api(url).login("ann", "second password")
-    assert "ann\tuser" in dpip("user", "list", env=env).stdout
-    assert dpip("user", "remove", "ann", env=env).returncode == 0
-    assert "ann" not in dpip("user", "list", env=env).stdout
-    assert dpip("user", "remove", "ann", env=env).returncode == 1
-    assert dpip("user", "add", "bob", env=env, input="short\n").returncode == 2
-
-
-def test_others_objects_look_like_missing_ones(system: System) -> None:
-    """A user gets the same 404 for another's workload and image as for none; an administrator
-    sees them.
-    """
-    for name in ("carol", "dave"):
-        added = dpip("user", "add", name, env=system.env, input=f"password of {name}\n")
-        assert added.returncode == 0
-    url = system.ready["api"]
-    carol, dave = (Api(url).login(name, f"password of {name}") for name in ("carol", "dave"))
-    workload_id = carol.create()["workload_id"]
-    image_id = carol.push(workload_id, picture(1))
-    for path in (f"workloads/{workload_id}", f"images/{image_id}"):
-        assert dave.session.get(f"{url}/{path}").status_code == 404
-        assert system.api.session.get(f"{url}/{path}").status_code == 200
-    assert dave.session.get(f"{url}/workloads").json()["workloads"] == []
-
-
-def test_the_first_start_makes_an_administrator(tmp_path: Path) -> None:
-    """Its password is shown once and kept in a file for its owner's eyes alone."""
-    env = environment(tmp_path / "data")
-    del env["DPIP_ADMIN_PASSWORD"]
-    arguments = ("up", "--port", "0", "--controller-port", "0", "--workers", "0")
-    first = Process(tmp_path / "first.log", *arguments, env=env).until_it_says("Ready")
-    kept = tmp_path / "data" / "admin-password"
-    assert kept.stat().st_mode & 0o777 == 0o600
-    password = kept.read_text().strip()
-    assert password in first.said
-    url = next(line.split()[1] for line in first.said.splitlines() if line.startswith("API"))
-    Api(url).login("admin", password)
-    assert first.stop() == 0
-    second = Process(tmp_path / "second.log", *arguments, env=env).until_it_says("Ready")
-    assert password not in second.said
-    assert second.stop() == 0
 
 
 def test_settings_tell_where_they_come_from(tmp_path: Path) -> None:

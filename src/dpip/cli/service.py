@@ -25,8 +25,10 @@ LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, 
 def settings_from(**arguments: object) -> Settings:
     """Return the settings, with what was given on the command line in front.
 
-    Sections and names of ``arguments`` are separated by two underscores.
+    Sections and names of ``arguments`` are separated by two underscores. From here on what the
+    process writes is readable by its owner alone: passwords' hashes, strangers' pictures.
     """
+    os.umask(0o077)
     settings, _ = load_settings(
         {name.replace("__", "."): value for name, value in arguments.items()}
     )

@@ -66,9 +66,24 @@ def passwd(name: Name, data_dir: DataDir = None) -> None:
 @app.command()
 def remove(name: Name, data_dir: DataDir = None) -> None:
     """Remove a user and their tokens; administrators still see their workloads."""
-    if not _with_datastore(data_dir, lambda datastore: datastore.remove_user(name)):
+    if not _with_datastore(data_dir, lambda datastore: _remove(datastore, name)):
         raise NotFound(kind="user", id=name)
     print(f"Removed {name}.")
+
+
+async def _remove(datastore: "Datastore", name: str) -> bool:
+    from dpip.model.user import Role
+
+    administrators = [
+        user.name for user in await datastore.users() if user.role is Role.ADMINISTRATOR
+    ]
+    if administrators == [name]:
+        raise InvalidValue(
+            field="the user to remove",
+            value=name,
+            allowed="there has to be an administrator; add another with 'dpip user add --admin'",
+        )
+    return await datastore.remove_user(name)
 
 
 def _with_datastore(data_dir: str | None, work: Callable[["Datastore"], Awaitable[T]]) -> T:

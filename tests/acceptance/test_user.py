@@ -1,0 +1,81 @@
+"""Users: ``dpip user``, what each may see, and who may read what the system writes."""
+
+import stat
+from pathlib import Path
+
+from tests.acceptance.pictures import picture
+from tests.acceptance.system import Api, Process, System, dpip, environment
+
+
+def test_users_come_and_go(system: System) -> None:
+    """Added by pipe, renamed by variable, listed, removed; passwords open what they should."""
+    env = system.env
+    url = system.ready["api"]
+    assert dpip("user", "add", "ann", env=env, input="first password\n").returncode == 0
+    assert Api(url).login("ann", "first password").session.get(f"{url}/status").status_code == 200
+    assert dpip("user", "add", "ann", env=env, input="other password\n").returncode == 1
+    changed = {**env, "DPIP_USER_PASSWORD": "second password"}
+    assert dpip("user", "passwd", "ann", env=changed).returncode == 0
+    Api(url).login("ann", "second password")
+    assert "ann\tuser" in dpip("user", "list", env=env).stdout
+    assert dpip("user", "remove", "ann", env=env).returncode == 0
+    assert "ann" not in dpip("user", "list", env=env).stdout
+    assert dpip("user", "remove", "ann", env=env).returncode == 1
+    assert dpip("user", "add", "bob", env=env, input="short\n").returncode == 2
+
+
+def test_others_objects_look_like_missing_ones(system: System) -> None:
+    """A user gets the same 404 for another's workload and image as for none; an administrator
+    sees them.
+    """
+    for name in ("carol", "dave"):
+        added = dpip("user", "add", name, env=system.env, input=f"password of {name}\n")
+        assert added.returncode == 0
+    url = system.ready["api"]
+    carol, dave = (Api(url).login(name, f"password of {name}") for name in ("carol", "dave"))
+    workload_id = carol.create()["workload_id"]
+    image_id = carol.push(workload_id, picture(1))
+    for path in (f"workloads/{workload_id}", f"images/{image_id}"):
+        assert dave.session.get(f"{url}/{path}").status_code == 404
+        assert system.api.session.get(f"{url}/{path}").status_code == 200
+    assert dave.session.get(f"{url}/workloads").json()["workloads"] == []
+
+
+def test_the_first_start_makes_an_administrator(tmp_path: Path) -> None:
+    """Its password is shown once and kept in a file for its owner's eyes alone."""
+    env = environment(tmp_path / "data")
+    del env["DPIP_ADMIN_PASSWORD"]
+    arguments = ("up", "--port", "0", "--controller-port", "0", "--workers", "0")
+    first = Process(tmp_path / "first.log", *arguments, env=env).until_it_says("Ready")
+    kept = tmp_path / "data" / "admin-password"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    password = kept.read_text().strip()
+    assert password in first.said
+    url = next(line.split()[1] for line in first.said.splitlines() if line.startswith("API"))
+    Api(url).login("admin", password)
+    assert first.stop() == 0
+    second = Process(tmp_path / "second.log", *arguments, env=env).until_it_says("Ready")
+    assert password not in second.said
+    assert second.stop() == 0
+
+
+def test_the_last_administrator_stays(tmp_path: Path) -> None:
+    """The refusal says what to do first, and then it can be done."""
+    env = environment(tmp_path, DPIP_USER_PASSWORD="correct horse")
+    assert dpip("user", "add", "--admin", "ada", env=env).returncode == 0
+    refused = dpip("user", "remove", "ada", env=env)
+    assert refused.returncode == 2
+    assert "dpip user add --admin" in refused.stderr
+    assert dpip("user", "add", "--admin", "eve", env=env).returncode == 0
+    assert dpip("user", "remove", "ada", env=env).returncode == 0
+    assert dpip("user", "list", env=env).stdout == "eve\tadministrator\n"
+
+
+def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
+    """It holds the hashes of passwords, and its directory may be open to others."""
+    directory = tmp_path / "open"
+    directory.mkdir(mode=0o755)
+    assert dpip("user", "list", env=environment(directory)).returncode == 0
+    assert list(directory.iterdir())
+    for file in directory.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
