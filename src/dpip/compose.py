@@ -7,7 +7,6 @@ them all in one process, every other command enters its own.
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,13 +24,12 @@ from dpip.model.worker import check_worker_name
 from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
-from dpip.supervision import SupervisedProcess
 from dpip.wire.nats_bus import NatsBus, without_credentials
+from dpip.worker.local_workers import LocalWorkers
 
 log = structlog.get_logger()
 
 _SECONDS_A_DAY = 86_400
-_GRACE_SECONDS = 5.0
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -74,7 +72,15 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
         parts.enter_context(data.held_by("controller"))
         # The workers start first and join last: they are loading while the rest is.
         server_url, controller = await parts.enter_async_context(_message_server(settings, data))
-        fleet = await parts.enter_async_context(_local_workers(settings, controller, workers))
+        local_workers = await parts.enter_async_context(
+            LocalWorkers(
+                controller,
+                workers,
+                data_dir=settings.data_dir,
+                log_level=settings.log_level,
+                drain_seconds=settings.worker.drain_seconds,
+            )
+        )
         datastore = await parts.enter_async_context(open_datastore(settings))
         new_password = await ensure_administrator(datastore, settings, data)
         bus = await parts.enter_async_context(
@@ -83,7 +89,7 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
         await parts.enter_async_context(_controller(settings, datastore, bus))
         await parts.enter_async_context(_api(settings, datastore, bus, data, listener))
         await parts.enter_async_context(_scheduler(settings, datastore, bus))
-        parts.push_async_callback(fleet.stop)
+        parts.push_async_callback(local_workers.stop)
         yield Running(
             api=_api_url(settings),
             controller=controller,
@@ -338,46 +344,6 @@ async def _api(
     )
     async with serve(app, listener):
         yield
-
-
-class _LocalWorkers:
-    """Worker processes on this machine, started again when they die."""
-
-    def __init__(self, settings: Settings, address: str, count: int) -> None:
-        self._processes = [
-            SupervisedProcess(
-                f"worker local-{number}",
-                [
-                    *(sys.executable, "-m", "dpip", "worker"),
-                    *("--controller", address, "--worker-name", f"local-{number}"),
-                ],
-                environment={
-                    "DPIP_DATA_DIR": str(settings.data_dir),
-                    "DPIP_LOG_LEVEL": settings.log_level,
-                },
-                grace_seconds=settings.worker.drain_seconds + _GRACE_SECONDS,
-                pass_output_through=True,
-            )
-            for number in range(1, count + 1)
-        ]
-
-    async def start(self) -> None:
-        await asyncio.gather(*(process.start() for process in self._processes))
-
-    async def stop(self) -> None:
-        await asyncio.gather(*(process.stop() for process in self._processes))
-
-
-@asynccontextmanager
-async def _local_workers(
-    settings: Settings, address: str, count: int
-) -> AsyncIterator[_LocalWorkers]:
-    workers = _LocalWorkers(settings, address, count)
-    await workers.start()
-    try:
-        yield workers
-    finally:
-        await workers.stop()
 
 
 def _data_directory(settings: Settings) -> DataDirectory:
