@@ -115,7 +115,7 @@ class NatsBus:
         if self._client.is_connected:
             await self._subscribe(subject, queue, handler)
             # The server knows of the subscription before anybody is told to use it.
-            await self._client.flush()
+            await _until_received(self._client)
 
     async def _subscribe(self, subject: str, queue: str, handler: Handler) -> None:
         async def handle(message: Msg) -> None:
@@ -164,7 +164,7 @@ class NatsBus:
         self._client = client
         for subject, queue, handler in self._subscriptions:
             await self._subscribe(subject, queue, handler)
-        await client.flush()
+        await _until_received(client)
 
     async def _keep_connected(self) -> None:
         while not self._closing:
@@ -187,6 +187,14 @@ class NatsBus:
 
     def _unavailable(self, error: Exception) -> BusUnavailable:
         return BusUnavailable(address=self._address, reason=str(error) or type(error).__name__)
+
+
+async def _until_received(client: Client) -> None:
+    """Return when the server has received all that was sent before."""
+    # nats-py's first ping overtakes what waits to be written; by its answer that is written, so
+    # that a second one follows it.
+    await client.flush()
+    await client.flush()
 
 
 def without_credentials(url: str) -> str:

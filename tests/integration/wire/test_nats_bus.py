@@ -235,3 +235,27 @@ async def test_closing_ends_while_there_is_no_server(server: MessageServer) -> N
             await asyncio.sleep(0)
         async with asyncio.timeout(PATIENCE):
             await bus.close()
+
+
+async def test_a_subscription_has_arrived_when_it_is_made(server: MessageServer) -> None:
+    """The server has answered a ping that came behind it, so that nothing sent later is missed."""
+    sent = bytearray()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind = await asyncio.open_connection(server.host, server.port)
+        await asyncio.gather(copy(reader, behind[1], sent), copy(behind[0], writer, bytearray()))
+
+    async def copy(
+        source: asyncio.StreamReader, target: asyncio.StreamWriter, log: bytearray
+    ) -> None:
+        while block := await source.read(65536):
+            log += block
+            target.write(block)
+        target.close()
+
+    async with await asyncio.start_server(forward, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        url = f"nats://127.0.0.1:{port}"
+        async with NatsBus(url, user=SERVER_USER, password=SERVER_PASSWORD, name="part") as bus:
+            await bus.subscribe("news", Received())
+            assert 0 < sent.find(b"SUB news") < sent.rfind(b"PING")
