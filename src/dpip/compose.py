@@ -195,6 +195,11 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
         await agent.drain()
 
 
+def has_datastore(settings: Settings) -> bool:
+    """Whether there can be a system: a database is named, or lies in the data directory."""
+    return bool(settings.database_url) or DataDirectory(settings.data_dir).database.exists()
+
+
 @asynccontextmanager
 async def open_datastore(settings: Settings) -> AsyncIterator[Datastore]:
     """Open the datastore that the settings name."""

@@ -21,9 +21,14 @@ class DataDirectory:
         self.path = path
 
     @property
+    def database(self) -> Path:
+        """The database, unless the settings name another."""
+        return self.path / "dpip.db"
+
+    @property
     def database_url(self) -> str:
-        """Where the database is unless the settings name another."""
-        return f"sqlite:///{(self.path / 'dpip.db').resolve()}"
+        """The database's URL."""
+        return f"sqlite:///{self.database.resolve()}"
 
     @property
     def images(self) -> Path:

@@ -75,7 +75,16 @@ def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
     """It holds the hashes of passwords, and its directory may be open to others."""
     directory = tmp_path / "open"
     directory.mkdir(mode=0o755)
-    assert dpip("user", "list", env=environment(directory)).returncode == 0
-    assert list(directory.iterdir())
+    env = environment(directory, DPIP_USER_PASSWORD="correct horse")
+    assert dpip("user", "add", "ada", env=env).returncode == 0
     for file in directory.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
+
+
+def test_a_system_that_is_not_there_has_no_users(tmp_path: Path) -> None:
+    """Asking for them says so, and makes none."""
+    directory = tmp_path / "elsewhere"
+    asked = dpip("user", "list", env=environment(directory))
+    assert asked.returncode == 1
+    assert str(directory) in asked.stderr
+    assert not directory.exists()

@@ -14,7 +14,7 @@ from dpip.api.errors import answer_errors
 from dpip.api.openapi import any_problem, describe_api, problems
 from dpip.api.passwords import Passwords
 from dpip.api.request_log import RequestLog
-from dpip.api.routes import health, login, status, workloads
+from dpip.api.routes import document, health, login, status, workloads
 from dpip.api.routes import images as image_routes
 from dpip.api.settings import ApiSettings
 from dpip.api.settled_feed import SettledFeed
@@ -40,6 +40,7 @@ def create_app(
         title="DPIP",
         description="Distributed and parallel image processing: pictures in, filtered, and out.",
         version=version("dpip"),
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -74,6 +75,7 @@ def _include_routes(app: FastAPI) -> None:
     for_users.include_router(workloads.router)
     for_users.include_router(status.router)
     for_users.include_router(login.logout_router)
+    for_users.include_router(document.router)
 
     # Routes are tried in order, and images are asked for most often.
     with_token = APIRouter(

@@ -41,7 +41,7 @@ def add(
         password_hash=hash_password(_password()),
         created_at=SystemClock().now(),
     )
-    _with_datastore(data_dir, lambda datastore: datastore.add_user(user))
+    _with_datastore(data_dir, lambda datastore: datastore.add_user(user), new=True)
     print(f"Added {user.role} {name}.")
 
 
@@ -86,12 +86,17 @@ async def _remove(datastore: "Datastore", name: str) -> bool:
     return await datastore.remove_user(name)
 
 
-def _with_datastore(data_dir: str | None, work: Callable[["Datastore"], Awaitable[T]]) -> T:
+def _with_datastore(
+    data_dir: str | None, work: Callable[["Datastore"], Awaitable[T]], *, new: bool = False
+) -> T:
+    """Do ``work`` on the datastore; only a ``new`` one is made where there is none."""
     import asyncio
 
     from dpip import compose
 
     settings = settings_from(data_dir=data_dir)
+    if not new and not compose.has_datastore(settings):
+        raise NotFound(kind="system in", id=str(settings.data_dir))
 
     async def run() -> T:
         async with compose.open_datastore(settings) as datastore:

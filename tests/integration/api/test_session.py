@@ -114,9 +114,10 @@ def test_health_needs_no_token(system: System, path: str) -> None:
     assert requests.get(system.url + path, timeout=60).json() == {"status": "ok"}
 
 
-def test_the_openapi_document_names_every_endpoint(system: System) -> None:
+def test_the_openapi_document_names_every_endpoint(system: System, user: ApiSession) -> None:
     """Each path has its methods, its way to authenticate and its errors as problem documents."""
-    document = requests.get(f"{system.url}/openapi.json", timeout=60).json()
+    assert requests.get(f"{system.url}/openapi.json", timeout=60).status_code == 401
+    document = user.get("/openapi.json").json()
     operations = {
         (method.upper(), path): operation
         for path, methods in document["paths"].items()
