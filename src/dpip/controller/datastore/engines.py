@@ -1,6 +1,7 @@
 """Connections to the database, as each kind of database wants them."""
 
 import sqlite3
+import time
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -9,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from dpip.errors import CannotStart
 
 _BUSY_SECONDS = 5
+_LOOK_AGAIN_SECONDS = 0.01
 _CONNECT_SECONDS = 5
 
 _READING: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
@@ -59,7 +61,7 @@ def _sqlite(url: str, connections: int, **options: Any) -> Engine:
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
         # Transactions begin where SQLAlchemy begins them, not where the driver guesses.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(connection)
         # A commit is on the disk before it is answered, after a loss of power too.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -72,3 +74,19 @@ def _sqlite(url: str, connections: int, **options: Any) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # While another process changes the mode of a new database, SQLite does not wait for it as it
+    # does for other locks.
+    give_up_at = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > give_up_at:
+                raise
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        else:
+            return

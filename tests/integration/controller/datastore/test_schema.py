@@ -3,7 +3,9 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from dpip.controller.datastore.schema import bring_up_to_date
 from dpip.controller.datastore.tables import metadata
 from dpip.errors import CannotStart, StorageUnavailable
 from tests.contract.builders import add_workload, build_user
+
+ROUNDS, OPENERS = 20, 4
 
 OPEN_WHEN_TOLD = """
 import asyncio, sys
@@ -120,6 +124,23 @@ def test_processes_that_open_a_new_database_together_all_succeed(empty_database:
         process.stdin.flush()
     outcomes = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outcomes
+
+
+def test_a_new_database_may_be_opened_while_another_sets_it_up(tmp_path: Path) -> None:
+    """Whoever finds it locked at its first statement waits for its turn."""
+
+    def open_it(_: int) -> None:
+        begin.wait()
+        writer, reader = open_engines(url, readers=1)
+        bring_up_to_date(writer)
+        writer.dispose()
+        reader.dispose()
+
+    for number in range(ROUNDS):
+        url = f"sqlite:///{tmp_path / f'{number}.db'}"
+        begin = threading.Barrier(OPENERS)
+        with ThreadPoolExecutor(OPENERS) as executor:
+            list(executor.map(open_it, range(OPENERS)))
 
 
 async def test_an_existing_database_is_opened_as_it_is(empty_database: str) -> None:
