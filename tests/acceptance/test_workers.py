@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.acceptance.pictures import picture
-from tests.acceptance.system import Api, Process, System
+from tests.acceptance.system import Api, Process, System, dpip
 from tests.waiting import eventually
 
 PICTURES = 60
@@ -103,6 +103,13 @@ def test_a_wrong_join_token_is_refused(system: System) -> None:
     assert "DPIP_JOIN_TOKEN" in worker.said
     assert "Traceback" not in worker.said
     assert "stranger" not in system.api.workers()
+
+
+def test_an_empty_name_is_refused(system: System) -> None:
+    """As any other that cannot be one: a variable may not have been set."""
+    ran = dpip("worker", "--worker-name", "", env=system.env)
+    assert ran.returncode == 2
+    assert "worker" in ran.stderr
 
 
 def test_a_name_that_is_alive_is_refused(system: System) -> None:

@@ -232,6 +232,20 @@ async def test_a_draining_worker_gets_nothing(
     await one_other_is_asked(parts, workers, worker)
 
 
+async def test_a_goodbye_of_an_earlier_process_is_not_its_successors(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """It may come late; the worker goes on getting jobs without another heartbeat."""
+    worker = await workers(slots=2)
+    await parts.add_job()
+    await worker.beat()
+    await worker.next()
+    await worker.goodbye(instance="earlier")
+    job_id = await parts.add_job()
+    await parts.bus.publish(subjects.JOBS_READY, b"")
+    assert (await worker.next()).job_id == job_id
+
+
 async def test_a_worker_that_said_goodbye_gets_nothing(
     parts: Parts, workers: Workers, scheduler: Scheduler
 ) -> None:

@@ -61,8 +61,8 @@ class ScriptedWorker:
         )
         await self._bus.publish(subjects.heartbeat(self.name), encode(message))
 
-    async def goodbye(self) -> None:
-        await self._bus.publish(subjects.goodbye(self.name), encode(Goodbye(instance="i")))
+    async def goodbye(self, instance: str = "i") -> None:
+        await self._bus.publish(subjects.goodbye(self.name), encode(Goodbye(instance=instance)))
 
     async def ended(self, run: Run, kind: OutcomeKind = OutcomeKind.DONE) -> None:
         message = Outcome(job_id=run.job_id, attempt=run.attempt, kind=kind)
