@@ -19,6 +19,7 @@ from dpip.model.job import (
     FailureCode,
     JobState,
     Lease,
+    LeasedJob,
     PendingJob,
     SettledJob,
     retry_delay,
@@ -206,15 +207,19 @@ async def test_a_leased_image_is_open_to_its_worker(datastore: SqlDatastore) -> 
     assert not await datastore.leased_image(job.original.id, "ada")
 
 
-async def test_the_lease_on_a_job_comes_with_the_original(datastore: SqlDatastore) -> None:
-    """There is one only while it is out."""
+async def test_a_held_lease_leads_to_its_job(datastore: SqlDatastore) -> None:
+    """To its original and pipeline, while it is held, and no other lease does."""
     job = await add_job(datastore)
-    assert await datastore.lease_of(job.id) is None
-    held = await lease(datastore, job)
-    assert await datastore.lease_of(job.id) == (held, job.original)
+    for stale in await stale_leases(datastore, job):
+        assert await datastore.leased_job(stale) is None
+    (held,) = await datastore.leases()
+    workload = await datastore.workload(job.original.workload_id)
+    assert workload is not None
+    assert await datastore.leased_job(held) == LeasedJob(
+        original=job.original, pipeline=workload.pipeline
+    )
     await datastore.give_back(held)
-    assert await datastore.lease_of(job.id) is None
-    assert await datastore.lease_of(new_id()) is None
+    assert await datastore.leased_job(held) is None
 
 
 @pytest.mark.parametrize("round_number", range(3))
@@ -495,9 +500,11 @@ async def test_counts_equal_the_jobs_whatever_happens(
             await add_jobs(store, workload, 2)
             pending = await store.pending_jobs(now=NOW + MAX_RETRY_DELAY, limit=6)
             await store.lease([(job.id, chance.choice("abc")) for job in pending])
-            found = [await store.lease_of(held.job_id) for held in await store.leases()]
-            for held, original in filter(None, found):
-                filtered = build_filtered(original)
+            for held in await store.leases():
+                job = await store.leased_job(held)
+                if job is None:
+                    continue
+                filtered = build_filtered(job.original)
                 try:
                     match chance.randrange(5):
                         case 0:

@@ -78,10 +78,10 @@ async def take_result(context: Context, worker: str, upload: Upload) -> Image:
         worker=worker,
     )
     milliseconds = _number(upload.fields, "milliseconds")
-    held = await context.datastore.lease_of(lease.job_id) if is_id(lease.job_id) else None
-    if held is None or held[0] != lease:
+    job = await context.datastore.leased_job(lease) if is_id(lease.job_id) else None
+    if job is None:
         raise StaleAttempt(attempt=lease.attempt, job_id=lease.job_id)
-    original = held[1]
+    original = job.original
     if _required(upload.fields, "workload_id") != original.workload_id:
         raise NotFound(kind="workload", id=upload.fields["workload_id"])
     header = await _header_of(upload.staged)

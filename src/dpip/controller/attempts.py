@@ -30,8 +30,8 @@ class Attempts:
 
     async def fail(self, lease: Lease, failure: Failure) -> None:
         """Count a failed attempt; the job waits for its next one, or is failed for good."""
-        held = await self._jobs.lease_of(lease.job_id)
-        if held is None or held[0] != lease:
+        job = await self._jobs.leased_job(lease)
+        if job is None:
             return
         state = await self._jobs.fail(
             lease,
@@ -49,7 +49,7 @@ class Attempts:
             job_is=state,
         )
         if state is JobState.FAILED:
-            await self._tell(subjects.settled(held[1].workload_id))
+            await self._tell(subjects.settled(job.original.workload_id))
         else:
             await self._tell(subjects.JOBS_READY)
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from dpip.model.image import PictureHeader
+from dpip.model.image import Image, PictureHeader
 
 
 class JobState(StrEnum):
@@ -83,6 +83,13 @@ class PendingJob(Struct, frozen=True, kw_only=True):
     header: PictureHeader
     size: int
     failures: int = 0
+
+
+class LeasedJob(Struct, frozen=True, kw_only=True):
+    """What a result is checked against: the original, and the workload's pipeline as JSON."""
+
+    original: Image
+    pipeline: bytes
 
 
 class SettledJob(Struct, frozen=True, kw_only=True):

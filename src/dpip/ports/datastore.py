@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dpip.model.activity import Activity
 from dpip.model.image import Image
-from dpip.model.job import Failure, JobState, Lease, PendingJob, SettledJob
+from dpip.model.job import Failure, JobState, Lease, LeasedJob, PendingJob, SettledJob
 from dpip.model.user import Caller, User
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.model.workload import Workload
@@ -153,8 +153,8 @@ class Jobs(Protocol):
         """Whether ``worker`` holds the lease on the job of the original ``image_id``."""
         ...
 
-    async def lease_of(self, job_id: str) -> tuple[Lease, Image] | None:
-        """The lease that is out on a job, with the original it is about."""
+    async def leased_job(self, lease: Lease) -> LeasedJob | None:
+        """The job that ``lease`` is on; ``None`` if the lease is not held."""
         ...
 
     async def complete(

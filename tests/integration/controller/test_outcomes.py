@@ -86,10 +86,10 @@ async def test_another_worker_has_no_say(parts: Parts, kind: OutcomeKind) -> Non
 async def test_an_outcome_after_the_result_is_harmless(parts: Parts, kind: OutcomeKind) -> None:
     """The result is committed, and stays so."""
     lease = await parts.lease()
-    held = await parts.datastore.lease_of(lease.job_id)
-    assert held is not None
+    job = await parts.datastore.leased_job(lease)
+    assert job is not None
     await parts.datastore.complete(
-        lease, parts.image(held[1].id), milliseconds=1, now=parts.clock.now()
+        lease, parts.image(job.original.id), milliseconds=1, now=parts.clock.now()
     )
     await parts.outcome(lease, kind, FAILURE)
     assert await parts.counts() == JobCounts(done=1)

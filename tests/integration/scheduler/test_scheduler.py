@@ -65,9 +65,9 @@ async def put_back(parts: Parts) -> None:
 
 async def settle(parts: Parts, lease: Lease) -> None:
     """Commit a result for ``lease``, as its upload does."""
-    held = await parts.datastore.lease_of(lease.job_id)
-    assert held is not None
-    result = parts.image(held[1].id)
+    job = await parts.datastore.leased_job(lease)
+    assert job is not None
+    result = parts.image(job.original.id)
     await parts.datastore.complete(lease, result, milliseconds=1, now=parts.clock.now())
 
 

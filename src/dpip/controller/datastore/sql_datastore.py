@@ -18,7 +18,7 @@ from dpip.controller.datastore.write_queue import WriteQueue
 from dpip.errors import StaleAttempt, StorageFull, StorageUnavailable
 from dpip.model.activity import Activity
 from dpip.model.image import Image
-from dpip.model.job import Failure, JobState, Lease, PendingJob, SettledJob
+from dpip.model.job import Failure, JobState, Lease, LeasedJob, PendingJob, SettledJob
 from dpip.model.user import Caller, User
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.model.workload import Workload
@@ -155,8 +155,8 @@ class SqlDatastore:
     async def leased_image(self, image_id: str, worker: str) -> bool:
         return await self._read_row(jobs.leased_image, image_id, worker)
 
-    async def lease_of(self, job_id: str) -> tuple[Lease, Image] | None:
-        return await self._read_row(jobs.lease_of, job_id)
+    async def leased_job(self, lease: Lease) -> LeasedJob | None:
+        return await self._read_row(jobs.leased_job, lease)
 
     async def complete(
         self, lease: Lease, filtered: Image, *, milliseconds: float, now: float

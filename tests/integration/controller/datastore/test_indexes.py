@@ -82,7 +82,10 @@ USES: dict[str, tuple[Ask, str]] = {
         "workloads_active",
     ),
     "a leased image": (lambda store: store.leased_image("i", "ada"), "(image_id=?)"),
-    "the lease on a job": (lambda store: store.lease_of("j"), "(id=?)"),
+    "a leased job": (
+        lambda store: store.leased_job(Lease(job_id="j", attempt=1, worker="ada")),
+        "(id=?)",
+    ),
     "leasing": (lambda store: store.lease([("j", "ada"), ("k", "grace")]), "(id=?)"),
     "giving back": (lambda store: store.give_back(LEASE), "(id=?)"),
     "a new password": (lambda store: store.set_password("alice", "hash"), "(name=?)"),

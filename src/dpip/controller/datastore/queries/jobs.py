@@ -6,10 +6,10 @@ pending, which only ``lease`` moves.
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
+from dpip.controller.datastore.queries.fence import IS_HELD, blanks
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.queries.workloads import (
     header_in,
@@ -27,6 +27,7 @@ from dpip.model.job import (
     Failure,
     JobState,
     Lease,
+    LeasedJob,
     PendingJob,
     SettledJob,
     retry_delay,
@@ -86,22 +87,16 @@ _LEASED_IMAGE = select(jobs.c.id).where(
     jobs.c.worker == bindparam("by_worker"),
     jobs.c.state == JobState.LEASED.value,
 )
-_LEASE_OF = (
-    select(jobs.c.attempt, jobs.c.worker, images, workloads.c.name, workloads.c.owner_id)
+_LEASED_JOB = (
+    select(images, workloads.c.name, workloads.c.owner_id, workloads.c.pipeline)
     .join_from(jobs, images, jobs.c.image_id == images.c.id)
     .join(workloads, jobs.c.workload_id == workloads.c.id)
-    .where(jobs.c.id == bindparam("wanted"), jobs.c.state == JobState.LEASED.value)
+    .where(IS_HELD)
 )
-_IS_HELD = and_(
-    jobs.c.id == bindparam("held_job"),
-    jobs.c.attempt == bindparam("held_attempt"),
-    jobs.c.worker == bindparam("held_worker"),
-    jobs.c.state == JobState.LEASED.value,
-)
-_HELD_JOB = select(jobs.c.workload_id, jobs.c.failures).where(_IS_HELD)
+_HELD_JOB = select(jobs.c.workload_id, jobs.c.failures).where(IS_HELD)
 _COMPLETE = (
     update(jobs)
-    .where(_IS_HELD, jobs.c.workload_id == bindparam("of_workload"))
+    .where(IS_HELD, jobs.c.workload_id == bindparam("of_workload"))
     .values(
         state=JobState.DONE.value,
         position=bindparam("at_position"),
@@ -133,7 +128,7 @@ _COUNT_SETTLED = {
 
 
 def pending_jobs(connection: Connection, now: float, limit: int) -> list[PendingJob]:
-    blanks = {"now": now, "too_late": now + MAX_RETRY_DELAY, "most": limit}
+    window = {"now": now, "too_late": now + MAX_RETRY_DELAY, "most": limit}
     return [
         PendingJob(
             id=row.job_id,
@@ -144,7 +139,7 @@ def pending_jobs(connection: Connection, now: float, limit: int) -> list[Pending
             size=row.size,
             failures=row.failures,
         )
-        for row in connection.execute(_PENDING_JOBS, blanks)
+        for row in connection.execute(_PENDING_JOBS, window)
     ]
 
 
@@ -180,15 +175,13 @@ def leases(connection: Connection) -> list[Lease]:
 
 
 def leased_image(connection: Connection, image_id: str, worker: str) -> bool:
-    blanks = {"wanted": image_id, "by_worker": worker}
-    return connection.scalar(_LEASED_IMAGE, blanks) is not None
+    wanted = {"wanted": image_id, "by_worker": worker}
+    return connection.scalar(_LEASED_IMAGE, wanted) is not None
 
 
-def lease_of(connection: Connection, job_id: str) -> tuple[Lease, Image] | None:
-    row = connection.execute(_LEASE_OF, {"wanted": job_id}).one_or_none()
-    if row is None:
-        return None
-    return Lease(job_id=job_id, attempt=row.attempt, worker=row.worker), image_in(row)
+def leased_job(connection: Connection, held: Lease) -> LeasedJob | None:
+    row = connection.execute(_LEASED_JOB, blanks(held)).one_or_none()
+    return LeasedJob(original=image_in(row), pipeline=row.pipeline) if row else None
 
 
 def complete(
@@ -199,7 +192,7 @@ def complete(
     row = connection.execute(
         _COMPLETE,
         {
-            **_held(held),
+            **blanks(held),
             "of_workload": filtered.workload_id,
             "at_position": position,
             "result": filtered.id,
@@ -212,7 +205,7 @@ def complete(
 
 
 def give_back(connection: Connection, held: Lease) -> bool:
-    job = connection.execute(_HELD_JOB, _held(held)).one_or_none()
+    job = connection.execute(_HELD_JOB, blanks(held)).one_or_none()
     if job is None:
         return False
     return _return_to_pending(connection, held, job.workload_id, {})
@@ -221,7 +214,7 @@ def give_back(connection: Connection, held: Lease) -> bool:
 def fail(
     connection: Connection, held: Lease, failure: Failure, jitter: float, now: float
 ) -> JobState | None:
-    job = connection.execute(_HELD_JOB, _held(held)).one_or_none()
+    job = connection.execute(_HELD_JOB, blanks(held)).one_or_none()
     if job is None:
         return None
     failures = job.failures + 1
@@ -236,7 +229,7 @@ def fail(
         return JobState.PENDING if returned else None
     what["position"] = _settle(connection, held, job.workload_id, JobState.FAILED, now)
     moved = connection.execute(
-        update(jobs).where(_IS_HELD).values(state=JobState.FAILED.value, **what), _held(held)
+        update(jobs).where(IS_HELD).values(state=JobState.FAILED.value, **what), blanks(held)
     )
     if not moved.rowcount:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
@@ -252,22 +245,13 @@ def fail(
     return JobState.FAILED
 
 
-def _held(lease: Lease) -> dict[str, Any]:
-    """The blanks of ``_IS_HELD``."""
-    return {
-        "held_job": lease.job_id,
-        "held_attempt": lease.attempt,
-        "held_worker": lease.worker,
-    }
-
-
 def _return_to_pending(
     connection: Connection, held: Lease, workload_id: str, what: dict[str, object]
 ) -> bool:
     connection.execute(_COUNT_RETURNED, {"of_workload": workload_id})
     moved = connection.execute(
-        update(jobs).where(_IS_HELD).values(state=JobState.PENDING.value, worker=None, **what),
-        _held(held),
+        update(jobs).where(IS_HELD).values(state=JobState.PENDING.value, worker=None, **what),
+        blanks(held),
     )
     if not moved.rowcount:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
