@@ -34,7 +34,7 @@ def connected(
     """
     settings, found = load_settings()
     if server is None:
-        with _started(workers, _as_variables(found)) as client:
+        with _started(workers, variables_of_a_local_system(found)) as client:
             yield client
         return
     token = os.environ.get("DPIP_TOKEN")
@@ -65,8 +65,8 @@ def _started(workers: int | None, variables: dict[str, str]) -> Iterator[Client]
         yield client
 
 
-def _as_variables(found: Sequence[Setting]) -> dict[str, str]:
-    """The settings that hold for a local system too, in whatever place they were given."""
+def variables_of_a_local_system(found: Sequence[Setting]) -> dict[str, str]:
+    """The settings that hold for it too, in whatever place they were given, as variables."""
     return {
         f"DPIP_{setting.name.replace('.', '__').upper()}": str(setting.value)
         for setting in found

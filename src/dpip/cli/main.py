@@ -7,6 +7,7 @@ import typer
 from dpip import __version__
 from dpip.cli import parts, user
 from dpip.cli.bench import bench
+from dpip.cli.chaos import chaos
 from dpip.cli.config import config
 from dpip.cli.run import run
 from dpip.cli.up import up
@@ -27,6 +28,7 @@ app.command()(parts.scheduler)
 app.command()(parts.api)
 app.add_typer(user.app, name="user")
 app.command()(bench)
+app.command()(chaos)
 app.command()(config)
 
 

@@ -113,11 +113,12 @@ class Client:
         picture: Path | bytes | BinaryIO,
         *,
         filename: str | None = None,
+        key: str | None = None,
     ) -> str:
         """Send an original, and return its image id once it is durable on the server.
 
         A file is streamed from where it lies. The upload is repeated after a connection that broke
-        midway: it has a key by which the server knows it again.
+        midway: it has a key by which the server knows it again, ``key`` or one of its own.
         """
         with opened(picture) as stream:
             form = UploadForm(
@@ -125,7 +126,7 @@ class Client:
                 filename=filename or (picture.name if isinstance(picture, Path) else "picture"),
                 fields={"workload_id": workload_id, "type": "original"},
             )
-            headers = {**form.headers, IDEMPOTENCY_KEY: secrets.token_hex(16)}
+            headers = {**form.headers, IDEMPOTENCY_KEY: key or secrets.token_hex(16)}
             answer = self._ask("POST", "/images", UploadedImage, headers=headers, body=form)
         return answer.image_id
 

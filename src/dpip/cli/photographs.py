@@ -1,14 +1,16 @@
-"""Print the paths of a dozen real photographs, one a line.
+"""A dozen real photographs, in the wheel of scikit-image, the extra ``demo`` of this package.
 
-They lie in the wheel of scikit-image, the extra ``demo`` of this package.
+Run as ``python -m dpip.cli.photographs`` it prints their paths, one a line.
 """
 
 import importlib.util
 import sys
 from pathlib import Path
 
+from dpip.errors import CannotStart, DpipError
+
 # By the notes of skimage.data, each is under CC0 or in the public domain.
-PHOTOGRAPHS = (
+_NAMES = (
     "astronaut.png",  # public domain: NASA
     "brick.png",  # CC0: CC0Textures
     "camera.png",  # CC0: Lav Varshney
@@ -24,19 +26,19 @@ PHOTOGRAPHS = (
 )
 
 
-def main() -> int:
-    """Print the paths; the exit code is 1 where scikit-image is not installed."""
+def photographs() -> list[Path]:
+    """Return their paths. Raises ``CannotStart`` where scikit-image is not installed."""
     package = importlib.util.find_spec("skimage")
     if package is None or package.origin is None:
-        print(
-            "scikit-image, which has the photographs, is missing: pip install dpip[demo]",
-            file=sys.stderr,
+        raise CannotStart(
+            part="This without pictures of your own",
+            reason="scikit-image, which has some photographs, is missing: pip install 'dpip[demo]'",
         )
-        return 1
-    for name in PHOTOGRAPHS:
-        print(Path(package.origin).with_name("data") / name)
-    return 0
+    return [Path(package.origin).with_name("data") / name for name in _NAMES]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        print(*photographs(), sep="\n")
+    except DpipError as error:
+        sys.exit(str(error))
