@@ -34,7 +34,7 @@ def judge(events: Iterable[Event]) -> dict[str, Any]:
     wrong = {
         # Acknowledged, and not there as a result or not there as it was sent.
         "lost": [image for image in uploads if image in final and image not in done]
-        + [image for image, sent in uploads.items() if originals.get(image, sent) != sent],
+        + [image for image, sent in uploads.items() if originals.get(image) != sent],
         "twice": _twice(of_kind, uploads),
         "stuck": [image for image in uploads if image not in final]
         + ["an upload that was never acknowledged"] * (of_kind["begin"][-1]["jobs"] - len(uploads)),
@@ -43,7 +43,7 @@ def judge(events: Iterable[Event]) -> dict[str, Any]:
             for image in done & uploads.keys()
             if filtered.get(final[image]["result"]) != clean[uploads[image]]
         ],
-        "vanished": _vanished(of_kind["seen"], final),
+        "vanished": _vanished(of_kind, final),
         "left_behind": _left_behind(of_kind["end"][-1], len(uploads), len(done), len(clean)),
     }
     return {
@@ -75,13 +75,17 @@ def _twice(of_kind: dict[str, list[Event]], uploads: dict[str, str]) -> list[str
     ]
 
 
-def _vanished(seen: list[Event], final: dict[str, Event]) -> list[str]:
-    """Originals that were seen done, with a result that is not theirs any more."""
+def _vanished(of_kind: dict[str, list[Event]], final: dict[str, Event]) -> list[str]:
+    """Originals that were seen done with a result that is not theirs or not listed any more."""
+    listed = {result for event in of_kind["listed"] for result in event["filtered"]}
     return [
         event["image"]
-        for event in seen
+        for event in of_kind["seen"]
         if event["status"] == "done"
-        and final.get(event["image"], {}).get("result") != event["result"]
+        and (
+            final.get(event["image"], {}).get("result") != event["result"]
+            or event["result"] not in listed
+        )
     ]
 
 

@@ -15,6 +15,9 @@ from dpip.supervision import die_with_parent
 
 _RESTART_SECONDS = 0.5
 _STOP_SECONDS = 60.0
+_BUSY_SECONDS = 0.5
+_LATE_SECONDS = 1.0
+"""A thawed process is left alone for as long, to do the harm that it can do."""
 _LOOK_AGAIN_SECONDS = 0.02
 _NATS_SERVER = "nats-server"
 
@@ -29,6 +32,7 @@ class Part:
         self._command = [sys.executable, "-m", "dpip", *arguments]
         self._environment = dict(environment)
         self._log = log
+        self._log_before = 0
         self._down_seconds = _RESTART_SECONDS
         self._process: subprocess.Popen[bytes] | None = None
         self._up = threading.Event()
@@ -59,14 +63,21 @@ class Part:
             process.kill()
             process.wait()
 
-    def freeze(self, seconds: float) -> None:
-        """Stop it and its children by SIGSTOP, and have them go on after ``seconds``."""
+    def freeze(self, seconds: float, *, busy_after: str) -> None:
+        """Stop it and its children by SIGSTOP, and have them go on after ``seconds``.
+
+        Not before it has written the words ``busy_after`` to its log, and some time to work since.
+        """
         with self._one_fault:
+            while busy_after.encode() not in self._said():
+                time.sleep(_LOOK_AGAIN_SECONDS)
+            time.sleep(_BUSY_SECONDS)
             process = psutil.Process(self._running().pid)
             frozen = [process, *process.children(recursive=True)]
             _signal(frozen, signal.SIGSTOP)
             time.sleep(seconds)
             _signal(frozen, signal.SIGCONT)
+            time.sleep(_LATE_SECONDS)
 
     def kill_message_server(self) -> None:
         """Kill the nats-server that this part runs, which starts it again by itself."""
@@ -78,6 +89,12 @@ class Part:
                         return
             time.sleep(_LOOK_AGAIN_SECONDS)
 
+    def _said(self) -> bytes:
+        """What it has written to its log since it was started last."""
+        with self._log.open("rb") as log:
+            log.seek(self._log_before)
+            return log.read()
+
     def _running(self) -> subprocess.Popen[bytes]:
         self._up.wait()
         assert self._process is not None  # noqa: S101
@@ -86,6 +103,7 @@ class Part:
     def _keep(self) -> None:
         while not self._stopping.is_set():
             with self._log.open("ab") as output:
+                self._log_before = output.tell()
                 self._process = subprocess.Popen(  # noqa: S603
                     self._command,
                     stdin=subprocess.DEVNULL,

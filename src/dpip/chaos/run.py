@@ -19,7 +19,7 @@ from dpip.chaos.user import User
 from dpip.errors import CannotStart
 
 _PATIENCE = 120.0
-_SWEPT_SECONDS = 30.0
+_SWEPT_SECONDS = 15.0
 _LOOK_AGAIN_SECONDS = 0.2
 
 
@@ -102,7 +102,7 @@ def _files_after_the_sweep(system: System, expected: int) -> int:
 def _judge(record_file: Path) -> Verdict:
     # In a process of its own, which has none of the system's code in it.
     checked = subprocess.run(  # noqa: S603
-        [sys.executable, "-I", checker.__file__, str(record_file)],
+        [sys.executable, "-I", "-S", checker.__file__, str(record_file)],
         capture_output=True,
         text=True,
         check=False,

@@ -18,6 +18,8 @@ _START_SECONDS = 120.0
 _LOOK_AGAIN_SECONDS = 0.1
 _SERVERS = (Target.CONTROLLER, Target.API, Target.SCHEDULER)
 _ADMINISTRATOR = "admin"
+_JOINED = "joined"
+"""What a worker writes to its log when it takes jobs."""
 
 
 class System:
@@ -99,7 +101,7 @@ class System:
             case Target.NATS, _:
                 self._servers[Target.CONTROLLER].kill_message_server()
             case Target.WORKER, Kind.FREEZE:
-                self._workers[fault.worker].freeze(fault.seconds)
+                self._workers[fault.worker].freeze(fault.seconds, busy_after=_JOINED)
             case Target.WORKER, _:
                 self._workers[fault.worker].kill(fault.seconds)
             case target, _:

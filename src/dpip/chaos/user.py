@@ -48,6 +48,7 @@ class User:
         self._workload_id = ""
         self._changed = threading.Condition()
         self._next = 0
+        self._uploaded: list[str] = []
         self._settled: dict[str, JobState] = {}
         self._moved_at = time.monotonic()
 
@@ -60,7 +61,7 @@ class User:
     def files(self) -> int:
         """How many files the image directories hold if all that the user knows of is there."""
         done = sum(state is JobState.DONE for state in self._settled.values())
-        return self._next + done + 2 * len(self._pictures)
+        return len(self._uploaded) + done + 2 * len(self._pictures)
 
     def see_clean_run(self) -> None:
         """Have each picture filtered once, before there are any faults, and note what comes out."""
@@ -106,9 +107,10 @@ class User:
             for result in results:
                 after = result.position
                 self._note("final", result)
-                self._look_at("original", result.image_id)
                 if result.filtered_image_id:
                     self._look_at("filtered", result.filtered_image_id)
+        for image_id in self._uploaded:
+            self._look_at("original", image_id)
         workload = self._until_answered(client.workload, workload_id)
         self._record.write("listed", filtered=workload.filtered_images)
 
@@ -128,6 +130,7 @@ class User:
                 self._client.upload, self._workload_id, picture, key=key
             )
             self._record.write("uploaded", key=key, image=image_id, picture=digest)
+            self._uploaded.append(image_id)
 
     def _next_number(self) -> int | None:
         with self._changed:

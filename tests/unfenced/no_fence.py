@@ -1,0 +1,15 @@
+"""In place of the fence: nothing is compared but the job."""
+
+from typing import Any
+
+from sqlalchemy import bindparam
+
+from dpip.controller.datastore.tables import jobs
+from dpip.model.job import Lease
+
+IS_HELD = jobs.c.id == bindparam("held_job")
+
+
+def blanks(lease: Lease) -> dict[str, Any]:
+    """What the blank of ``IS_HELD`` is filled with."""
+    return {"held_job": lease.job_id}
