@@ -37,6 +37,7 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
         self._up = threading.Event()
         self._stopping = threading.Event()
+        self._starting = threading.Lock()
         self._one_fault = threading.Lock()
         self._keeper = threading.Thread(target=self._keep, name=f"keep {name}", daemon=True)
 
@@ -46,13 +47,13 @@ class Part:
 
     def stop(self) -> None:
         """Have it end for good, by SIGTERM; SIGKILL if that takes a minute."""
-        self._stopping.set()
-        process = self._process
-        if process is not None:
-            process.terminate()
+        with self._starting:
+            self._stopping.set()
+        if self._process is not None:
+            self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
-            process.kill()
+                self._process.wait(_STOP_SECONDS)
+            self._process.kill()
         self._keeper.join()
 
     def kill(self, down_seconds: float) -> None:
@@ -101,23 +102,29 @@ class Part:
         return self._process
 
     def _keep(self) -> None:
-        while not self._stopping.is_set():
-            with self._log.open("ab") as output:
-                self._log_before = output.tell()
-                self._process = subprocess.Popen(  # noqa: S603
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=self._environment,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,
-                )
+        while (process := self._spawn()) is not None:
             self._up.set()
-            self._process.wait()
+            process.wait()
             self._up.clear()
             self._stopping.wait(self._down_seconds)
             self._down_seconds = _RESTART_SECONDS
+
+    def _spawn(self) -> "subprocess.Popen[bytes] | None":
+        """Start the process, unless it is to end for good."""
+        with self._starting, self._log.open("ab") as output:
+            if self._stopping.is_set():
+                return None
+            self._log_before = output.tell()
+            self._process = subprocess.Popen(  # noqa: S603
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+            return self._process
 
 
 def _signal(processes: Sequence[psutil.Process], what: signal.Signals) -> None:
