@@ -229,6 +229,16 @@ class MalformedMessage(DpipError):
     sentence = "A message on {subject} cannot be read: {reason}."
 
 
+class WorkerQuarantined(DpipError):
+    """The worker's results were refused so often that it is given no more work."""
+
+    code = "worker_quarantined"
+    sentence = (
+        "Worker {name!r} is quarantined, because results of several jobs in a row were refused. "
+        "Once its machine is mended, 'dpip worker release {name}' lets it join again."
+    )
+
+
 class JoinRefused(DpipError):
     """The controller does not take this worker in."""
 

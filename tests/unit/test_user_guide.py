@@ -49,13 +49,16 @@ def test_every_command_stands_in_its_table_with_its_options() -> None:
 
 def _commands(command: object, name: str) -> list[tuple[str, list[str]]]:
     if isinstance(command, typer.core.TyperGroup):
-        found = []
+        found = [(name, _options(command))] if name == "dpip worker" else []
         for word, inner in command.commands.items():
             found += _commands(inner, f"{name} {word}")
         return found
     assert isinstance(command, typer.core.TyperCommand)
-    options = [each.opts[0] for each in command.params if each.param_type_name == "option"]
-    return [(name, sorted(options))]
+    return [(name, _options(command))]
+
+
+def _options(command: typer.core.TyperGroup | typer.core.TyperCommand) -> list[str]:
+    return sorted(each.opts[0] for each in command.params if each.param_type_name == "option")
 
 
 def test_every_failure_code_is_explained() -> None:

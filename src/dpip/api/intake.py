@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dpip.api.context import Context
 from dpip.api.hints import hint
 from dpip.api.lookup import is_id, visible_workload
+from dpip.api.refusal import refuse_result
 from dpip.api.upload import Upload
-from dpip.errors import DpipError, InvalidValue, NotFound, StaleAttempt
+from dpip.errors import DpipError, InvalidValue, StaleAttempt, UnsupportedPicture
+from dpip.filters.result_header import check_result_header
 from dpip.formats import read_header
 from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind, PictureHeader
@@ -69,8 +71,8 @@ async def take_original(
 async def take_result(context: Context, worker: str, upload: Upload) -> Image:
     """Keep the result of a job and finish the job with it; both are durable on return.
 
-    Raises ``StaleAttempt`` unless ``worker`` holds the lease, ``NotFound`` if the job is not of
-    the workload it names, ``UnsupportedPicture``, ``InvalidValue``.
+    Raises ``StaleAttempt`` unless ``worker`` holds the lease. Raises ``UnsupportedPicture`` or
+    ``InvalidValue`` if the picture is not what came of the job; then the attempt has failed.
     """
     lease = Lease(
         job_id=_required(upload.fields, "job_id"),
@@ -78,19 +80,20 @@ async def take_result(context: Context, worker: str, upload: Upload) -> Image:
         worker=worker,
     )
     milliseconds = _number(upload.fields, "milliseconds")
+    workload_id = _required(upload.fields, "workload_id")
+    sha256 = _required(upload.fields, "sha256")
     job = await context.datastore.leased_job(lease) if is_id(lease.job_id) else None
     if job is None:
         raise StaleAttempt(attempt=lease.attempt, job_id=lease.job_id)
     original = job.original
-    if _required(upload.fields, "workload_id") != original.workload_id:
-        raise NotFound(kind="workload", id=upload.fields["workload_id"])
-    header = await _header_of(upload.staged)
-    if header.format is not original.header.format:
-        raise InvalidValue(
-            field="data",
-            value=header.format.value,
-            allowed=f"a filtered image has its original's format, {original.header.format.value}",
-        )
+    try:
+        _check_equal("workload_id", workload_id, original.workload_id, "the job is of the workload")
+        _check_equal("sha256", sha256, upload.staged.sha256, "what came in has")
+        header = await _header_of(upload.staged)
+        check_result_header(header, original.header)
+    except (InvalidValue, UnsupportedPicture) as error:
+        await refuse_result(context, lease, original, error)
+        raise
     now = context.clock.now()
     image = Image(
         id=new_id(),
@@ -134,6 +137,11 @@ def _required(fields: Mapping[str, str], name: str) -> str:
     if not value:
         raise InvalidValue(field=name, value=value, allowed="it has to be given")
     return value
+
+
+def _check_equal(field: str, value: str, expected: str, whose: str) -> None:
+    if value != expected:
+        raise InvalidValue(field=field, value=value, allowed=f"{whose} {expected}")
 
 
 def _number(fields: Mapping[str, str], name: str) -> float:

@@ -5,13 +5,12 @@ import sys
 import typer
 
 from dpip import __version__
-from dpip.cli import parts, user
+from dpip.cli import parts, user, worker
 from dpip.cli.bench import bench
 from dpip.cli.chaos import chaos
 from dpip.cli.config import config
 from dpip.cli.run import run
 from dpip.cli.up import up
-from dpip.cli.worker import worker
 from dpip.errors import BadSetting, DpipError, InvalidValue
 
 app = typer.Typer(
@@ -22,7 +21,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(up)
-app.command()(worker)
+app.add_typer(worker.app, name="worker")
 app.command()(parts.controller)
 app.command()(parts.scheduler)
 app.command()(parts.api)

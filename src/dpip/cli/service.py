@@ -1,16 +1,20 @@
-"""Runs a part of the system until it is told to stop."""
+"""Runs a part of the system until it is told to stop, or some work on its datastore."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from dpip.cli.logs import write_logs
 from dpip.config import Settings, load_settings
+from dpip.errors import NotFound
+
+if TYPE_CHECKING:
+    from dpip.ports.datastore import Datastore
 
 T = TypeVar("T")
 
@@ -34,6 +38,23 @@ def settings_from(**arguments: object) -> Settings:
     )
     write_logs(settings.log_level)
     return settings
+
+
+def on_datastore(
+    data_dir: str | None, work: Callable[["Datastore"], Awaitable[T]], *, new: bool = False
+) -> T:
+    """Do ``work`` on the datastore; only a ``new`` one is made where there is none."""
+    from dpip import compose
+
+    settings = settings_from(data_dir=data_dir)
+    if not new and not compose.has_datastore(settings):
+        raise NotFound(kind="system in", id=str(settings.data_dir))
+
+    async def run() -> T:
+        async with compose.open_datastore(settings) as datastore:
+            return await work(datastore)
+
+    return asyncio.run(run())
 
 
 def serve(

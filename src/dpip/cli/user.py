@@ -2,18 +2,15 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpip.cli.service import DataDir, settings_from
+from dpip.cli.service import DataDir, on_datastore
 from dpip.errors import InvalidValue, NotFound
 
 if TYPE_CHECKING:
     from dpip.ports.datastore import Datastore
-
-T = TypeVar("T")
 
 app = typer.Typer(help="Add, list and remove users, and set their passwords.", no_args_is_help=True)
 
@@ -41,14 +38,14 @@ def add(
         password_hash=hash_password(_password()),
         created_at=SystemClock().now(),
     )
-    _with_datastore(data_dir, lambda datastore: datastore.add_user(user), new=True)
+    on_datastore(data_dir, lambda datastore: datastore.add_user(user), new=True)
     print(f"Added {user.role} {name}.")
 
 
 @app.command("list")
 def list_users(data_dir: DataDir = None) -> None:
     """List users with their roles."""
-    for user in _with_datastore(data_dir, lambda datastore: datastore.users()):
+    for user in on_datastore(data_dir, lambda datastore: datastore.users()):
         print(f"{user.name}\t{user.role}")
 
 
@@ -58,7 +55,7 @@ def passwd(name: Name, data_dir: DataDir = None) -> None:
     from dpip.api.passwords import hash_password
 
     password_hash = hash_password(_password())
-    if not _with_datastore(data_dir, lambda store: store.set_password(name, password_hash)):
+    if not on_datastore(data_dir, lambda store: store.set_password(name, password_hash)):
         raise NotFound(kind="user", id=name)
     print(f"Set the password of {name}.")
 
@@ -66,7 +63,7 @@ def passwd(name: Name, data_dir: DataDir = None) -> None:
 @app.command()
 def remove(name: Name, data_dir: DataDir = None) -> None:
     """Remove a user and their tokens; administrators still see their workloads."""
-    if not _with_datastore(data_dir, lambda datastore: _remove(datastore, name)):
+    if not on_datastore(data_dir, lambda datastore: _remove(datastore, name)):
         raise NotFound(kind="user", id=name)
     print(f"Removed {name}.")
 
@@ -84,25 +81,6 @@ async def _remove(datastore: "Datastore", name: str) -> bool:
             allowed="there has to be an administrator; add another with 'dpip user add --admin'",
         )
     return await datastore.remove_user(name)
-
-
-def _with_datastore(
-    data_dir: str | None, work: Callable[["Datastore"], Awaitable[T]], *, new: bool = False
-) -> T:
-    """Do ``work`` on the datastore; only a ``new`` one is made where there is none."""
-    import asyncio
-
-    from dpip import compose
-
-    settings = settings_from(data_dir=data_dir)
-    if not new and not compose.has_datastore(settings):
-        raise NotFound(kind="system in", id=str(settings.data_dir))
-
-    async def run() -> T:
-        async with compose.open_datastore(settings) as datastore:
-            return await work(datastore)
-
-    return asyncio.run(run())
 
 
 def _checked_name(name: str) -> str:

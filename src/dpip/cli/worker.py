@@ -1,4 +1,6 @@
-"""``dpip worker``: a worker that joins a controller here or on another machine."""
+"""``dpip worker``: a worker that joins a controller here or on another machine, and what an
+administrator does about workers.
+"""
 
 import re
 import socket
@@ -6,10 +8,15 @@ from typing import Annotated
 
 import typer
 
-from dpip.cli.service import DataDir, LogLevel, serve, settings_from
+from dpip.cli.service import DataDir, LogLevel, on_datastore, serve, settings_from
+from dpip.errors import NotFound
+
+app = typer.Typer()
 
 
+@app.callback(invoke_without_command=True)
 def worker(
+    context: typer.Context,
     controller: Annotated[
         str | None, typer.Option(help="Where to join: <host>:<port> of the controller.")
     ] = None,
@@ -27,6 +34,8 @@ def worker(
     log_level: LogLevel = None,
 ) -> None:
     """Run a worker. The join token is in DPIP_JOIN_TOKEN or in the data directory."""
+    if context.invoked_subcommand:
+        return _refuse_options(context)
     settings = settings_from(
         controller=controller, worker__slots=slots, data_dir=data_dir, log_level=log_level
     )
@@ -37,6 +46,25 @@ def worker(
     name = _default_name() if worker_name is None else worker_name
     structlog.contextvars.bind_contextvars(worker=name)
     serve(compose.worker(settings, name, _split(tags)))
+
+
+@app.command()
+def release(
+    name: Annotated[str, typer.Argument(help="Name of the worker.")], data_dir: DataDir = None
+) -> None:
+    """Let a worker join again that is quarantined for its results."""
+    from dpip.ports.clock import SystemClock
+
+    now = SystemClock().now()
+    if not on_datastore(data_dir, lambda datastore: datastore.release_worker(name, now)):
+        raise NotFound(kind="quarantined worker", id=name)
+    print(f"Released {name}.")
+
+
+def _refuse_options(context: typer.Context) -> None:
+    if any(context.params.values()):
+        name = context.invoked_subcommand
+        raise typer.BadParameter(f"options stand behind the command: dpip worker {name} ...")
 
 
 def _split(tags: str) -> tuple[str, ...]:

@@ -7,7 +7,13 @@ import structlog
 
 from dpip.controller.attempts import WORKER_LOST, Attempts
 from dpip.controller.roll_call import RollCall
-from dpip.errors import BusUnavailable, DpipError, NoAnswerInTime, NoResponder
+from dpip.errors import (
+    BusUnavailable,
+    DpipError,
+    NoAnswerInTime,
+    NoResponder,
+    WorkerQuarantined,
+)
 from dpip.model.job import Lease
 from dpip.model.worker import Worker, WorkerState, check_worker_name
 from dpip.ports.bus import Bus
@@ -60,6 +66,8 @@ class Registration:
         except DpipError as error:
             return _refuse(hello.name, str(error), final=True)
         known = await self._datastore.worker(hello.name)
+        if known and known.state is WorkerState.QUARANTINED:
+            return _refuse(hello.name, str(WorkerQuarantined(name=hello.name)))
         if known and known.instance != hello.instance and await self._is_alive(known):
             return _refuse(hello.name, f"a worker named {hello.name!r} is alive already")
         if known and known.instance != hello.instance:
@@ -85,6 +93,10 @@ class Registration:
     async def _take_in(self, hello: Hello) -> Welcome:
         token = secrets.token_urlsafe(32)
         now = self._clock.now()
+        # The token first: should the worker be quarantined in between, it is told of none.
+        await self._datastore.add_worker_token(
+            hashlib.sha256(token.encode()).hexdigest(), worker=hello.name, created_at=now
+        )
         await self._datastore.add_worker(
             Worker(
                 name=hello.name,
@@ -98,9 +110,6 @@ class Registration:
                 joined_at=now,
                 last_seen=now,
             )
-        )
-        await self._datastore.add_worker_token(
-            hashlib.sha256(token.encode()).hexdigest(), worker=hello.name, created_at=now
         )
         log.info("worker joined", worker=hello.name, slots=hello.slots, tags=hello.tags)
         return Welcome(

@@ -85,6 +85,8 @@ class RollCall:
         """Record as lost every worker that has been silent for too long."""
         now = self._clock.monotonic()
         for worker in await self._workers.workers():
+            if worker.state is WorkerState.QUARANTINED:
+                self._quarantined(worker.name)
             if worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
                 continue
             # After a restart of the controller every worker has a full term to be heard again.
@@ -94,10 +96,16 @@ class RollCall:
                 self._readings.pop(worker.name, None)
                 await self._workers.end_worker(worker.name, WorkerState.LOST, self._clock.now())
 
+    def _quarantined(self, name: str) -> None:
+        # Its heartbeats are nobody's now: it is told to say hello, and will be let in some day.
+        self._instances.pop(name, None)
+        self._readings.pop(name, None)
+
     async def _instance(self, name: str) -> str | None:
+        """The process that a worker's heartbeats have to be of; ``None`` for no one's."""
         if name not in self._instances:
             known = await self._workers.worker(name)
-            if known is None:
+            if known is None or known.state is WorkerState.QUARANTINED:
                 return None
             self._instances[name] = known.instance
         return self._instances[name]

@@ -18,6 +18,7 @@ Step = Grayscale | Blur
 class Filter(Struct, frozen=True, kw_only=True):
     """A filter: its parameters, its function from image to image, and its other names.
 
+    It keeps width, height and frames: ``dpip.filters.result_header`` checks results by that.
     ``pixelwise``: a pixel of the result depends on that pixel alone, so an animation may be
     filtered as one tall picture.
     """

@@ -1,6 +1,7 @@
-"""GIF: the logical screen, and a walk over all blocks to count the frames."""
+"""GIF: the logical screen, and a walk over all blocks to measure and count the images on it."""
 
 import struct
+from typing import NamedTuple
 
 from dpip.formats.byte_reader import ByteReader, Malformed
 from dpip.model.image import PictureFormat, PictureHeader
@@ -11,24 +12,41 @@ _WINDOW = 1 << 12
 _EXTENSION, _IMAGE = 0x21, 0x2C
 
 
+class _Images(NamedTuple):
+    """How many images there are, and how far the first one reaches across and down."""
+
+    frames: int
+    across: int
+    down: int
+
+
 def read_gif(reader: ByteReader) -> PictureHeader:
-    """Read the logical screen and count the images on it. Raises ``Malformed``."""
+    """Read the logical screen and count the images on it. Raises ``Malformed``.
+
+    Decoders make the screen as large as the first image asks for, and so does the header.
+    """
     reader.skip(_SIGNATURE_LENGTH)
     width, height, flags = struct.unpack("<HHBxx", reader.read(7))
     _skip_colour_table(reader, flags)
+    images = _measure_images(reader)
     return PictureHeader(
-        format=PictureFormat.GIF, width=width, height=height, frames=_count_frames(reader)
+        format=PictureFormat.GIF,
+        width=max(width, images.across),
+        height=max(height, images.down),
+        frames=images.frames,
     )
 
 
-def _count_frames(reader: ByteReader) -> int:
-    frames = 0
+def _measure_images(reader: ByteReader) -> _Images:
+    frames = across = down = 0
     sub_blocks_left = _MOST_SUB_BLOCKS
     while not reader.at_end:
         (kind,) = reader.read(1)
         if kind == _IMAGE:
             frames += 1
-            (flags,) = reader.read(9)[8:]
+            left, top, width, height, flags = struct.unpack("<HHHHB", reader.read(9))
+            if frames == 1:
+                across, down = left + width, top + height
             _skip_colour_table(reader, flags)
         elif kind != _EXTENSION:
             # The trailer, or the garbage that some programs leave in its place.
@@ -37,7 +55,7 @@ def _count_frames(reader: ByteReader) -> int:
         sub_blocks_left = _skip_sub_blocks(reader, sub_blocks_left)
     if not frames:
         raise Malformed("there is no image in it")
-    return frames
+    return _Images(frames, across, down)
 
 
 def _skip_colour_table(reader: ByteReader, flags: int) -> None:

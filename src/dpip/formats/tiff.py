@@ -9,6 +9,7 @@ from dpip.model.image import PictureFormat, PictureHeader
 _MOST_PAGES = 20_000
 _MOST_ENTRIES = 4096
 _WIDTH, _HEIGHT, _BITS, _SAMPLES = 256, 257, 258, 277
+_READ = {_WIDTH, _HEIGHT, _BITS, _SAMPLES}
 _CODES = {1: "B", 3: "H", 4: "L", 16: "Q"}
 
 
@@ -71,13 +72,18 @@ def _read_page(reader: ByteReader, layout: _Layout) -> _Page:
         raise Malformed("a page has too many fields")
     entries = reader.read(count * layout.entry_size)
     next_page_at = reader.position
-    fields = {_WIDTH: 0, _HEIGHT: 0, _BITS: 1, _SAMPLES: 1}
+    fields: dict[int, int] = {}
     for at in range(0, len(entries), layout.entry_size):
         tag, kind = struct.unpack_from(f"{layout.order}HH", entries, at)
-        if tag in fields:
+        if tag in _READ and tag not in fields:  # Decoders take the first of a kind.
             fields[tag] = _first_value(reader, layout, entries[at : at + layout.entry_size], kind)
     reader.seek(next_page_at)
-    return _Page(fields[_WIDTH], fields[_HEIGHT], fields[_SAMPLES], fields[_BITS])
+    return _Page(
+        width=fields.get(_WIDTH, 0),
+        height=fields.get(_HEIGHT, 0),
+        samples=fields.get(_SAMPLES, 1),
+        bits=fields.get(_BITS, 1),
+    )
 
 
 def _first_value(reader: ByteReader, layout: _Layout, entry: bytes, kind: int) -> int:

@@ -11,6 +11,8 @@ class ActivityKind(StrEnum):
     WORKER_JOINED = "worker_joined"
     WORKER_LEFT = "worker_left"
     WORKER_LOST = "worker_lost"
+    WORKER_QUARANTINED = "worker_quarantined"
+    WORKER_RELEASED = "worker_released"
     WORKLOAD_CREATED = "workload_created"
     WORKLOAD_COMPLETED = "workload_completed"
     WORKLOAD_REMOVED = "workload_removed"

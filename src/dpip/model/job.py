@@ -92,6 +92,15 @@ class LeasedJob(Struct, frozen=True, kw_only=True):
     pipeline: bytes
 
 
+class RefusedResult(Struct, frozen=True, kw_only=True):
+    """What came of refusing a result: the state of its job, and whether that was once too often
+    for its worker, so that it is quarantined now.
+    """
+
+    job_is: JobState
+    quarantined: bool
+
+
 class SettledJob(Struct, frozen=True, kw_only=True):
     """A job that is done or failed, as its workload's owner sees it.
 

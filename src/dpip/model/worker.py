@@ -10,13 +10,18 @@ from dpip.errors import InvalidValue
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+MOST_REFUSED = 3
+"""A worker is quarantined when results of this many jobs were refused in a row."""
+
+
 class WorkerState(StrEnum):
-    """Whether a worker can be counted on."""
+    """Whether a worker can be counted on. Only an administrator ends a quarantine."""
 
     ALIVE = "alive"
     DRAINING = "draining"
     LEFT = "left"
     LOST = "lost"
+    QUARANTINED = "quarantined"
 
 
 class Gpu(Struct, frozen=True, kw_only=True):

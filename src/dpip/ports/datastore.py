@@ -10,7 +10,15 @@ from typing import Protocol
 
 from dpip.model.activity import Activity
 from dpip.model.image import Image
-from dpip.model.job import Failure, JobState, Lease, LeasedJob, PendingJob, SettledJob
+from dpip.model.job import (
+    Failure,
+    JobState,
+    Lease,
+    LeasedJob,
+    PendingJob,
+    RefusedResult,
+    SettledJob,
+)
 from dpip.model.user import Caller, User
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.model.workload import Workload
@@ -141,12 +149,17 @@ class Jobs(Protocol):
     async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
         """Lease each pending job of ``(job id, worker)`` and number the attempt.
 
-        Jobs that are no longer pending are left out of the answer.
+        Jobs that are no longer pending, and workers that are quarantined, are left out of the
+        answer.
         """
         ...
 
     async def leases(self) -> list[Lease]:
         """All leases that are out."""
+        ...
+
+    async def quarantined_workers(self) -> set[str]:
+        """Names of the workers that no job is leased to."""
         ...
 
     async def leased_image(self, image_id: str, worker: str) -> bool:
@@ -162,7 +175,19 @@ class Jobs(Protocol):
     ) -> SettledJob:
         """Finish the job with the row of its result, in one compare-and-set.
 
-        Raises ``StaleAttempt`` if the lease is no longer held; then nothing is kept.
+        What was refused of the worker before is forgiven. Raises ``StaleAttempt`` if the lease is
+        no longer held; then nothing is kept.
+        """
+        ...
+
+    async def refuse_result(
+        self, lease: Lease, reason: str, *, jitter: float, now: float
+    ) -> RefusedResult | None:
+        """Count a failed attempt, as ``fail`` does, against the worker too: its result is none.
+
+        When results of ``MOST_REFUSED`` jobs were refused with none accepted between, the worker is
+        quarantined: its token ends, and what else it holds is given back. That is recorded.
+        ``None`` for a stale lease, of which nothing is counted.
         """
         ...
 
@@ -182,10 +207,17 @@ class Jobs(Protocol):
 
 
 class Workers(Protocol):
-    """Workers, their readings over time, and the record of activity."""
+    """Workers, their readings over time, and the record of activity.
+
+    A quarantined worker stays in that state until it is released.
+    """
 
     async def add_worker(self, worker: Worker) -> None:
-        """Register a worker, in place of an earlier one of that name, and record that it joined."""
+        """Register a worker, in place of an earlier one of that name, and record that it joined.
+
+        The refused results of the earlier one are held against it. Raises ``WorkerQuarantined`` if
+        that one is.
+        """
         ...
 
     async def worker(self, name: str) -> Worker | None:
@@ -205,7 +237,11 @@ class Workers(Protocol):
         ...
 
     async def end_worker(self, name: str, state: WorkerState, at: float) -> None:
-        """Mark a worker as left or lost, and record it."""
+        """Mark a worker as left or lost, and record it; not one that is quarantined."""
+        ...
+
+    async def release_worker(self, name: str, at: float) -> bool:
+        """Forget a quarantined worker, so that it may join, and record it; whether it was one."""
         ...
 
     async def activities(self, *, limit: int) -> list[Activity]:

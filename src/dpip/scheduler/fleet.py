@@ -43,13 +43,17 @@ class Fleet:
     def __init__(self, *, silence_seconds: float) -> None:
         self._silence_seconds = silence_seconds
         self._nodes: dict[str, Node] = {}
+        self._quarantined: set[str] = set()
 
     def alive(self, now: float) -> list[Node]:
-        """The workers heard within the last ``silence_seconds``; the others are forgotten."""
+        """The workers heard within the last ``silence_seconds``; the others are forgotten.
+
+        Those in quarantine are left out.
+        """
         for node in list(self._nodes.values()):
             if now - node.heard_at > self._silence_seconds:
                 del self._nodes[node.name]
-        return list(self._nodes.values())
+        return [node for node in self._nodes.values() if node.name not in self._quarantined]
 
     def node(self, name: str) -> Node | None:
         """The worker of that name."""
@@ -85,6 +89,10 @@ class Fleet:
     def gone(self, name: str) -> None:
         """Forget a worker."""
         self._nodes.pop(name, None)
+
+    def quarantine(self, names: set[str]) -> None:
+        """Leave these workers, and no others, out of ``alive``."""
+        self._quarantined = names
 
     def align(self, leases: Iterable[Lease]) -> None:
         """Make what is in hand equal to the leases that are out, as the datastore knows them."""

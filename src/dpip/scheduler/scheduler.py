@@ -128,6 +128,7 @@ class Scheduler:
                 calling = set(self._calling)
                 out = set(await self._jobs.leases())
                 self._fleet.align((out | calling | self._calling) - self._ended_lately)
+                self._fleet.quarantine(await self._jobs.quarantined_workers())
             await asyncio.sleep(_ALIGN_SECONDS)
 
     async def _on_heartbeat(self, subject: str, payload: bytes) -> None:

@@ -1,6 +1,7 @@
 """How a worker gets originals and hands in results: through the API, with its own token."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -109,6 +110,7 @@ class ImageClient:
 
         Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
         """
+        sha256 = await asyncio.to_thread(_sha256_of, result)
 
         async def attempt() -> None:
             with result.open("rb") as file:
@@ -119,6 +121,7 @@ class ImageClient:
                         "job_id": run.job_id,
                         "attempt": str(run.attempt),
                         "milliseconds": f"{milliseconds:.3f}",
+                        "sha256": sha256,
                     }
                 )
                 form.add_field(
@@ -140,6 +143,11 @@ class ImageClient:
                     answer.raise_for_status()
 
         await _patiently(attempt)
+
+
+def _sha256_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class _Problem(Struct, frozen=True):

@@ -85,6 +85,21 @@ class ApiSession(requests.Session):
         image_id: str = answer.json()["image_id"]
         return image_id
 
+    def hand_in(
+        self, workload_id: str, lease: Lease, content: bytes | None = None, /, **changes: object
+    ) -> requests.Response:
+        """Upload a result as a worker does, but for ``changes`` of its fields."""
+        result = picture() if content is None else content
+        fields: dict[str, object] = {
+            "workload_id": workload_id,
+            "type": "filtered",
+            "job_id": lease.job_id,
+            "attempt": lease.attempt,
+            "milliseconds": 2.5,
+            "sha256": hashlib.sha256(result).hexdigest(),
+        }
+        return self.post("/images", files={"data": result}, data=fields | changes)
+
 
 @dataclass
 class System:

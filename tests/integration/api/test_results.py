@@ -6,23 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dpip.model.job import Failure, FailureCode
 from dpip.ports.clock import SystemClock
 from dpip.wire import subjects
-from tests.integration.api.system import ApiSession, System, picture, wait_until
+from tests.integration.api.system import ApiSession, System, wait_until
 
 
 def finish(system: System, workload: str, image: str) -> tuple[str, str]:
     name, worker = system.worker()
     lease = system.lease(image, name)
-    answer = worker.post(
-        "/images",
-        files={"data": picture()},
-        data={
-            "workload_id": workload,
-            "type": "filtered",
-            "job_id": lease.job_id,
-            "attempt": lease.attempt,
-            "milliseconds": 2.5,
-        },
-    )
+    answer = worker.hand_in(workload, lease)
     assert answer.status_code == 201, answer.text
     return name, answer.json()["image_id"]
 

@@ -46,14 +46,7 @@ def test_the_result_of_a_removed_workload_is_refused(system: System, user: ApiSe
     name, worker = system.worker()
     lease = system.lease(image, name)
     user.delete(f"/workloads/{workload}")
-    form = {
-        "workload_id": workload,
-        "type": "filtered",
-        "job_id": lease.job_id,
-        "attempt": lease.attempt,
-        "milliseconds": 1,
-    }
-    answer = worker.post("/images", files={"data": picture()}, data=form)
+    answer = worker.hand_in(workload, lease)
     assert (answer.status_code, answer.json()["code"]) == (409, "stale_attempt")
     assert not [path for path in system.files() if workload in path.parts]
 

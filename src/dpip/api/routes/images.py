@@ -33,6 +33,7 @@ _TEXTS = {
     "job_id": {"type": "string", "description": "Of workers."},
     "attempt": {"type": "integer", "description": "Of workers."},
     "milliseconds": {"type": "number", "description": "Of workers: time spent on the pixels."},
+    "sha256": {"type": "string", "description": "Of workers: of the picture, in hexadecimal."},
 }
 _BODY = taken(
     {

@@ -12,13 +12,21 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dpip.controller.datastore.engines import open_engines
-from dpip.controller.datastore.queries import jobs, users, workers, workloads
+from dpip.controller.datastore.queries import jobs, refusals, users, workers, workloads
 from dpip.controller.datastore.schema import bring_up_to_date
 from dpip.controller.datastore.write_queue import WriteQueue
 from dpip.errors import StaleAttempt, StorageFull, StorageUnavailable
 from dpip.model.activity import Activity
 from dpip.model.image import Image
-from dpip.model.job import Failure, JobState, Lease, LeasedJob, PendingJob, SettledJob
+from dpip.model.job import (
+    Failure,
+    JobState,
+    Lease,
+    LeasedJob,
+    PendingJob,
+    RefusedResult,
+    SettledJob,
+)
 from dpip.model.user import Caller, User
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.model.workload import Workload
@@ -152,6 +160,9 @@ class SqlDatastore:
     async def leases(self) -> list[Lease]:
         return await self._read(jobs.leases)
 
+    async def quarantined_workers(self) -> set[str]:
+        return await self._read(workers.quarantined_workers)
+
     async def leased_image(self, image_id: str, worker: str) -> bool:
         return await self._read_row(jobs.leased_image, image_id, worker)
 
@@ -177,6 +188,14 @@ class SqlDatastore:
         except StaleAttempt:
             return None
 
+    async def refuse_result(
+        self, lease: Lease, reason: str, *, jitter: float, now: float
+    ) -> RefusedResult | None:
+        try:
+            return await self._write(refusals.refuse_result, lease, reason, jitter, now)
+        except StaleAttempt:
+            return None
+
     # Workers
 
     async def add_worker(self, worker: Worker) -> None:
@@ -196,6 +215,9 @@ class SqlDatastore:
 
     async def end_worker(self, name: str, state: WorkerState, at: float) -> None:
         await self._write(workers.end_worker, name, state, at)
+
+    async def release_worker(self, name: str, at: float) -> bool:
+        return await self._write(refusals.release_worker, name, at)
 
     async def activities(self, *, limit: int) -> list[Activity]:
         return await self._read(workers.latest_activities, limit)

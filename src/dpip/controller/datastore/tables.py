@@ -137,6 +137,14 @@ workers = Table(
     Column("running", Integer, nullable=False),
     Column("joined_at", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
+    # Ids as JSON: of the jobs whose results were refused since one was accepted.
+    Column("refused_jobs", Text),
+    Index(
+        "workers_quarantined",
+        "name",
+        sqlite_where=text("state = 'quarantined'"),
+        postgresql_where=text("state = 'quarantined'"),
+    ),
 )
 
 utilisation = Table(

@@ -86,6 +86,7 @@ USES: dict[str, tuple[Ask, str]] = {
         lambda store: store.leased_job(Lease(job_id="j", attempt=1, worker="ada")),
         "(id=?)",
     ),
+    "quarantined workers": (lambda store: store.quarantined_workers(), "workers_quarantined"),
     "leasing": (lambda store: store.lease([("j", "ada"), ("k", "grace")]), "(id=?)"),
     "giving back": (lambda store: store.give_back(LEASE), "(id=?)"),
     "a new password": (lambda store: store.set_password("alice", "hash"), "(name=?)"),
@@ -100,6 +101,7 @@ WHOLE_BUT_SMALL = (
     "USING INDEX jobs_pending",
     "USING INDEX jobs_leased",
     "USING INDEX workloads_active",
+    "USING INDEX workers_quarantined",
 )
 
 

@@ -66,7 +66,7 @@ def test_partial_indexes_are_made_as_declared(engine: Engine) -> None:
     )
     with engine.connect() as connection:
         indexes = {name: sql or "" for name, sql in connection.execute(text(statement))}
-    for name in ("jobs_pending", "jobs_leased", "workloads_active"):
+    for name in ("jobs_pending", "jobs_leased", "workloads_active", "workers_quarantined"):
         assert "WHERE" in indexes[name]
 
 

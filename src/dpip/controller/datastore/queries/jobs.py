@@ -17,7 +17,7 @@ from dpip.controller.datastore.queries.workloads import (
     insert_image,
     settled_job,
 )
-from dpip.controller.datastore.tables import images, jobs, workloads
+from dpip.controller.datastore.tables import images, jobs, workers, workloads
 from dpip.errors import StaleAttempt
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.image import Image
@@ -32,6 +32,7 @@ from dpip.model.job import (
     SettledJob,
     retry_delay,
 )
+from dpip.model.worker import WorkerState
 
 _PENDING_JOBS = (
     select(
@@ -60,6 +61,10 @@ _LOCK_PENDING = (
 )
 _PENDING_COUNT = select(func.sum(workloads.c.pending)).where(
     or_(workloads.c.pending > 0, workloads.c.leased > 0)  # As in the index of these.
+)
+_QUARANTINED = select(workers.c.name).where(
+    workers.c.name.in_(bindparam("names", expanding=True)),
+    workers.c.state == WorkerState.QUARANTINED.value,
 )
 _LEASE = (
     update(jobs)
@@ -107,6 +112,11 @@ _COMPLETE = (
     )
     .returning(jobs)
 )
+_FORGIVE = (
+    update(workers)
+    .where(workers.c.name == bindparam("by_worker"), workers.c.refused_jobs.is_not(None))
+    .values(refused_jobs=None)
+)
 _COUNT_RETURNED = (
     update(workloads)
     .where(workloads.c.id == bindparam("of_workload"))
@@ -152,8 +162,10 @@ def lease(connection: Connection, placements: Sequence[tuple[str, str]]) -> list
     # Locked in one order, so that two who lease the same jobs do not wait for each other.
     wanted = {"job_ids": [job_id for job_id, _ in placements]}
     still_pending = set(connection.scalars(_LOCK_PENDING, wanted))
+    named = {"names": list({worker for _, worker in placements})}
+    quarantined = set(connection.scalars(_QUARANTINED, named))
     for job_id, worker in placements:
-        if job_id in still_pending:
+        if job_id in still_pending and worker not in quarantined:
             jobs_of[worker].append(job_id)
     leases = []
     leased_of_workload: Counter[str] = Counter()
@@ -201,6 +213,7 @@ def complete(
     ).one_or_none()
     if row is None:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
+    connection.execute(_FORGIVE, {"by_worker": held.worker})
     return settled_job(row)
 
 

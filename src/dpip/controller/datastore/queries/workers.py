@@ -7,11 +7,23 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dpip.controller.datastore.tables import activities, utilisation, workers
+from dpip.errors import WorkerQuarantined
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.worker import Resources, Worker, WorkerState
 
+_FORMER = (
+    select(workers.c.state, workers.c.refused_jobs)
+    .where(workers.c.name == bindparam("wanted"))
+    .with_for_update()
+)
+_QUARANTINED = select(workers.c.name).where(workers.c.state == WorkerState.QUARANTINED.value)
+_IS_AT_LARGE = workers.c.state != WorkerState.QUARANTINED.value
+
 
 def add_worker(connection: Connection, worker: Worker) -> None:
+    former = connection.execute(_FORMER, {"wanted": worker.name}).one_or_none()
+    if former and former.state == WorkerState.QUARANTINED.value:
+        raise WorkerQuarantined(name=worker.name)
     connection.execute(delete(workers).where(workers.c.name == worker.name))
     connection.execute(
         insert(workers).values(
@@ -25,6 +37,7 @@ def add_worker(connection: Connection, worker: Worker) -> None:
             running=worker.running,
             joined_at=worker.joined_at,
             last_seen=worker.last_seen,
+            refused_jobs=former.refused_jobs if former else None,
         )
     )
     record(
@@ -40,6 +53,10 @@ def worker(connection: Connection, name: str) -> Worker | None:
 
 def all_workers(connection: Connection) -> list[Worker]:
     return [_worker(row) for row in connection.execute(select(workers).order_by(workers.c.name))]
+
+
+def quarantined_workers(connection: Connection) -> set[str]:
+    return set(connection.scalars(_QUARANTINED))
 
 
 def record_heartbeats(
@@ -59,7 +76,7 @@ def record_heartbeats(
     ]
     connection.execute(
         update(workers)
-        .where(workers.c.name == bindparam("worker"))
+        .where(workers.c.name == bindparam("worker"), _IS_AT_LARGE)
         .values(
             state=bindparam("alive"),
             resources=bindparam("resources"),
@@ -76,9 +93,13 @@ def record_heartbeats(
 
 
 def end_worker(connection: Connection, name: str, state: WorkerState, at: float) -> None:
-    connection.execute(
-        update(workers).where(workers.c.name == name).values(state=state.value, running=0)
+    ended = connection.execute(
+        update(workers)
+        .where(workers.c.name == name, _IS_AT_LARGE)
+        .values(state=state.value, running=0)
     )
+    if not ended.rowcount:
+        return
     kind = ActivityKind.WORKER_LEFT if state is WorkerState.LEFT else ActivityKind.WORKER_LOST
     record(connection, Activity(at=at, kind=kind, subject=name))
 
