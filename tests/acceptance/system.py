@@ -44,11 +44,17 @@ def dpip(*arguments: str, env: dict[str, str], **options: Any) -> subprocess.Com
 class Process:
     """A ``dpip`` command that runs until it is stopped; ``said`` is all it has written."""
 
-    def __init__(self, log: Path, *arguments: str, env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *arguments: str,
+        env: dict[str, str],
+        program: tuple[str, ...] = ("-m", "dpip"),
+    ) -> None:
         self._log = log
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "dpip", *arguments],
+                [sys.executable, *program, *arguments],
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -152,18 +158,22 @@ class System:
             env=self.env,
         ).until_it_says('"api"')
         ready = next(line for line in self.process.said.splitlines() if line.startswith("{"))
-        self.ready: dict[str, str] = json.loads(ready)
+        # A worker may write its first line before this one has its end.
+        self.ready: dict[str, str] = json.JSONDecoder().raw_decode(ready)[0]
 
     @property
     def api(self) -> Api:
         return Api(self.ready["api"]).login()
 
-    def worker(self, name: str, *arguments: str, **more: str) -> Process:
+    def worker(
+        self, name: str, *arguments: str, program: tuple[str, ...] = ("-m", "dpip"), **more: str
+    ) -> Process:
         return Process(
             self.directory / f"{name}.log",
             *("worker", "--controller", self.ready["controller"], "--worker-name", name),
             *arguments,
             env={**self.env, **more},
+            program=program,
         )
 
     def process_of(self, worker: str) -> psutil.Process:

@@ -14,7 +14,7 @@ from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import MAX_RETRY_DELAY, Failure, FailureCode, Lease, SettledJob
 from dpip.model.user import Role, User
-from dpip.model.worker import Resources, Worker
+from dpip.model.worker import MOST_REFUSED, Resources, Worker
 from dpip.model.workload import JobCounts, Workload
 from dpip.wire import subjects
 from dpip.wire.codec import decode, decode_either, encode
@@ -174,6 +174,15 @@ class Parts:
             created_at=self.clock.now(),
             source_id=source_id,
         )
+
+    async def quarantine(self, name: str = "w") -> None:
+        """Refuse results of ``name`` until it is quarantined."""
+        for _ in range(MOST_REFUSED):
+            refused = await self.datastore.refuse_result(
+                await self.lease(name), "It is none.", jitter=0.0, now=self.clock.now()
+            )
+        assert refused is not None
+        assert refused.quarantined
 
     async def counts(self) -> JobCounts:
         workload = await self.datastore.workload(self.workload_id)

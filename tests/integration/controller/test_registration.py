@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from dpip.errors import MalformedMessage
+from dpip.errors import MalformedMessage, WorkerQuarantined
 from dpip.model.activity import ActivityKind
 from dpip.model.job import FailureCode
 from dpip.model.worker import WorkerState
@@ -188,3 +188,50 @@ async def test_those_who_wait_hear_of_a_job_that_is_free_again(parts: Parts) -> 
     await parts.bus.subscribe(subjects.JOBS_READY, hints)
     await parts.goodbye()
     assert await hints.next() == (subjects.JOBS_READY, b"")
+
+
+@pytest.mark.parametrize("instance", ["one", "two"])
+async def test_a_quarantined_worker_is_refused_until_it_is_released(
+    parts: Parts, instance: str
+) -> None:
+    """Under its name no process joins; each is told why and what to do, and may ask again."""
+    await welcomed(parts)
+    await connect(parts)
+    await parts.quarantine()
+    refusal = await refused(parts, instance=instance)
+    assert "quarantined" in refusal.reason
+    assert "'dpip worker release w'" in refusal.reason
+    assert not refusal.final
+    assert (await parts.worker()).state is WorkerState.QUARANTINED
+    await parts.datastore.release_worker("w", parts.clock.now())
+    welcome = await welcomed(parts, instance=instance)
+    assert await speaks_for(parts, welcome.image_store_token) == "w"
+    assert (await parts.worker()).state is WorkerState.ALIVE
+
+
+async def test_a_worker_quarantined_while_it_joins_is_not_taken_in(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The datastore has the last word, and the new token speaks for nobody."""
+    await welcomed(parts)
+    add_worker_token = parts.datastore.add_worker_token
+    tokens = []
+
+    async def add_then_quarantine(token_hash: str, *, worker: str, created_at: float) -> None:
+        tokens.append(token_hash)
+        await add_worker_token(token_hash, worker=worker, created_at=created_at)
+        await parts.quarantine()
+
+    monkeypatch.setattr(parts.datastore, "add_worker_token", add_then_quarantine)
+    with pytest.raises(WorkerQuarantined):
+        await parts.hello()
+    assert await parts.datastore.caller(tokens[0], parts.clock.now()) is None
+    assert (await parts.worker()).state is WorkerState.QUARANTINED
+
+
+async def test_a_goodbye_does_not_end_a_quarantine(parts: Parts) -> None:
+    """Else leaving and coming again would."""
+    await welcomed(parts)
+    await parts.quarantine()
+    await parts.goodbye()
+    assert (await parts.worker()).state is WorkerState.QUARANTINED

@@ -210,3 +210,35 @@ async def test_readings_survive_a_datastore_that_is_away(
     await parts.roll_call.write_readings(history=False)
     assert (await parts.worker("a")).resources.cpu == 0.25
     assert (await parts.worker("b")).resources.cpu == 0.75
+
+
+async def test_a_quarantined_worker_is_asked_to_say_hello(parts: Parts) -> None:
+    """Its heartbeats change nothing, so that it learns where it stands, and of its release."""
+    await parts.hello()
+    await parts.beat()
+    await parts.quarantine()
+    quarantined = await parts.worker()
+    await parts.roll_call.call()
+    hints = Received()
+    await parts.worker_bus.subscribe(subjects.rejoin("w", "one"), hints)
+    parts.clock.pass_by(1)
+    await parts.beat(cpu=0.9)
+    assert await hints.next() == (subjects.rejoin("w", "one"), b"")
+    await parts.roll_call.write_readings(history=False)
+    assert await parts.worker() == quarantined
+    await parts.datastore.release_worker("w", parts.clock.now())
+    await parts.beat()
+    await hints.next()
+    await parts.hello()
+    await parts.beat(cpu=0.25)
+    await parts.roll_call.write_readings(history=False)
+    assert (await parts.worker()).resources.cpu == 0.25
+
+
+async def test_a_quarantined_worker_is_never_lost(parts: Parts) -> None:
+    """However long it is silent."""
+    await parts.hello()
+    await parts.quarantine()
+    parts.clock.pass_by(10 * TERM)
+    await parts.roll_call.call()
+    assert (await parts.worker()).state is WorkerState.QUARANTINED

@@ -419,3 +419,20 @@ async def test_a_stopped_scheduler_places_nothing(parts: Parts, workers: Workers
 async def test_a_scheduler_that_was_never_started_can_be_stopped(parts: Parts) -> None:
     """There is nothing to see to its end."""
     await new_scheduler(parts).stop()
+
+
+async def test_a_quarantined_worker_gets_no_job(parts: Parts, workers: Workers) -> None:
+    """Though it has more room than any; once it is released it gets the next."""
+    liar, honest = await workers("liar", slots=8), await workers("honest")
+    await parts.hello("liar", "i")
+    await parts.quarantine("liar")
+    async with scheduling(parts):
+        for worker in (liar, honest):
+            await worker.beat()
+        job_id = await parts.add_job()
+        await parts.bus.publish(subjects.JOBS_READY, b"")
+        assert (await honest.next()).job_id == job_id
+        assert liar.waiting == 0
+        await parts.datastore.release_worker("liar", parts.clock.now())
+        job_id = await parts.add_job()
+        assert (await liar.next()).job_id == job_id

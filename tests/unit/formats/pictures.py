@@ -60,6 +60,23 @@ def big_endian_tiff(pages: int = 1) -> bytes:
     return content
 
 
+def small_screen_gif() -> bytes:
+    """A GIF whose first image reaches beyond its logical screen."""
+    content = to_bytes(scene(), ".gif")
+    return content[:6] + bytes([5, 0, 5, 0]) + content[10:]
+
+
+def two_widths_tiff() -> bytes:
+    """A TIFF with two widths, of which decoders take the first."""
+    content = to_bytes(scene(), ".tif")
+    at = int.from_bytes(content[4:8], "little")
+    count = int.from_bytes(content[at : at + 2], "little")
+    width, others = content[at + 2 : at + 14], content[at + 14 : at + 2 + 12 * count]
+    wider = width[:8] + (2 * WIDTH).to_bytes(4, "little")
+    directory = (count + 1).to_bytes(2, "little") + width + wider + others + bytes(4)
+    return content[:4] + len(content).to_bytes(4, "little") + content[8:] + directory
+
+
 PICTURES: dict[str, tuple[Callable[[], bytes], PictureHeader]] = {
     "jpeg": (lambda: to_bytes(scene(), ".jpg"), header(F.JPEG)),
     "jpeg gray": (lambda: to_bytes(scene(1), ".jpg"), header(F.JPEG, bands=1)),
@@ -82,6 +99,7 @@ PICTURES: dict[str, tuple[Callable[[], bytes], PictureHeader]] = {
     ),
     "webp animated": (lambda: to_bytes(animated(3), ".webp"), header(F.WEBP, frames=3)),
     "gif": (lambda: to_bytes(scene(), ".gif"), header(F.GIF)),
+    "gif on a small screen": (small_screen_gif, header(F.GIF)),
     "gif animated": (lambda: to_bytes(animated(4), ".gif"), header(F.GIF, frames=4)),
     "tiff": (lambda: to_bytes(scene(), ".tif"), header(F.TIFF)),
     "tiff lzw 16": (
@@ -90,6 +108,7 @@ PICTURES: dict[str, tuple[Callable[[], bytes], PictureHeader]] = {
     ),
     "tiff big": (lambda: to_bytes(scene(), ".tif", bigtiff=True), header(F.TIFF)),
     "tiff pages": (lambda: to_bytes(animated(3), ".tif"), header(F.TIFF, frames=3)),
+    "tiff of two widths": (two_widths_tiff, header(F.TIFF)),
     "tiff big-endian": (lambda: big_endian_tiff(2), header(F.TIFF, frames=2, bands=1)),
     "avif": (lambda: to_bytes(scene(), ".avif", effort=0), header(F.AVIF)),
     "avif alpha": (lambda: to_bytes(scene(4), ".avif", effort=0), header(F.AVIF, bands=4)),

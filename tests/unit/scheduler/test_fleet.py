@@ -116,3 +116,14 @@ def test_the_datastore_has_the_last_word_on_what_is_in_hand() -> None:
     known.placed(lease("over"))
     known.align([lease("out"), lease("elsewhere", worker="stranger")])
     assert the_node(known).in_hand == {lease("out")}
+
+
+def test_a_quarantined_worker_is_left_out() -> None:
+    """While it is one, however often it is heard."""
+    known = fleet()
+    known.heard("other", heartbeat(), now=0)
+    known.quarantine({"w", "nobody"})
+    known.heard("w", heartbeat(), now=1)
+    assert [node.name for node in known.alive(1)] == ["other"]
+    known.quarantine(set())
+    assert {node.name for node in known.alive(1)} == {"w", "other"}
