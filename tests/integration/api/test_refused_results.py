@@ -95,8 +95,9 @@ def test_who_keeps_lying_is_quarantined(system: System, user: ApiSession, worklo
     for _ in range(MOST_REFUSED - 1):
         worker.hand_in(workload, system.lease(user.upload(workload), name), picture(3, 3))
     assert state_of(system, name) is WorkerState.ALIVE
+    lease = system.lease(user.upload(workload), name)
     ready = Hints(system, subjects.JOBS_READY)
-    worker.hand_in(workload, system.lease(user.upload(workload), name), picture(3, 3))
+    worker.hand_in(workload, lease, picture(3, 3))
     assert state_of(system, name) is WorkerState.QUARANTINED
     assert worker.get(f"/images/{held}").status_code == 401
     assert failures(system, held) == 0
