@@ -3,7 +3,9 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -13,6 +15,7 @@ T = TypeVar("T")
 Operation = Callable[[Connection], T]
 
 _LARGEST_GROUP = 128
+_LONGEST_WAIT_SECONDS = 10
 _MOST_TRIES = 20
 _DEADLOCK = "40P01"
 """PostgreSQL's code for a transaction that it undid because another one waited for it too."""
@@ -23,29 +26,33 @@ class _Undone(Exception):
 
 
 class _Write:
-    """An operation that waits to be written, and the future of whoever waits for it."""
+    """An operation that waits to be written, and what becomes of it."""
 
     def __init__(self, operation: Operation[Any]) -> None:
         self.operation = operation
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.outcome: Future[Any] = Future()
         self.result: object = None
         self.error: BaseException | None = None
+        self._put_in_at = time.monotonic()
+
+    def begin(self) -> bool:
+        """Whether it is to be performed: it was not taken back and has not waited for too long."""
+        if not self.outcome.set_running_or_notify_cancel():
+            return False
+        if time.monotonic() - self._put_in_at > _LONGEST_WAIT_SECONDS:
+            self.settle(TimeoutError(f"no write was possible for {_LONGEST_WAIT_SECONDS} s"))
+            return False
+        return True
 
     def perform(self, connection: Connection) -> None:
         self.error = None
         self.result = self.operation(connection)
 
     def settle(self, error: BaseException | None = None) -> None:
-        self.loop.call_soon_threadsafe(self._resolve, error or self.error)
-
-    def _resolve(self, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error:
-            self.future.set_exception(error)
+        if error or self.error:
+            self.outcome.set_exception(error or self.error)
         else:
-            self.future.set_result(self.result)
+            self.outcome.set_result(self.result)
 
 
 class WriteQueue:
@@ -60,10 +67,20 @@ class WriteQueue:
         self._thread.start()
 
     async def run(self, operation: Operation[T]) -> T:
-        """Run ``operation`` in a transaction; on return it is durable, on an exception undone."""
+        """Run ``operation`` in a transaction; on return it is durable, on an exception undone.
+
+        Cancelled, it returns when the operation will not be run, or has been. Raises
+        ``TimeoutError`` for one whose turn did not come in time.
+        """
         write = _Write(operation)
         self._waiting.put(write)
-        result: T = await write.future
+        outcome = asyncio.wrap_future(write.outcome)
+        try:
+            result: T = await asyncio.shield(outcome)
+        except asyncio.CancelledError:
+            if not write.outcome.cancel():
+                await asyncio.gather(outcome, return_exceptions=True)
+            raise
         return result
 
     def close(self) -> None:
@@ -74,7 +91,7 @@ class WriteQueue:
     def _write_groups(self) -> None:
         while (first := self._waiting.get()) is not None:
             group, closing = self._gather(first)
-            self._write(group)
+            self._write([write for write in group if write.begin()])
             if closing:
                 return
 

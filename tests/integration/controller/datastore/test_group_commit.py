@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from dpip.controller.datastore import write_queue
 from dpip.controller.datastore.engines import open_engines
 from dpip.controller.datastore.write_queue import WriteQueue
 
@@ -172,6 +173,59 @@ async def test_a_caller_that_goes_away_does_not_stop_the_others(writer: Writer) 
     await gone()
     assert await writer.queue.run(add(2)) == 2
     assert 2 in writer.numbers()
+
+
+async def test_a_caller_that_goes_away_in_time_takes_its_write_along(writer: Writer) -> None:
+    """What has not begun is not done."""
+    held = threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        held.set()
+        writer.free.wait()
+
+    first = asyncio.ensure_future(writer.queue.run(hold))
+    await asyncio.to_thread(held.wait)
+    taken_back = asyncio.ensure_future(writer.queue.run(add(1)))
+    await asyncio.sleep(0)  # It waits in the queue.
+    taken_back.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taken_back
+    writer.free.set()
+    await first
+    await writer.queue.run(add(2))
+    assert writer.numbers() == [2]
+
+
+async def test_a_caller_is_not_gone_before_its_write_has_ended(writer: Writer) -> None:
+    """When it is, what became of the write stays so."""
+    begun = threading.Event()
+
+    def add_slowly(connection: Connection) -> None:
+        begun.set()
+        writer.free.wait()
+        add(1)(connection)
+
+    gone = asyncio.ensure_future(writer.queue.run(add_slowly))
+    await asyncio.to_thread(begun.wait)
+    gone.cancel()
+    await asyncio.wait([gone], timeout=0)
+    assert not gone.done()
+    writer.free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert writer.numbers() == [1]
+
+
+async def test_a_write_whose_turn_comes_too_late_is_refused(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told so, and nothing of it happens."""
+    monkeypatch.setattr(write_queue, "_LONGEST_WAIT_SECONDS", 0)
+    with pytest.raises(TimeoutError):
+        await writer.queue.run(add(1))
+    monkeypatch.undo()
+    await writer.queue.run(add(2))
+    assert writer.numbers() == [2]
 
 
 async def test_closing_writes_what_waits(empty_database: str) -> None:
