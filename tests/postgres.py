@@ -6,8 +6,11 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
@@ -44,16 +47,11 @@ class PostgresServer:
             raise
 
     def _start(self) -> None:
-        data = str(self._directory / "data")
         self._call(
-            *("initdb", "--pgdata", data, "--username", _OWNER, "--auth", "trust"),
+            *("initdb", "--pgdata", self._data, "--username", _OWNER, "--auth", "trust"),
             *("--encoding", "UTF8", "--locale", "C", "--no-sync"),
         )
-        options = [f"-k {self._directory}", *(f"-c {setting}" for setting in _SETTINGS)]
-        self._call(
-            *("pg_ctl", "start", "--wait", "--pgdata", data, "--options", " ".join(options)),
-            *("--log", str(self._directory / "log")),
-        )
+        self._start_server()
         self._execute(f"CREATE DATABASE {_TEMPLATE}")
         writer, reader = open_engines(self._url(_TEMPLATE), readers=1)
         bring_up_to_date(writer)
@@ -62,9 +60,49 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Stop the server and remove its files."""
-        data = str(self._directory / "data")
-        self._call("pg_ctl", "stop", "--wait", "--mode", "immediate", "--pgdata", data)
+        self._stop_server()
         shutil.rmtree(self._directory)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Have crashed for the length of the block; what was committed before is there after."""
+        self._stop_server()
+        try:
+            yield
+        finally:
+            self._start_server()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Accept no connection and answer nothing for the length of the block."""
+        processes = [psutil.Process(self._pid)]
+        processes[0].suspend()  # From here on it starts no others.
+        processes += processes[0].children()
+        try:
+            for process in processes:
+                process.suspend()
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+    @property
+    def _data(self) -> str:
+        return str(self._directory / "data")
+
+    @property
+    def _pid(self) -> int:
+        return int(Path(self._data, "postmaster.pid").read_text().split()[0])
+
+    def _start_server(self) -> None:
+        options = [f"-k {self._directory}", *(f"-c {setting}" for setting in _SETTINGS)]
+        self._call(
+            *("pg_ctl", "start", "--wait", "--pgdata", self._data, "--options", " ".join(options)),
+            *("--log", str(self._directory / "log")),
+        )
+
+    def _stop_server(self) -> None:
+        self._call("pg_ctl", "stop", "--wait", "--mode", "immediate", "--pgdata", self._data)
 
     def new_database(self, *, migrated: bool = True) -> str:
         """Create a database, with the tables in it or empty, and return its URL."""
@@ -105,7 +143,7 @@ def postgres(pytestconfig: pytest.Config) -> PostgresServer:
     """The server of this test process, which every ``conftest.py`` that imports this shares."""
     pytest.importorskip("psycopg", reason="psycopg is not installed (extra 'postgres')")
     if _SERVER not in pytestconfig.stash:
-        binaries = _find_binaries()
+        binaries = find_binaries()
         if binaries is None:
             pytest.skip("PostgreSQL is not installed: no initdb in /usr/lib/postgresql or PATH")
         server = PostgresServer(binaries)
@@ -114,7 +152,7 @@ def postgres(pytestconfig: pytest.Config) -> PostgresServer:
     return pytestconfig.stash[_SERVER]
 
 
-def _find_binaries() -> Path | None:
+def find_binaries() -> Path | None:
     """The directory of the newest version's programs."""
     packaged = [
         path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "initdb").exists()

@@ -39,13 +39,24 @@ def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
 
 
 def _postgresql(url: URL, connections: int, **options: Any) -> Engine:
-    return create_engine(
+    # Imported here because psycopg is an extra.
+    from dpip.controller.datastore.patient_connection import PatientConnection
+
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=connections,
         pool_pre_ping=True,
         connect_args={"connect_timeout": _CONNECT_SECONDS},
         **options,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        _dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]
+    ) -> PatientConnection:
+        return PatientConnection.open(parameters)
+
+    return engine
 
 
 def _sqlite(url: str, connections: int, **options: Any) -> Engine:
