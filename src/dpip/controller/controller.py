@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 
-import structlog
 from msgspec import Struct
 
 from dpip.controller.attempts import Attempts
+from dpip.controller.chores import again_and_again
 from dpip.controller.lease_reaper import LeaseReaper
 from dpip.controller.outcomes import Outcomes
 from dpip.controller.registration import Registration
@@ -17,8 +16,6 @@ from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Datastore
 from dpip.wire import subjects
-
-log = structlog.get_logger()
 
 _READINGS_SECONDS = 2.0
 _HISTORY_SECONDS = 30.0
@@ -75,7 +72,7 @@ class Controller:
         await self._bus.subscribe(subjects.OUTCOMES, self._outcomes.outcome, _QUEUE)
         term = self._times.timeout_seconds
         self._chores = [
-            asyncio.create_task(_again_and_again(chore, every), name=chore.__name__)
+            asyncio.create_task(again_and_again(chore, every), name=chore.__name__)
             for chore, every in [
                 (self._reaper.reap, term / 6),
                 (self._roll_call.call, term / 6),
@@ -101,14 +98,3 @@ class Controller:
 
     async def _prune_history(self) -> None:
         await self._datastore.prune_history(self._clock.now() - self._times.history_seconds)
-
-
-async def _again_and_again(chore: Callable[[], Awaitable[None]], every: float) -> None:
-    while True:
-        try:
-            await chore()
-        except DpipError as error:
-            log.warning("chore not done, will try again", reason=str(error))
-        except Exception:
-            log.exception("chore failed, will try again")
-        await asyncio.sleep(every)
