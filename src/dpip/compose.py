@@ -30,6 +30,7 @@ from dpip.worker.local_workers import LocalWorkers
 log = structlog.get_logger()
 
 _SECONDS_A_DAY = 86_400
+_SWEEP_SECONDS = 3600
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -331,11 +332,13 @@ async def _api(
     from dpip.api.app import create_app
     from dpip.api.server import serve
     from dpip.api.settings import ApiSettings
+    from dpip.controller.chores import again_and_again
     from dpip.controller.image_directories import ImageDirectories
 
+    images = ImageDirectories(data.images)
     app = create_app(
         datastore=datastore,
-        images=ImageDirectories(data.images),
+        images=images,
         bus=bus,
         clock=SystemClock(),
         settings=ApiSettings(
@@ -347,8 +350,17 @@ async def _api(
             incoming_bytes=settings.limits.incoming_bytes,
         ),
     )
-    async with serve(app, listener):
-        yield
+
+    async def sweep() -> None:
+        await images.sweep(datastore)
+
+    sweeping = asyncio.create_task(again_and_again(sweep, _SWEEP_SECONDS), name="sweep")
+    try:
+        async with serve(app, listener):
+            yield
+    finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
 
 
 def _data_directory(settings: Settings) -> DataDirectory:

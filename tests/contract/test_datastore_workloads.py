@@ -277,6 +277,16 @@ async def test_a_filtered_image_comes_back_as_added(datastore: SqlDatastore) -> 
     assert await datastore.image(filtered.id) == filtered
 
 
+async def test_the_recorded_ones_of_many_images_are_told(datastore: SqlDatastore) -> None:
+    """Originals and filtered ones alike, and no ids beside those that were asked for."""
+    first, second, _other = await add_jobs(datastore, await add_workload(datastore), 3)
+    done = await complete(datastore, first)
+    assert done.filtered_image_id is not None
+    there = {first.original.id, second.original.id, done.filtered_image_id}
+    assert await datastore.recorded_images([*there, new_id(), "no id"]) == there
+    assert await datastore.recorded_images([]) == set()
+
+
 async def test_an_unknown_id_has_no_image(datastore: SqlDatastore) -> None:
     """The answer is ``None``."""
     assert await datastore.image(new_id()) is None

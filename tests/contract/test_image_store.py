@@ -83,6 +83,7 @@ async def put(store: ImageDirectories, image: Image, content: bytes = CONTENT) -
     staged = await store.stage()
     await staged.write(content)
     await store.keep(staged, image)
+    await staged.discard()
 
 
 async def read(

@@ -120,7 +120,7 @@ async def take_result(context: Context, worker: str, upload: Upload) -> Image:
 async def _remove_unrecorded(context: Context, image: Image) -> None:
     # A commit whose answer was lost may have happened, so only what the datastore denies goes.
     with contextlib.suppress(DpipError):
-        if await context.datastore.image(image.id) is None:
+        if not await context.datastore.recorded_images([image.id]):
             await context.images.remove(image)
 
 

@@ -32,7 +32,8 @@ def announced_size(request: Request, limit: int) -> int:
 async def received_upload(
     request: Request, images: ImageStore, limit: int
 ) -> AsyncIterator[Upload]:
-    """Receive the form in the request; what is not kept by the end of the block is discarded.
+    """Receive the form in the request; what is not kept by the end of the block is discarded,
+    and what is kept has to be recorded by then.
 
     ``limit`` is the most bytes that the picture may have. Raises ``TooLarge``,
     ``MalformedRequest``, ``UnsupportedMediaType``, and ``InvalidValue`` for other than one file.

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
+from dpip.controller.orphan_sweep import sweep_orphans
 from dpip.errors import ImageDamaged, StorageFull, StorageUnavailable
 from dpip.model.ids import new_id
 from dpip.model.image import Image
 from dpip.model.workload import Workload
+from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
 
 T = TypeVar("T")
@@ -35,7 +37,8 @@ class ImageDirectories:
 
     Bytes come in under ``<root>/.staging/`` on the same file system, so that keeping them is a
     rename. A staged file is locked by the process that writes it; what a dead process left there
-    is removed when the store is opened.
+    is removed when the store is opened. The lock stays on the file when it is kept, until it is
+    discarded: what is locked is about to be recorded.
     """
 
     def __init__(self, root: Path) -> None:
@@ -76,6 +79,10 @@ class ImageDirectories:
     async def remove_workload(self, workload: Workload) -> None:
         """Forget the bytes of all images of ``workload``."""
         await _in_thread(self._remove_workload, workload)
+
+    async def sweep(self, workloads: Workloads) -> int:
+        """Forget what ``workloads`` does not know, as the port promises."""
+        return await sweep_orphans(self._root, workloads)
 
     def path(self, image: Image) -> Path:
         """Where the bytes of ``image`` lie."""
@@ -119,6 +126,7 @@ class StagingFile:
         self._hash = hashlib.sha256()
         self._waiting = bytearray()
         self._size = 0
+        self._kept = False
 
     @property
     def size(self) -> int:
@@ -146,8 +154,10 @@ class StagingFile:
             return self._path.open("rb")
 
     async def discard(self) -> None:
-        """Leave nothing behind."""
-        if not self._file.closed:
+        """Leave nothing behind that was not kept, and unlock what was."""
+        if self._kept:
+            self._file.close()
+        elif not self._file.closed:
             await _in_thread(self._close_and_unlink)
 
     def move_to(self, target: Path, directories: Iterable[Path]) -> None:
@@ -161,7 +171,7 @@ class StagingFile:
         except OSError:
             target.unlink()  # What may not last is not kept.
             raise
-        self._file.close()
+        self._kept = True
 
     def _flush(self) -> None:
         # In one piece: each call into the system is a chance to lose the interpreter's lock.

@@ -5,7 +5,7 @@ Every method raises ``StorageFull`` or ``StorageUnavailable`` when the database 
 seconds since 1970.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from dpip.model.activity import Activity
@@ -126,6 +126,13 @@ class Workloads(Protocol):
 
     async def image(self, image_id: str) -> Image | None:
         """The image of that id."""
+        ...
+
+    async def recorded_images(self, image_ids: Collection[str]) -> set[str]:
+        """Which of ``image_ids`` there are.
+
+        An id that is not among them, and that no living process is about to add, never will be.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from typing import BinaryIO, Protocol
 
 from dpip.model.image import Image
 from dpip.model.workload import Workload
+from dpip.ports.datastore import Workloads
 
 
 class StagedFile(Protocol):
@@ -29,7 +30,11 @@ class StagedFile(Protocol):
         ...
 
     async def discard(self) -> None:
-        """Leave nothing behind. Does nothing to a file that was kept or discarded before."""
+        """Leave nothing behind of bytes that were not kept; let go of those that were.
+
+        From here on kept bytes are safe from a sweep by their row alone. A second time does
+        nothing.
+        """
         ...
 
 
@@ -44,7 +49,10 @@ class ImageStore(Protocol):
         ...
 
     async def keep(self, staged: StagedFile, image: Image) -> None:
-        """Make ``staged`` the bytes of ``image``: all or nothing, and durable on return."""
+        """Make ``staged`` the bytes of ``image``: all or nothing, and durable on return.
+
+        No sweep touches them before ``staged`` is discarded, or its process has ended.
+        """
         ...
 
     def read(self, image: Image, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
@@ -61,4 +69,11 @@ class ImageStore(Protocol):
 
     async def remove(self, image: Image) -> None:
         """Forget the bytes of ``image``, if they are there."""
+        ...
+
+    async def sweep(self, workloads: Workloads) -> int:
+        """Forget the bytes of images that ``workloads`` does not know; how many images that were.
+
+        Those that some process has kept, and may be about to record, are left alone.
+        """
         ...

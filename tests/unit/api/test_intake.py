@@ -1,6 +1,6 @@
 """An accepted picture is durable, and a refused one leaves nothing behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import pytest
@@ -53,15 +53,14 @@ class Rows:
         return WORKLOAD
 
     async def add_original(self, image: Image, job_id: str, key: str | None = None) -> Image:
-        self.row = image
         if self.failure:
             raise self.failure
         return image
 
-    async def image(self, image_id: str) -> Image | None:
+    async def recorded_images(self, image_ids: Collection[str]) -> set[str]:
         if not self.answers_afterwards:
             raise StorageUnavailable(storage="datastore", reason="it is away")
-        return self.row if self.recorded else None
+        return set(image_ids) if self.recorded else set()
 
 
 class DeadBus:

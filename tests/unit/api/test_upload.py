@@ -14,6 +14,7 @@ from dpip.api.upload import received_upload
 from dpip.errors import InvalidValue, MalformedRequest, TooLarge
 from dpip.model.image import Image
 from dpip.model.workload import Workload
+from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
 from tests.unit.api.test_multipart import CONTENT_TYPE, body, part, split
 
@@ -69,6 +70,9 @@ class MemoryStages:
         raise NotImplementedError
 
     async def remove_workload(self, workload: Workload) -> None:
+        raise NotImplementedError
+
+    async def sweep(self, workloads: Workloads) -> int:
         raise NotImplementedError
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
@@ -34,6 +34,7 @@ from dpip.model.workload import Workload
 T = TypeVar("T")
 
 _READERS = 4
+_LONGEST_READ_SECONDS = 10
 _SIGNS_OF_A_FULL_DISK = ("disk is full", "disk full", "no space left", "quota exceeded")
 
 
@@ -146,6 +147,11 @@ class SqlDatastore:
     async def image(self, image_id: str) -> Image | None:
         return await self._read_row(workloads.image, image_id)
 
+    async def recorded_images(self, image_ids: Collection[str]) -> set[str]:
+        # A server may yet commit what a process that is gone has asked of it; a file does not.
+        ask = self._read if self._is_local else self._write
+        return await ask(workloads.recorded_images, image_ids)
+
     # Jobs
 
     async def pending_jobs(self, *, now: float, limit: int) -> list[PendingJob]:
@@ -232,7 +238,8 @@ class SqlDatastore:
     async def _read(self, query: Callable[..., T], *arguments: Any) -> T:
         loop = asyncio.get_running_loop()
         with _explained():
-            return await loop.run_in_executor(self._threads, self._read_now, query, arguments)
+            async with asyncio.timeout(_LONGEST_READ_SECONDS):
+                return await loop.run_in_executor(self._threads, self._read_now, query, arguments)
 
     async def _read_row(self, query: Callable[..., T], *arguments: Any) -> T:
         """Read what is found by one key.
@@ -264,5 +271,7 @@ def _explain(error: Exception) -> Exception:
     if full or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
         return StorageFull()
     if isinstance(error, DBAPIError | PoolTimeoutError | OSError):
+        if isinstance(error, TimeoutError):
+            message = message or "it does not answer in time"
         return StorageUnavailable(storage="datastore", reason=message or type(error).__name__)
     return error

@@ -1,5 +1,6 @@
 """A database that is locked, or whose disk is full."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -7,11 +8,21 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from dpip.controller.datastore import SqlDatastore, engines
+from dpip.controller.datastore import SqlDatastore, engines, patient_connection, sql_datastore
+from dpip.controller.datastore.engines import open_engines
+from dpip.controller.datastore.queries import workloads
 from dpip.errors import StorageFull, StorageUnavailable
-from tests.contract.builders import add_job, add_workload, build_user, build_workload
+from dpip.model.ids import new_id
+from tests.contract.builders import (
+    add_job,
+    add_workload,
+    build_original,
+    build_user,
+    build_workload,
+)
 from tests.contract.small_disk import SmallDisk
 from tests.postgres import PostgresServer
 
@@ -136,3 +147,90 @@ async def test_lost_connections_are_made_again(postgres: PostgresServer) -> None
     assert await datastore.workload(workload.id) == workload
     await add_job(datastore, workload)
     await datastore.close()
+
+
+@pytest.fixture
+async def watchful(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SqlDatastore]:
+    """A datastore that soon has doubts about a server that does not answer."""
+    monkeypatch.setattr(patient_connection, "_SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(engines, "_CONNECT_SECONDS", 2)
+    datastore = await SqlDatastore.open(postgres.new_database())
+    yield datastore
+    await datastore.close()
+
+
+async def test_a_frozen_server_is_unavailable_until_it_is_thawed(
+    watchful: SqlDatastore, postgres: PostgresServer
+) -> None:
+    """Reads and writes are refused, over connections of before too, and then go on."""
+    workload = await add_workload(watchful)
+    assert await watchful.workload(workload.id) == workload
+    with postgres.frozen():
+        outcomes = await asyncio.gather(
+            watchful.workload(workload.id), add_workload(watchful), return_exceptions=True
+        )
+    assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 2
+    assert await watchful.workload(workload.id) == workload
+    await add_job(watchful, workload)
+
+
+async def test_a_server_that_freezes_before_the_commit_ends_the_write(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the write is told; the connection is given up."""
+    monkeypatch.setattr(patient_connection, "_SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(engines, "_CONNECT_SECONDS", 2)
+    engine, reader = open_engines(postgres.new_database(), readers=1)
+    reader.dispose()
+    connection = engine.connect()
+    transaction = connection.begin()
+    connection.execute(text("SELECT 1"))
+    with postgres.frozen(), pytest.raises(OperationalError):
+        transaction.commit()
+    connection.close()
+    with engine.begin() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()
+
+
+async def test_a_server_at_work_is_waited_for(watchful: SqlDatastore) -> None:
+    """However long it takes: it would take a connection, so it is there."""
+    with watchful._reader.connect() as connection:
+        assert connection.scalar(text("SELECT 1 FROM pg_sleep(1)")) == 1
+
+
+def test_a_commit_is_durable_whatever_the_servers_default_is(postgres: PostgresServer) -> None:
+    """That of the tests answers before it has written."""
+    writer, reader = open_engines(postgres.new_database(), readers=1)
+    with writer.connect() as connection:
+        assert connection.scalar(text("SHOW synchronous_commit")) == "on"
+    writer.dispose()
+    reader.dispose()
+
+
+async def test_a_read_that_takes_too_long_is_given_up(
+    impatient: SqlDatastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for minutes behind others who wait for a server."""
+    monkeypatch.setattr(sql_datastore, "_LONGEST_READ_SECONDS", 0)
+    with pytest.raises(StorageUnavailable, match="not answer in time"):
+        await impatient.users()
+
+
+async def test_an_image_about_to_be_committed_is_waited_for(postgres: PostgresServer) -> None:
+    """A process may be gone, and PostgreSQL have its commit still to do."""
+    url = postgres.new_database()
+    datastore = await SqlDatastore.open(url)
+    image = build_original(await add_workload(datastore))
+    other, reader = open_engines(url, readers=1)
+    with reader.connect() as connection, other.begin() as theirs:
+        workloads.add_original(theirs, image, new_id(), None)
+        asking = asyncio.create_task(datastore.recorded_images([image.id]))
+        while not connection.scalar(text("SELECT 1 FROM pg_locks WHERE NOT granted")):
+            await asyncio.sleep(0.01)
+    assert await asking == {image.id}
+    await datastore.close()
+    other.dispose()
+    reader.dispose()

@@ -1,8 +1,9 @@
 """Workloads and their images."""
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, text, update
 
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import images, jobs, workloads
@@ -24,6 +25,7 @@ _IMAGE_WITH_KEY = _IMAGES.where(
     images.c.workload_id == bindparam("in_workload"),
     images.c.upload_key == bindparam("with_key"),
 )
+_RECORDED = select(images.c.id).where(images.c.id.in_(bindparam("wanted", expanding=True)))
 _COUNT_ONE_MORE = (
     update(workloads)
     .where(workloads.c.id == bindparam("of_workload"))
@@ -210,6 +212,13 @@ def insert_image(connection: Connection, image: Image, key: str | None = None) -
 def image(connection: Connection, image_id: str) -> Image | None:
     row = connection.execute(_IMAGE, {"wanted": image_id}).one_or_none()
     return image_in(row) if row else None
+
+
+def recorded_images(connection: Connection, image_ids: Collection[str]) -> set[str]:
+    if connection.dialect.name == "postgresql":
+        # Waits for every transaction that has added an image and not ended yet.
+        connection.execute(text("LOCK TABLE images IN SHARE MODE"))
+    return set(connection.scalars(_RECORDED, {"wanted": list(image_ids)}))
 
 
 def image_in(row: Any) -> Image:

@@ -1,0 +1,217 @@
+"""What ``dpip.ports.image_store`` promises of a sweep, on image directories and each datastore."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from dpip.controller import orphan_sweep
+from dpip.controller.datastore import SqlDatastore
+from dpip.controller.image_directories import ImageDirectories
+from dpip.errors import StorageUnavailable
+from dpip.model.ids import new_id
+from dpip.model.image import Image
+from dpip.model.workload import Workload
+from dpip.ports.datastore import Workloads
+from dpip.ports.image_store import StagedFile
+from tests.contract.builders import NOW, add_workload, build_filtered, build_original
+from tests.contract.test_image_store import HOLD_UNTIL_TOLD, files_below
+
+LOCK_UNTIL_TOLD = HOLD_UNTIL_TOLD.replace('"xb"', '"rb"')
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def store(root: Path) -> ImageDirectories:
+    return ImageDirectories(root)
+
+
+async def keep(store: ImageDirectories, image: Image) -> StagedFile:
+    """Keep bytes for ``image`` as an upload does; it is not discarded yet."""
+    staged = await store.stage()
+    await staged.write(b"picture")
+    await store.keep(staged, image)
+    return staged
+
+
+async def leave(store: ImageDirectories, image: Image) -> Path:
+    """Keep bytes for ``image`` as a process does that is then killed."""
+    await (await keep(store, image)).discard()
+    return store.path(image)
+
+
+async def record(datastore: SqlDatastore, store: ImageDirectories, workload: Workload) -> Path:
+    """Upload an original to its end."""
+    image = build_original(workload)
+    staged = await keep(store, image)
+    await datastore.add_original(image, new_id())
+    await staged.discard()
+    return store.path(image)
+
+
+@contextmanager
+def locked_by_another_process(path: Path) -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCK_UNTIL_TOLD, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.kill()
+
+
+async def test_what_is_not_recorded_goes(datastore: SqlDatastore, store: ImageDirectories) -> None:
+    """Originals and results without a row, and nothing else."""
+    workload = await add_workload(datastore)
+    recorded = await record(datastore, store, workload)
+    image = build_original(workload)
+    orphans = [await leave(store, image), await leave(store, build_filtered(image))]
+    assert await store.sweep(datastore) == 2
+    assert recorded.exists()
+    assert not any(orphan.exists() for orphan in orphans)
+    assert await store.sweep(datastore) == 0
+
+
+async def test_what_is_about_to_be_recorded_stays(
+    datastore: SqlDatastore, store: ImageDirectories, root: Path
+) -> None:
+    """Until it is discarded, whichever process sweeps."""
+    image = build_original(await add_workload(datastore))
+    staged = await keep(store, image)
+    for sweeper in (store, ImageDirectories(root)):
+        assert await sweeper.sweep(datastore) == 0
+    assert store.path(image).exists()
+    await staged.discard()
+    assert await store.sweep(datastore) == 1
+
+
+async def test_what_another_process_is_about_to_record_stays(
+    datastore: SqlDatastore, store: ImageDirectories
+) -> None:
+    """Until that process has ended."""
+    path = await leave(store, build_original(await add_workload(datastore)))
+    with locked_by_another_process(path):
+        assert await store.sweep(datastore) == 0
+    assert await store.sweep(datastore) == 1
+    assert not path.exists()
+
+
+class RecordedMeanwhile:
+    """Knows of no image when it is asked first, and of all from then on."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def recorded_images(self, image_ids: Collection[str]) -> set[str]:
+        self.asked += 1
+        return set(image_ids) if self.asked > 1 else set()
+
+    async def workload(self, workload_id: str) -> None:
+        return None
+
+
+async def test_what_is_recorded_meanwhile_stays(
+    datastore: SqlDatastore, store: ImageDirectories
+) -> None:
+    """It is asked for again when nobody can be about to record it any more."""
+    path = await leave(store, build_original(await add_workload(datastore)))
+    rows = RecordedMeanwhile()
+    assert await store.sweep(cast("Workloads", rows)) == 0
+    assert rows.asked == 2
+    assert path.exists()
+
+
+async def test_sweeps_beside_uploads_take_nothing_away(
+    datastore: SqlDatastore, second_datastore: SqlDatastore, store: ImageDirectories, root: Path
+) -> None:
+    """Two processes on one store: what is uploaded through one survives the sweeps of both."""
+    workload = await add_workload(datastore)
+    uploads = asyncio.gather(*(record(datastore, store, workload) for _ in range(100)))
+    other = ImageDirectories(root)
+    while not uploads.done():
+        assert await store.sweep(datastore) == 0
+        assert await other.sweep(second_datastore) == 0
+    assert all(path.exists() for path in await uploads)
+
+
+async def test_a_large_store_is_swept_in_batches(
+    datastore: SqlDatastore, store: ImageDirectories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last batch is not forgotten."""
+    monkeypatch.setattr(orphan_sweep, "_BATCH", 2)
+    workload = await add_workload(datastore)
+    recorded = [await record(datastore, store, workload) for _ in range(3)]
+    for _ in range(4):
+        await leave(store, build_original(workload))
+    assert await store.sweep(datastore) == 4
+    assert all(path.exists() for path in recorded)
+
+
+async def test_a_workload_that_is_gone_leaves_no_directory(
+    datastore: SqlDatastore, store: ImageDirectories, root: Path
+) -> None:
+    """Its neighbour of the same name keeps what it has, and one without images its directories."""
+    gone, neighbour, empty = [await add_workload(datastore) for _ in range(3)]
+    path = await record(datastore, store, gone)
+    kept = await record(datastore, store, neighbour)
+    await leave(store, build_original(empty))
+    await datastore.remove_workload(gone.id, NOW)
+    assert await store.sweep(datastore) == 2
+    assert not path.parents[1].exists()
+    assert kept.exists()
+    assert (root / "holidays" / empty.id / "original").is_dir()
+
+
+async def test_what_is_no_image_is_left_alone(
+    datastore: SqlDatastore, store: ImageDirectories, root: Path
+) -> None:
+    """Whoever has put something there may have it back."""
+    workload = await add_workload(datastore)
+    path = await record(datastore, store, workload)
+    theirs = [root / "readme.txt", root / "holidays" / "notes", path.parent / "best.png"]
+    for file in theirs:
+        file.write_bytes(b"")
+    staged = await store.stage()
+    assert await store.sweep(datastore) == 0
+    assert set(theirs) < set(files_below(root))
+    await staged.discard()
+
+
+async def test_a_file_that_cannot_be_opened_does_not_stop_the_sweep(
+    datastore: SqlDatastore, store: ImageDirectories
+) -> None:
+    """The others go."""
+    workload = await add_workload(datastore)
+    paths = sorted([await leave(store, build_original(workload)) for _ in range(2)])
+    paths[0].unlink()
+    paths[0].symlink_to(paths[0])  # A loop.
+    assert await store.sweep(datastore) == 1
+    assert not paths[1].exists()
+
+
+class Away:
+    """A datastore that cannot be asked."""
+
+    async def recorded_images(self, image_ids: Collection[str]) -> set[str]:
+        raise StorageUnavailable(storage="datastore", reason="it is away")
+
+
+async def test_nothing_goes_while_the_datastore_is_away(
+    datastore: SqlDatastore, store: ImageDirectories, root: Path
+) -> None:
+    """The error is one that callers expect."""
+    path = await leave(store, build_original(await add_workload(datastore)))
+    with pytest.raises(StorageUnavailable):
+        await store.sweep(cast("Workloads", Away()))
+    assert files_below(root) == [path]
