@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from dpip.api.context import InContext
 from dpip.api.openapi import OPEN, problems
 from dpip.api.schemas import HealthAnswer
-from dpip.errors import DpipError, StorageUnavailable
+from dpip.errors import StorageFull, StorageUnavailable
 
 router = APIRouter()
 
@@ -23,6 +23,6 @@ async def readyz(context: InContext) -> HealthAnswer:
     """Answer 200 while the datastore can be read and written."""
     try:
         await context.datastore.ready()
-    except DpipError as error:
+    except StorageFull as error:
         raise StorageUnavailable(storage="datastore", reason=error) from error
     return HealthAnswer()
