@@ -137,11 +137,24 @@ async def test_sweeps_beside_uploads_take_nothing_away(
 ) -> None:
     """Two processes on one store: what is uploaded through one survives the sweeps of both."""
     workload = await add_workload(datastore)
-    uploads = asyncio.gather(*(record(datastore, store, workload) for _ in range(100)))
+    sweeps = 0
+
+    async def upload() -> Path:
+        image = build_original(workload)
+        staged = await keep(store, image)
+        before = sweeps
+        while sweeps == before:
+            await asyncio.sleep(0)
+        await datastore.add_original(image, new_id())
+        await staged.discard()
+        return store.path(image)
+
+    uploads = asyncio.gather(*(upload() for _ in range(100)))
     other = ImageDirectories(root)
     while not uploads.done():
         assert await store.sweep(datastore) == 0
         assert await other.sweep(second_datastore) == 0
+        sweeps += 1
     assert all(path.exists() for path in await uploads)
 
 
