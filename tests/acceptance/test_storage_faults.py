@@ -49,8 +49,8 @@ class Uploads:
         eventually(lambda: len(self.acknowledged) >= count, "uploads to be acknowledged")
 
     def until_refused(self) -> None:
-        count = len(self.refusals) + 2  # One may have been on its way.
-        eventually(lambda: len(self.refusals) >= count, "uploads to be refused")
+        count = len(self.refusals)
+        eventually(lambda: len(self.refusals) > count, "an upload to be refused")
 
     def check(self, *codes: int) -> None:
         """All that was acknowledged is there and filtered; the rest was refused by ``codes``."""
