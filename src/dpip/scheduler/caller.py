@@ -2,7 +2,7 @@
 
 import structlog
 
-from dpip.errors import DpipError
+from dpip.errors import DpipError, NoAnswerInTime
 from dpip.model.job import Lease, PendingJob
 from dpip.ports.bus import Bus
 from dpip.scheduler.fleet import Node
@@ -26,7 +26,8 @@ class WorkerCaller:
     async def run(self, job: PendingJob, lease: Lease, node: Node) -> bool:
         """Ask ``node`` to work on ``lease``; whether it said that it will.
 
-        A refusal, nobody there, no answer in time and no message-passing server are all a no.
+        A refusal, nobody there and no message-passing server are all a no. Raises
+        ``NoAnswerInTime`` where somebody is there and says nothing.
         """
         subject = subjects.run(node.name, node.instance)
         call = Run(
@@ -42,6 +43,8 @@ class WorkerCaller:
         try:
             payload = await self._bus.request(subject, encode(call), _ANSWER_SECONDS)
             answer = decode_either(payload, Accepted, Refusal, subject)
+        except NoAnswerInTime:
+            raise
         except DpipError as error:
             reason = str(error)
         else:

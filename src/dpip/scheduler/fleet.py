@@ -1,5 +1,6 @@
-"""What the scheduler knows of the workers, from their heartbeats and its own placements."""
+"""What the scheduler knows of the workers, from their heartbeats and its own calls."""
 
+import random
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -8,12 +9,15 @@ from dpip.model.job import Lease
 from dpip.model.worker import Resources
 from dpip.wire.messages import Heartbeat
 
+_LONGEST_PAUSE_SECONDS = 30.0
+
 
 class Node(Struct, kw_only=True):
     """A worker as placement sees it.
 
     ``in_hand`` are the attempts placed on it and not known to have ended; ``heard_at`` is the
-    monotonic time of its last heartbeat.
+    monotonic time of its last heartbeat. One that did not answer a call is left alone until
+    ``paused_until``; ``pause_seconds`` is how long that was, 0 once it has answered.
     """
 
     name: str
@@ -25,11 +29,14 @@ class Node(Struct, kw_only=True):
     resources: Resources
     heard_at: float
     in_hand: set[Lease]
+    pause_seconds: float = 0.0
+    paused_until: float = 0.0
 
     @property
     def room(self) -> int:
-        """How many more jobs it takes now."""
-        return self.slots + self.prefetch - len(self.in_hand)
+        """How many more jobs it takes now; one that gave no answer is tried with one."""
+        room = self.slots + self.prefetch - len(self.in_hand)
+        return min(room, 1 - len(self.in_hand)) if self.pause_seconds else room
 
     @property
     def idle_slots(self) -> int:
@@ -45,15 +52,19 @@ class Fleet:
         self._nodes: dict[str, Node] = {}
         self._quarantined: set[str] = set()
 
-    def alive(self, now: float) -> list[Node]:
+    def reachable(self, now: float) -> list[Node]:
         """The workers heard within the last ``silence_seconds``; the others are forgotten.
 
-        Those in quarantine are left out.
+        Those in quarantine are left out, and those that are left alone.
         """
         for node in list(self._nodes.values()):
             if now - node.heard_at > self._silence_seconds:
                 del self._nodes[node.name]
-        return [node for node in self._nodes.values() if node.name not in self._quarantined]
+        return [
+            node
+            for node in self._nodes.values()
+            if node.name not in self._quarantined and node.paused_until <= now
+        ]
 
     def node(self, name: str) -> Node | None:
         """The worker of that name."""
@@ -61,9 +72,7 @@ class Fleet:
 
     def heard(self, name: str, beat: Heartbeat, now: float) -> None:
         """Take in what worker ``name`` says of itself."""
-        known = self._nodes.get(name)
-        same_process = known is not None and known.instance == beat.instance
-        self._nodes[name] = Node(
+        node = Node(
             name=name,
             instance=beat.instance,
             tags=frozenset(beat.tags),
@@ -73,8 +82,29 @@ class Fleet:
             resources=beat.resources,
             heard_at=now,
             # What a process says it holds is all that is known of one not heard of before.
-            in_hand=known.in_hand if known and same_process else _in_hand(name, beat),
+            in_hand=_in_hand(name, beat),
         )
+        known = self._nodes.get(name)
+        if known and known.instance == beat.instance:
+            node.in_hand = known.in_hand
+            node.pause_seconds, node.paused_until = known.pause_seconds, known.paused_until
+        self._nodes[name] = node
+
+    def answered(self, name: str) -> None:
+        """A worker has answered a call."""
+        if node := self._nodes.get(name):
+            node.pause_seconds = node.paused_until = 0.0
+
+    def unanswered(self, name: str, now: float) -> None:
+        """A worker has said nothing to a call: leave it alone, each time twice as long.
+
+        It may be heard and not hear, where a network fails one way.
+        """
+        node = self._nodes.get(name)
+        if node is None or node.paused_until > now:  # Calls of one round count once.
+            return
+        node.pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * node.pause_seconds or 1.0)
+        node.paused_until = now + node.pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311
 
     def placed(self, lease: Lease) -> None:
         """Count ``lease`` as in its worker's hand."""

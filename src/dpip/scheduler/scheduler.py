@@ -5,7 +5,7 @@ import contextlib
 
 import structlog
 
-from dpip.errors import DpipError
+from dpip.errors import DpipError, NoAnswerInTime
 from dpip.model.job import Lease, PendingJob
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
@@ -85,7 +85,7 @@ class Scheduler:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _place(self) -> None:
-        nodes = self._fleet.alive(self._clock.monotonic())
+        nodes = self._fleet.reachable(self._clock.monotonic())
         room = sum(max(0, node.room) for node in nodes if not node.draining)
         if not room:
             return
@@ -105,13 +105,10 @@ class Scheduler:
         call.add_done_callback(self._calls.discard)
 
     async def _send(self, job: PendingJob, lease: Lease) -> None:
-        node = self._fleet.node(lease.worker)
         try:
-            if node is not None and await self._caller.run(job, lease, node):
+            if await self._is_taken(job, lease):
                 return
             self._end(lease)
-            # A worker that was not there, or said no, is asked again when it is heard again.
-            self._fleet.gone(lease.worker)
             await self._jobs.give_back(lease)
         except DpipError as error:
             # The lease lapses by itself.
@@ -119,6 +116,23 @@ class Scheduler:
         finally:
             self._calling.discard(lease)
             self._wake.set()
+
+    async def _is_taken(self, job: PendingJob, lease: Lease) -> bool:
+        node = self._fleet.node(lease.worker)
+        if node is None:
+            return False
+        try:
+            taken = await self._caller.run(job, lease, node)
+        except NoAnswerInTime as error:
+            log.warning("job not taken", worker=node.name, job=job.id, reason=str(error))
+            self._fleet.unanswered(node.name, self._clock.monotonic())
+            return False
+        if taken:
+            self._fleet.answered(node.name)
+        else:
+            # A worker that was not there, or said no, is asked again when it is heard again.
+            self._fleet.gone(node.name)
+        return taken
 
     async def _align_now_and_then(self) -> None:
         while True:

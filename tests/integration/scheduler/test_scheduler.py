@@ -151,6 +151,31 @@ async def test_a_worker_that_says_nothing_loses_the_job(
     assert await parts.failures(job_id) == 0
 
 
+async def test_a_worker_that_hears_nothing_does_not_hold_the_others_up(
+    parts: Parts, workers: Workers, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left alone, however often it beats, and called again when its pause is over."""
+    monkeypatch.setattr(caller_module, "_ANSWER_SECONDS", 0.05)
+    job_id = await parts.add_job()
+    worker = await workers(answer=say_nothing, slots=4)
+    await worker.beat()
+    await worker.next()
+    await put_back(parts)
+    await worker.beat()
+    other = await workers("other")
+    await other.beat()
+    run = await other.next()
+    assert run.job_id == job_id
+    assert worker.waiting == 0
+    worker.answer = accept
+    parts.clock.pass_by(1)
+    await parts.add_job()
+    await worker.beat()
+    await worker.next()
+    await parts.add_job()  # It has answered, so that it is trusted with more than one.
+    await worker.next()
+
+
 async def test_no_worker_is_leased_more_than_it_has_room_for(
     parts: Parts, workers: Workers, scheduler: Scheduler
 ) -> None:

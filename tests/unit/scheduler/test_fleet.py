@@ -1,3 +1,5 @@
+import pytest
+
 from dpip.scheduler.fleet import Fleet, Node
 from tests.unit.scheduler.nodes import heartbeat, lease
 
@@ -31,8 +33,8 @@ def test_a_silent_worker_is_forgotten() -> None:
     """When its silence is longer than it may be, and not before."""
     known = fleet()
     known.heard("other", heartbeat(), now=3)
-    assert {node.name for node in known.alive(SILENCE)} == {"w", "other"}
-    assert {node.name for node in known.alive(SILENCE + 0.001)} == {"other"}
+    assert {node.name for node in known.reachable(SILENCE)} == {"w", "other"}
+    assert {node.name for node in known.reachable(SILENCE + 0.001)} == {"other"}
     assert known.node("w") is None
 
 
@@ -97,7 +99,7 @@ def test_a_worker_that_is_gone_is_forgotten_until_it_is_heard() -> None:
     known.placed(lease("a"))
     known.gone("w")
     known.gone("w")
-    assert known.alive(0) == []
+    assert known.reachable(0) == []
     known.heard("w", heartbeat(), now=1)
     assert the_node(known).room == 1
 
@@ -107,7 +109,7 @@ def test_placements_on_strangers_are_passed_over() -> None:
     known = fleet()
     known.placed(lease("a", worker="stranger"))
     known.ended(lease("a", worker="stranger"))
-    assert [node.name for node in known.alive(0)] == ["w"]
+    assert [node.name for node in known.reachable(0)] == ["w"]
 
 
 def test_the_datastore_has_the_last_word_on_what_is_in_hand() -> None:
@@ -124,6 +126,79 @@ def test_a_quarantined_worker_is_left_out() -> None:
     known.heard("other", heartbeat(), now=0)
     known.quarantine({"w", "nobody"})
     known.heard("w", heartbeat(), now=1)
-    assert [node.name for node in known.alive(1)] == ["other"]
+    assert [node.name for node in known.reachable(1)] == ["other"]
     known.quarantine(set())
-    assert {node.name for node in known.alive(1)} == {"w", "other"}
+    assert {node.name for node in known.reachable(1)} == {"w", "other"}
+
+
+# Workers that do not answer
+
+
+def silent(times: int) -> tuple[Fleet, float]:
+    """A fleet whose worker has said nothing so often, and when it did so last."""
+    known, now = fleet(), 0.0
+    for _ in range(times):
+        now = max(now, the_node(known).paused_until)
+        known.heard("w", heartbeat(slots=2), now=now)
+        known.unanswered("w", now)
+    return known, now
+
+
+@pytest.mark.parametrize(
+    ("times", "longest"), [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (50, 30), (2000, 30)]
+)
+def test_a_worker_that_does_not_answer_is_left_alone(times: int, longest: float) -> None:
+    """Each time twice as long, though it is heard, within bounds and not all in one instant."""
+    pauses = set()
+    for _ in range(20):
+        known, now = silent(times)
+        pause = the_node(known).paused_until - now
+        assert longest / 2 <= pause <= longest
+        pauses.add(pause)
+        for moment, there in [(now, False), (now + pause - 0.01, False), (now + pause, True)]:
+            known.heard("w", heartbeat(slots=2), now=moment)
+            assert bool(known.reachable(moment)) == there
+    assert len(pauses) > 1
+
+
+def test_calls_of_one_round_count_once() -> None:
+    """A worker with many slots was sent many calls."""
+    known = fleet()
+    for _ in range(10):
+        known.unanswered("w", 0)
+    assert the_node(known).pause_seconds == 1
+
+
+def test_a_worker_that_did_not_answer_is_tried_with_one_job() -> None:
+    """Until it takes it; then it is as good as any."""
+    known, _ = silent(1)
+    assert the_node(known).room == 1
+    known.placed(lease("a"))
+    assert the_node(known).room == 0
+    known.answered("w")
+    assert the_node(known).room == 1
+    assert known.reachable(0)
+
+
+def test_an_answer_ends_the_pause_and_its_growth() -> None:
+    """The next silence is the first again."""
+    known, now = silent(4)
+    known.answered("w")
+    known.unanswered("w", now)
+    assert the_node(known).paused_until - now <= 1
+
+
+def test_a_new_process_is_not_blamed_for_its_predecessor() -> None:
+    """It may hear well."""
+    known, now = silent(4)
+    known.heard("w", heartbeat(instance="new", slots=2), now=now)
+    assert (the_node(known).pause_seconds, the_node(known).room) == (0, 2)
+    assert known.reachable(now)
+
+
+def test_answers_of_strangers_are_passed_over() -> None:
+    """They may have left since they were called."""
+    known = fleet()
+    known.answered("stranger")
+    known.unanswered("stranger", 0)
+    assert [node.name for node in known.reachable(0)] == ["w"]
