@@ -288,6 +288,7 @@ async def _controller(settings: Settings, datastore: Datastore, bus: Bus) -> Asy
         times=ControllerTimes(
             heartbeat_seconds=settings.lease.heartbeat_seconds,
             timeout_seconds=settings.lease.timeout_seconds,
+            longest_lease_seconds=settings.lease.longest_seconds,
             history_seconds=settings.retention.history_days * _SECONDS_A_DAY,
         ),
     )

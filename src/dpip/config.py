@@ -19,6 +19,9 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
+_TRANSFER_SECONDS = 150.0
+"""What a worker's patience with the API and the start of a child process may add to an attempt."""
+
 
 class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a worker is and takes on."""
@@ -57,6 +60,8 @@ class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Time from one heartbeat of a worker to the next."""
     timeout_seconds: Seconds = 6.0
     """Silence after which a worker is lost and its jobs go to others."""
+    longest_seconds: Annotated[float, Meta(gt=0, le=604_800)] = 600.0
+    """Time after which an attempt fails as timed_out, though its worker is alive."""
 
 
 class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,10 +168,25 @@ def load_settings(
             place = place.setdefault(section, {})
         place[key] = setting.value
     settings = msgspec.convert(tree, Settings)
+    _check_longest_lease(settings, found)
     return settings, [
         found.get(name) or Setting(name=name, value=_value(settings, name), source="default")
         for name in types
     ]
+
+
+def _check_longest_lease(settings: Settings, found: Mapping[str, Setting]) -> None:
+    name, job_seconds = "lease.longest_seconds", settings.limits.job_seconds
+    # A picture that was fetched ahead waits for those before it.
+    least = _TRANSFER_SECONDS + (settings.worker.prefetch + 1) * job_seconds
+    if settings.lease.longest_seconds < least:
+        raise BadSetting(
+            setting=name,
+            source=found[name].source if name in found else "default",
+            value=settings.lease.longest_seconds,
+            allowed=f"with limits.job_seconds at {job_seconds:g} and worker.prefetch at "
+            f"{settings.worker.prefetch} an attempt may take {least:g} s; set it to that or more",
+        )
 
 
 def _leaves(section: type[Struct], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -122,6 +122,25 @@ def test_a_value_that_will_not_do_is_explained(
     assert allowed in str(error.facts["allowed"])
 
 
+@pytest.mark.parametrize(
+    ("environment", "source"),
+    [
+        ({"DPIP_LEASE__LONGEST_SECONDS": "209"}, "DPIP_LEASE__LONGEST_SECONDS"),
+        ({"DPIP_LIMITS__JOB_SECONDS": "226"}, "default"),
+        ({"DPIP_WORKER__PREFETCH": "15"}, "default"),
+    ],
+)
+def test_a_lease_is_long_enough_for_an_honest_attempt(
+    tmp_path: Path, environment: dict[str, str], source: str
+) -> None:
+    """One that fetches with patience, waits for its slot, filters and uploads with patience."""
+    error = refusal(tmp_path, environment=environment)
+    assert (error.facts["setting"], error.facts["source"]) == ("lease.longest_seconds", source)
+    assert "limits.job_seconds" in str(error)
+    assert "worker.prefetch" in str(error)
+    load(tmp_path, environment={**environment, "DPIP_LEASE__LONGEST_SECONDS": "630"})
+
+
 def test_a_value_of_the_file_is_checked_too(tmp_path: Path) -> None:
     """A table where a value belongs is no value."""
     error = refusal(tmp_path, content="[port]\nslots = 1")

@@ -7,14 +7,15 @@ import structlog
 
 from dpip.errors import BusUnavailable
 from dpip.model.job import Failure, FailureCode, JobState, Lease
+from dpip.model.worker import WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
-from dpip.ports.datastore import Jobs
+from dpip.ports.datastore import Datastore
 from dpip.wire import subjects
 
 log = structlog.get_logger()
 
-WORKER_LOST = Failure(
+_WORKER_LOST = Failure(
     code=FailureCode.WORKER_LOST,
     reason="The worker fell silent or was started anew before it had a result.",
 )
@@ -23,17 +24,17 @@ WORKER_LOST = Failure(
 class Attempts:
     """Ends attempts in the datastore and tells whoever waits for it."""
 
-    def __init__(self, jobs: Jobs, bus: Bus, clock: Clock) -> None:
-        self._jobs = jobs
+    def __init__(self, datastore: Datastore, bus: Bus, clock: Clock) -> None:
+        self._datastore = datastore
         self._bus = bus
         self._clock = clock
 
     async def fail(self, lease: Lease, failure: Failure) -> None:
         """Count a failed attempt; the job waits for its next one, or is failed for good."""
-        job = await self._jobs.leased_job(lease)
+        job = await self._datastore.leased_job(lease)
         if job is None:
             return
-        state = await self._jobs.fail(
+        state = await self._datastore.fail(
             lease,
             failure,
             jitter=random.random(),  # noqa: S311
@@ -55,8 +56,20 @@ class Attempts:
 
     async def give_back(self, lease: Lease) -> None:
         """Return a job to pending; its attempt does not count as failed."""
-        if await self._jobs.give_back(lease):
+        if await self._datastore.give_back(lease):
             await self._tell(subjects.JOBS_READY)
+
+    async def lose(self, lease: Lease) -> None:
+        """End an attempt whose worker is gone.
+
+        It counts as failed, for the job may be what ended the worker; but not if the worker had
+        been told to stop, which explains its end.
+        """
+        worker = await self._datastore.worker(lease.worker)
+        if worker and worker.state in (WorkerState.DRAINING, WorkerState.LEFT):
+            await self.give_back(lease)
+        else:
+            await self.fail(lease, _WORKER_LOST)
 
     async def _tell(self, subject: str) -> None:
         # A hint that is lost costs its listener one look at the datastore, a little later.

@@ -28,6 +28,7 @@ class ControllerTimes(Struct, frozen=True, kw_only=True):
 
     heartbeat_seconds: float
     timeout_seconds: float
+    longest_lease_seconds: float
     history_seconds: float
 
 
@@ -49,7 +50,13 @@ class Controller:
         self._times = times
         attempts = Attempts(datastore, bus, clock)
         self._outcomes = Outcomes(attempts)
-        self._reaper = LeaseReaper(datastore, attempts, clock, term_seconds=times.timeout_seconds)
+        self._reaper = LeaseReaper(
+            datastore,
+            attempts,
+            clock,
+            term_seconds=times.timeout_seconds,
+            longest_seconds=times.longest_lease_seconds,
+        )
         self._roll_call = RollCall(
             datastore, self._reaper, bus, clock, timeout_seconds=times.timeout_seconds
         )

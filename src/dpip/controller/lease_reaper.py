@@ -1,46 +1,70 @@
-"""Takes jobs back from workers that have fallen silent."""
+"""Takes jobs back from workers that have fallen silent, or hold on to them for too long."""
 
 from collections.abc import Iterable
 
-from dpip.controller.attempts import WORKER_LOST, Attempts
-from dpip.model.job import Lease
+from msgspec import Struct
+
+from dpip.controller.attempts import Attempts
+from dpip.model.job import Failure, FailureCode, Lease
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Jobs
 from dpip.wire.messages import Running
 
 
-class LeaseReaper:
-    """Keeps a deadline for every lease that is out.
+class _Term(Struct):
+    """Until when a lease is good: its deadline, which moves, and its end, which does not."""
 
-    Deadlines live here, on the monotonic clock, and not in SQL: no step of the wall clock can
-    shorten or stretch one. A lease that is seen for the first time, after a restart too, has a
-    full term.
+    deadline: float
+    end: float
+
+
+class LeaseReaper:
+    """Keeps a deadline for every lease that is out, and the end of its longest life.
+
+    Both live here, on the monotonic clock, and not in SQL: no step of the wall clock can shorten
+    or stretch one. A lease that is seen for the first time, after a restart too, has a full term
+    and its whole life before it.
     """
 
     def __init__(
-        self, jobs: Jobs, attempts: Attempts, clock: Clock, *, term_seconds: float
+        self,
+        jobs: Jobs,
+        attempts: Attempts,
+        clock: Clock,
+        *,
+        term_seconds: float,
+        longest_seconds: float,
     ) -> None:
         self._jobs = jobs
         self._attempts = attempts
         self._clock = clock
         self._term_seconds = term_seconds
-        self._deadlines: dict[Lease, float] = {}
+        self._longest_seconds = longest_seconds
+        self._held_too_long = Failure(
+            code=FailureCode.TIMED_OUT,
+            reason=f"The worker had no result within {longest_seconds:g} s, the longest that a "
+            "lease may last.",
+        )
+        self._terms: dict[Lease, _Term] = {}
 
     def extend(self, worker: str, running: Iterable[Running]) -> None:
-        """Give a new term to the leases of ``worker`` on the attempts it has in hand."""
+        """Give a new deadline to the leases of ``worker`` on the attempts it has in hand."""
         deadline = self._clock.monotonic() + self._term_seconds
         for attempt in running:
             lease = Lease(job_id=attempt.job_id, attempt=attempt.attempt, worker=worker)
-            if lease in self._deadlines:
-                self._deadlines[lease] = deadline
+            if term := self._terms.get(lease):
+                term.deadline = deadline
 
     async def reap(self) -> None:
-        """End every lease whose deadline has passed."""
+        """End every lease whose deadline has passed, or whose life has been the longest."""
         now = self._clock.monotonic()
         out = await self._jobs.leases()
-        self._deadlines = {
-            lease: self._deadlines.get(lease, now + self._term_seconds) for lease in out
-        }
-        for lease, deadline in list(self._deadlines.items()):
-            if deadline <= now:
-                await self._attempts.fail(lease, WORKER_LOST)
+        self._terms = {lease: self._terms.get(lease) or self._new_term(now) for lease in out}
+        for lease, term in list(self._terms.items()):
+            if term.deadline <= now:
+                await self._attempts.lose(lease)
+            elif term.end <= now:
+                await self._attempts.fail(lease, self._held_too_long)
+
+    def _new_term(self, now: float) -> _Term:
+        return _Term(deadline=now + self._term_seconds, end=now + self._longest_seconds)

@@ -5,7 +5,7 @@ import secrets
 
 import structlog
 
-from dpip.controller.attempts import WORKER_LOST, Attempts
+from dpip.controller.attempts import Attempts
 from dpip.controller.roll_call import RollCall
 from dpip.errors import (
     BusUnavailable,
@@ -71,8 +71,10 @@ class Registration:
         if known and known.instance != hello.instance and await self._is_alive(known):
             return _refuse(hello.name, f"a worker named {hello.name!r} is alive already")
         if known and known.instance != hello.instance:
+            # The last one of the former process may say that it had been told to stop.
+            await self._roll_call.write_readings(history=False)
             for lease in await self._leases_of(hello.name):
-                await self._attempts.fail(lease, WORKER_LOST)
+                await self._attempts.lose(lease)
         welcome = await self._take_in(hello)
         self._roll_call.registered(hello.name, hello.instance)
         return encode(welcome)

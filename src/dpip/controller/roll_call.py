@@ -82,7 +82,10 @@ class RollCall:
             raise
 
     async def call(self) -> None:
-        """Record as lost every worker that has been silent for too long."""
+        """Record as lost every worker that has been silent for too long.
+
+        One that had been told to stop has left: it is not there to say goodbye.
+        """
         now = self._clock.monotonic()
         for worker in await self._workers.workers():
             if worker.state is WorkerState.QUARANTINED:
@@ -92,9 +95,11 @@ class RollCall:
             # After a restart of the controller every worker has a full term to be heard again.
             silent = now - self._last_heard.setdefault(worker.name, now)
             if silent > self._timeout_seconds:
-                log.warning("worker lost", worker=worker.name, silent_seconds=round(silent, 1))
+                draining = worker.state is WorkerState.DRAINING
+                state = WorkerState.LEFT if draining else WorkerState.LOST
+                log.warning(f"worker {state}", worker=worker.name, silent_seconds=round(silent, 1))
                 self._readings.pop(worker.name, None)
-                await self._workers.end_worker(worker.name, WorkerState.LOST, self._clock.now())
+                await self._workers.end_worker(worker.name, state, self._clock.now())
 
     def _quarantined(self, name: str) -> None:
         # Its heartbeats are nobody's now: it is told to say hello, and will be let in some day.

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 _ANSWER_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 5.0
-_OUTCOME_TRIES = 5
+_OUTCOME_PATIENCE_SECONDS = 20.0
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
@@ -86,14 +86,14 @@ class Agent:
             await asyncio.wait(self._in_hand.values(), timeout=self._settings.drain_seconds)
 
     async def stop(self) -> None:
-        """Give back what is in hand and say goodbye."""
+        """Give back what is in hand and say goodbye.
+
+        Where nobody answers it takes as long as the patience for an outcome.
+        """
         self._draining = True
-        for task in list(self._in_hand.values()):
-            task.cancel()
-        await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
-        for chore in (self._heart, self._joining):
-            if chore:
-                chore.cancel()
+        await _cancel(*self._in_hand.values())
+        # Its heart beats until here: what is being given back stays leased until it is.
+        await _cancel(*(chore for chore in (self._heart, self._joining) if chore))
         with contextlib.suppress(DpipError):
             goodbye = encode(Goodbye(instance=self._instance))
             await self._bus.publish(subjects.goodbye(self._settings.name), goodbye)
@@ -198,19 +198,28 @@ class Agent:
     async def _report(self, outcome: Outcome) -> None:
         subject = subjects.outcome(self._settings.name)
         payload = encode(outcome)
-        for _ in range(_OUTCOME_TRIES):
+        if outcome.kind is OutcomeKind.DONE:
+            # The result is committed; this only makes room known a little sooner.
+            with contextlib.suppress(DpipError):
+                await self._bus.publish(subject, payload)
+            return
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + _OUTCOME_PATIENCE_SECONDS
+        while clock() < give_up_at:
             try:
-                if outcome.kind is OutcomeKind.DONE:
-                    # The result is committed; this only makes room known a little sooner.
-                    await self._bus.publish(subject, payload)
-                else:
-                    await self._bus.request(subject, payload, _ANSWER_SECONDS)
+                await self._bus.request(subject, payload, _ANSWER_SECONDS)
             except DpipError as error:
                 log.warning("outcome not told, will try again", reason=str(error))
                 await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
             else:
-                break
+                return
         # The lease lapses once this attempt is no longer in the heartbeats.
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _failed(run: Run, reason: str) -> Outcome:

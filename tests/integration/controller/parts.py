@@ -34,6 +34,7 @@ from dpip.wire.nats_bus import NatsBus
 from tests.nats import message_server, part_of, worker_of
 
 TERM = 6.0
+LONGEST = 10 * TERM
 RESOURCES = Resources(cpu=0.5, cores=2, memory_total=8, memory_available=4)
 
 
@@ -69,7 +70,13 @@ class Parts:
     def restart(self) -> None:
         """Forget all that is not in the datastore."""
         self.attempts = Attempts(self.datastore, self.bus, self.clock)
-        self.reaper = LeaseReaper(self.datastore, self.attempts, self.clock, term_seconds=TERM)
+        self.reaper = LeaseReaper(
+            self.datastore,
+            self.attempts,
+            self.clock,
+            term_seconds=TERM,
+            longest_seconds=LONGEST,
+        )
         self.roll_call = RollCall(
             self.datastore, self.reaper, self.bus, self.clock, timeout_seconds=TERM
         )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dpip.model.job import FailureCode
-from tests.integration.controller.parts import TERM, Parts
+from dpip.model.job import MAX_FAILURES, FailureCode, Lease
+from tests.integration.controller.parts import LONGEST, TERM, Parts
 
 JUST_LESS = TERM - 0.001
 JUST_MORE = TERM + 0.001
@@ -130,3 +130,74 @@ async def test_each_attempt_has_a_term_of_its_own(parts: Parts) -> None:
     parts.clock.pass_by(JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == [again]
+
+
+async def beat_for(parts: Parts, seconds: float, lease: Lease) -> None:
+    """Let time pass while a worker says that it holds ``lease``."""
+    while seconds > 0:
+        step = min(seconds, TERM / 2)
+        parts.clock.pass_by(step)
+        seconds -= step
+        await parts.beat(lease)
+        await parts.reaper.reap()
+
+
+async def test_no_lease_is_held_for_ever(parts: Parts) -> None:
+    """Its longest life ends it, however its worker beats; not before, and each has its own."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.reaper.reap()
+    await beat_for(parts, LONGEST - 0.001, lease)
+    assert await parts.datastore.leases() == [lease]
+    later = await parts.lease()
+    await parts.reaper.reap()
+    await beat_for(parts, 0.002, lease)
+    assert await parts.datastore.leases() == [later]
+    assert await parts.failures(lease.job_id) == 1
+
+
+async def test_a_job_that_is_held_too_long_has_timed_out(parts: Parts) -> None:
+    """Its owner reads how long it was held, when no attempt was any better."""
+    await parts.hello()
+    lease = await parts.lease()
+    for number in range(MAX_FAILURES):
+        if number:
+            lease = await parts.lease_again(lease.job_id)
+        await parts.reaper.reap()
+        await beat_for(parts, LONGEST, lease)
+    (failed,) = await parts.failed()
+    assert failed.failure is not None
+    assert failed.failure.code is FailureCode.TIMED_OUT
+    assert f"{LONGEST:g} s" in failed.failure.reason
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+async def test_jumps_of_the_wall_clock_change_no_longest_life(parts: Parts, jump: float) -> None:
+    """It is measured on the clock that does not jump."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.reaper.reap()
+    parts.clock.wall += jump
+    await beat_for(parts, LONGEST - 0.001, lease)
+    assert await parts.datastore.leases() == [lease]
+    await beat_for(parts, 0.002, lease)
+    assert await parts.datastore.leases() == []
+
+
+async def test_the_lease_of_a_worker_that_was_told_to_stop_costs_nothing(parts: Parts) -> None:
+    """It lapses as any other, and no failure is counted; after a restart neither."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.beat(lease, draining=True)
+    await parts.roll_call.write_readings(history=False)
+    for restarted in (False, True):
+        if restarted:
+            parts.restart()
+            lease = await parts.lease_again(lease.job_id)
+        await parts.reaper.reap()
+        await parts.roll_call.call()
+        parts.clock.pass_by(JUST_MORE)
+        await parts.roll_call.call()
+        await parts.reaper.reap()
+        assert await parts.datastore.leases() == []
+        assert await parts.failures(lease.job_id) == 0

@@ -105,6 +105,22 @@ async def test_the_name_of_a_dead_worker_is_taken_over_at_once(parts: Parts) -> 
     assert await parts.failures(lost.job_id) == 1
 
 
+async def test_who_takes_over_from_a_worker_that_was_told_to_stop_costs_nothing(
+    parts: Parts,
+) -> None:
+    """Stopped a second time, it gave nothing back; its last word may not be written down yet."""
+    await welcomed(parts)
+    lease = await parts.lease()
+    await parts.beat(lease, draining=True)
+    await welcomed(parts, instance="two")
+    assert await parts.datastore.leases() == []
+    assert await parts.failures(lease.job_id) == 0
+    assert (await parts.worker()).state is WorkerState.ALIVE
+    again = await parts.lease_again(lease.job_id)
+    await welcomed(parts, instance="three")
+    assert await parts.failures(again.job_id) == 1
+
+
 async def test_a_job_that_outlives_three_workers_fails_as_lost(parts: Parts) -> None:
     """A job that kills its workers does not go on for ever."""
     lease = await parts.lease()

@@ -82,14 +82,20 @@ async def test_a_worker_that_beats_is_not_lost(parts: Parts) -> None:
     assert (await parts.worker()).state is WorkerState.DRAINING
 
 
-async def test_a_draining_worker_can_be_lost(parts: Parts) -> None:
-    """Draining is no excuse for silence."""
+async def test_a_draining_worker_that_falls_silent_has_left(parts: Parts) -> None:
+    """It had been told to; its silence is noticed as that of any other, and recorded once."""
     await parts.hello()
     await parts.beat(draining=True)
     await parts.roll_call.write_readings(history=False)
-    parts.clock.pass_by(JUST_MORE)
+    parts.clock.pass_by(JUST_LESS)
     await parts.roll_call.call()
-    assert (await parts.worker()).state is WorkerState.LOST
+    assert (await parts.worker()).state is WorkerState.DRAINING
+    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.roll_call.call()
+    await parts.roll_call.call()
+    assert (await parts.worker()).state is WorkerState.LEFT
+    kinds = [activity.kind for activity in await parts.datastore.activities(limit=10)]
+    assert kinds.count(ActivityKind.WORKER_LEFT) == 1
 
 
 async def test_a_reading_not_yet_written_does_not_revive_the_lost(parts: Parts) -> None:

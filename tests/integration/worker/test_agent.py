@@ -430,3 +430,71 @@ async def test_a_worker_that_stops_returns_its_jobs_and_says_goodbye(
     subject, payload = await headquarters.goodbyes.next()
     assert subject == subjects.goodbye("w")
     assert decode(payload, Goodbye, subject).instance == instance
+
+
+async def test_what_was_given_back_is_told_when_there_is_somebody_to_hear(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that leaves while no controller is there stays until one is back."""
+    part, worker = buses
+    away = Headquarters(part)
+    await away.bus.subscribe(subjects.HELLO, away._on_hello)
+    agent = Agent(worker, workshop, SETTINGS)
+    await agent.start()
+    await away.call(agent, run())
+    await workshop.next()
+    unheard = asyncio.Event()
+    request = worker.request
+
+    async def watched(subject: str, payload: bytes, timeout: float) -> bytes:
+        try:
+            return await request(subject, payload, timeout)
+        except NoResponder:
+            unheard.set()
+            raise
+
+    monkeypatch.setattr(worker, "request", watched)
+    stopping = asyncio.create_task(agent.stop())
+    await unheard.wait()
+    assert not stopping.done()
+    headquarters = Headquarters(part)
+    await headquarters.open()
+    outcome = await headquarters.outcome()
+    assert (outcome.job_id, outcome.kind) == ("job", OutcomeKind.RETURNED)
+    await headquarters.goodbyes.next()
+    await stopping
+
+
+async def test_a_worker_stops_without_the_message_server(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its patience has an end; then what it held lapses."""
+    monkeypatch.setattr(agent_module, "_OUTCOME_PATIENCE_SECONDS", 0.05)
+    part, worker = buses
+    headquarters = Headquarters(part)
+    await headquarters.open()
+    agent = Agent(worker, workshop, SETTINGS)
+    await agent.start()
+    await headquarters.call(agent, run())
+    await workshop.next()
+    await worker.close()
+    await agent.stop()
+    assert agent._in_hand == {}
+    assert headquarters.outcomes.waiting == headquarters.goodbyes.waiting == 0
+
+
+async def test_the_end_of_a_job_that_is_done_waits_for_nobody(
+    buses: tuple[NatsBus, NatsBus],
+    workshop: ScriptedWorkshop,
+    headquarters: Headquarters,
+) -> None:
+    """Its result is committed; room is made at once, with the message server away, too."""
+    async with joined(Agent(buses[1], workshop, SETTINGS)) as agent:
+        call = run()
+        await headquarters.call(agent, call)
+        await workshop.next()
+        await buses[1].close()
+        (task,) = agent._in_hand.values()
+        workshop.end(call, OutcomeKind.DONE)
+        await task
+        assert agent._in_hand == {}
