@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.apart import Apart
 from tests.acceptance.system import Api, System
 
 
@@ -26,3 +27,10 @@ def own_system(tmp_path: Path) -> Iterator[System]:
 @pytest.fixture
 def api(system: System) -> Api:
     return system.api
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Apart]:
+    apart = Apart(tmp_path)
+    yield apart
+    apart.stop()

@@ -1,62 +1,13 @@
 """Each part by itself, and what happens when one is killed."""
 
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.acceptance.apart import PARTS, Apart
 from tests.acceptance.pictures import picture
-from tests.acceptance.system import Api, Process, dpip, environment
-
-PARTS = ("controller", "api", "scheduler")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
-class Apart:
-    """The parts, each a process of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port, controller_port = free_port(), free_port()
-        self.env = environment(
-            directory / "data",
-            DPIP_PORT=str(self.port),
-            DPIP_CONTROLLER_PORT=str(controller_port),
-            DPIP_CONTROLLER=f"127.0.0.1:{controller_port}",
-        )
-        self.processes: dict[str, Process] = {}
-        for part in PARTS:
-            self.start(part)
-        self.processes["worker"] = Process(
-            directory / "worker.log", "worker", "--worker-name", "one", env=self.env
-        ).until_it_says("joined")
-
-    def start(self, part: str) -> None:
-        log = self.directory / f"{part}.log"
-        log.unlink(missing_ok=True)
-        self.processes[part] = Process(log, part, env=self.env).until_it_says("Ready")
-
-    def stop(self) -> None:
-        for process in reversed(self.processes.values()):
-            process.stop()
-
-    @property
-    def api(self) -> Api:
-        return Api(f"http://127.0.0.1:{self.port}").login()
-
-
-@pytest.fixture
-def apart(tmp_path: Path) -> Iterator[Apart]:
-    apart = Apart(tmp_path)
-    yield apart
-    apart.stop()
+from tests.acceptance.system import Api, dpip
 
 
 def all_come_back(api: Api, workload_id: str, count: int) -> None:
