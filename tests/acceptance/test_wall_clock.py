@@ -43,7 +43,7 @@ def clock(tmp_path: Path) -> JumpingClock:
 
 @pytest.fixture
 def system(tmp_path: Path, clock: JumpingClock) -> Iterator[System]:
-    system = System(tmp_path, **clock.settings)
+    system = System(tmp_path, workers=2, **clock.settings)
     yield system
     system.process.stop()
 
