@@ -1,10 +1,12 @@
 """The child process of a slot: all it does is filter one picture after another.
 
 It reads tasks on standard input and answers on what was its standard output when it started. It
-ends when its standard input does. Run as ``python -m dpip.worker.child``.
+ends when its standard input does. Run as ``python -m dpip.worker.child <room>``: the room is the
+one directory in which it can open files.
 """
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -15,18 +17,29 @@ from dpip.filters.libvips import warm_up
 from dpip.filters.picture import filter_picture
 from dpip.filters.pipeline import decode_pipeline
 from dpip.model.job import Failure, FailureCode
-from dpip.worker.child_confinement import confine, limit_memory
-from dpip.worker.child_messages import Failed, Filtered, Ready, Task, framed, read_task
+from dpip.worker.child_confinement import confine
+from dpip.worker.child_messages import (
+    FILTERED,
+    ORIGINAL,
+    Failed,
+    Filtered,
+    Ready,
+    Task,
+    framed,
+    read_task,
+)
 
 
 def main() -> None:
     """Serve tasks until standard input ends."""
+    room = Path(sys.argv[1])
     tasks, answers = _take_over_pipes()
+    # Before the warm-up, which starts threads that would keep what this one gives up.
+    left_open = confine(room)
     warm_up()
-    confine()
-    _send(answers, Ready())
+    _send(answers, Ready(left_open=left_open))
     while task := read_task(tasks):
-        _send(answers, _answer(task))
+        _send(answers, _answer(task, room))
 
 
 def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -39,12 +52,11 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return tasks, answers
 
 
-def _answer(task: Task) -> Filtered | Failed:
-    limit_memory(task.memory_limit)
+def _answer(task: Task, room: Path) -> Filtered | Failed:
     begin = time.perf_counter()
     try:
         header = filter_picture(
-            Path(task.source), Path(task.target), decode_pipeline(task.pipeline), task.format
+            room / ORIGINAL, room / FILTERED, decode_pipeline(task.pipeline), task.format
         )
     except FilterError as error:
         return Failed(failure=error.failure)

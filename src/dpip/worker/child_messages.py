@@ -13,18 +13,24 @@ LENGTH = struct.Struct(">L")
 """The number of bytes of the message that follows."""
 
 
+ORIGINAL, FILTERED = "original", "filtered"
+"""Names, in the child's room, of the picture to filter and of what comes of it."""
+
+
 class Ready(Struct, frozen=True, kw_only=True, tag=True):
-    """The first word of a child: libvips is loaded and warm."""
+    """The first word of a child: libvips is loaded and warm.
+
+    ``left_open`` is what the platform could not deny it, a phrase each.
+    """
+
+    left_open: tuple[str, ...] = ()
 
 
 class Task(Struct, frozen=True, kw_only=True, tag=True):
-    """Filter the picture in ``source`` into ``target``. ``memory_limit`` is in bytes."""
+    """Filter the original in the room."""
 
-    source: str
-    target: str
     pipeline: bytes
     format: PictureFormat
-    memory_limit: int
 
 
 class Filtered(Struct, frozen=True, kw_only=True, tag=True):

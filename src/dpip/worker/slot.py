@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from pathlib import Path
 
 from dpip.errors import DpipError
@@ -34,7 +35,8 @@ class Slot:
     at once, so an answer can only be to the picture that was asked for last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
         self._coming: asyncio.Task[ChildProcess] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -47,9 +49,12 @@ class Slot:
             return None
         return coming.result().pid
 
-    async def start(self) -> None:
-        """Return once there is a warm child. Raises ``CannotStart``."""
-        await self._warm_child()
+    async def start(self) -> tuple[str, ...]:
+        """Return once there is a warm child, with what the platform could not deny it.
+
+        Raises ``CannotStart``.
+        """
+        return (await self._warm_child()).left_open
 
     async def filter(
         self,
@@ -61,23 +66,21 @@ class Slot:
         memory_limit: int,
         time_limit: float,
     ) -> Filtered:
-        """Filter ``source`` into ``target``; a second caller waits until the first is done.
+        """Filter ``source``, which is used up, into ``target``.
 
-        ``memory_limit`` is in bytes of the child's memory, ``time_limit`` in seconds on the
-        pixels. Raises ``SlotFailure``, and then leaves no ``target``, or ``CannotStart`` if there
-        can be no child.
+        Both are on the file system of the scratch directory. A second caller waits until the first
+        is done. ``memory_limit`` is in bytes of the child's memory, ``time_limit`` in seconds on
+        the pixels, by the clock and of CPU. Raises ``SlotFailure``, and then leaves no ``target``,
+        or ``CannotStart`` if there can be no child.
         """
-        task = Task(
-            source=str(source),
-            target=str(target),
-            pipeline=pipeline,
-            format=format,
-            memory_limit=memory_limit,
-        )
+        task = Task(pipeline=pipeline, format=format)
         async with self._turn:
             child = await self._warm_child()
             try:
-                return await _filter_within(child, task, time_limit)
+                asking = child.ask(
+                    source, target, task, memory_limit=memory_limit, cpu_seconds=time_limit
+                )
+                return await _filter_within(child, asking, memory_limit, time_limit)
             except BaseException as error:
                 if not (isinstance(error, SlotFailure) and child.is_idle):
                     await asyncio.shield(self._replace(child))
@@ -95,14 +98,18 @@ class Slot:
 
     async def _warm_child(self) -> ChildProcess:
         if self._coming is None or _is_of_no_use(self._coming):
-            self._coming = asyncio.create_task(ChildProcess.start(), name="warm up a child")
+            self._coming = asyncio.create_task(
+                ChildProcess.start(self._scratch), name="warm up a child"
+            )
         # Who gives up waiting for it leaves it to warm up for the next.
         return await asyncio.shield(self._coming)
 
     def _replace(self, child: ChildProcess) -> asyncio.Task[None]:
         """Have the next child warm up while the last one ends, which the task waits for."""
         if self._coming is not None:  # Not when the slot is being closed.
-            self._coming = asyncio.create_task(ChildProcess.start(), name="warm up a child")
+            self._coming = asyncio.create_task(
+                ChildProcess.start(self._scratch), name="warm up a child"
+            )
         child.kill()
         ending = asyncio.create_task(child.end(), name="end a child")
         self._ending.add(ending)
@@ -116,9 +123,14 @@ def _is_of_no_use(coming: "asyncio.Task[ChildProcess]") -> bool:
     return coming.cancelled() or coming.exception() is not None or coming.result().has_ended
 
 
-async def _filter_within(child: ChildProcess, task: Task, time_limit: float) -> Filtered:
-    asking = asyncio.create_task(child.ask(task))
-    watching = asyncio.create_task(_outgrows(child, task.memory_limit))
+async def _filter_within(
+    child: ChildProcess,
+    answer_to_come: Coroutine[None, None, Filtered | Failed],
+    memory_limit: int,
+    time_limit: float,
+) -> Filtered:
+    asking = asyncio.create_task(answer_to_come)
+    watching = asyncio.create_task(_outgrows(child, memory_limit))
     try:
         await asyncio.wait(
             {asking, watching}, timeout=time_limit, return_when=asyncio.FIRST_COMPLETED
@@ -126,16 +138,11 @@ async def _filter_within(child: ChildProcess, task: Task, time_limit: float) -> 
         if asking.done():
             answer = asking.result()
         elif watching.done():
-            raise SlotFailure(_out_of_memory(task.memory_limit))
+            raise SlotFailure(_out_of_memory(memory_limit))
         else:
-            raise SlotFailure(
-                Failure(
-                    code=FailureCode.TIMED_OUT,
-                    reason=f"The picture was not done within {time_limit:g} s.",
-                )
-            )
+            raise SlotFailure(_timed_out(time_limit))
     except ChildEnded as ended:
-        raise SlotFailure(_explain(ended, task.memory_limit)) from ended
+        raise SlotFailure(_explain(ended, memory_limit, time_limit)) from ended
     finally:
         for each in (asking, watching):
             each.cancel()
@@ -151,11 +158,19 @@ async def _outgrows(child: ChildProcess, limit: int) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _explain(ended: ChildEnded, memory_limit: int) -> Failure:
+def _explain(ended: ChildEnded, memory_limit: int, time_limit: float) -> Failure:
     if ended.ran_out_of_memory:
         return _out_of_memory(memory_limit)
+    if ended.ran_out_of_cpu:
+        return _timed_out(time_limit)
     return Failure(
         code=FailureCode.CRASHED, reason=f"The process that filtered the picture {ended}."
+    )
+
+
+def _timed_out(limit: float) -> Failure:
+    return Failure(
+        code=FailureCode.TIMED_OUT, reason=f"The picture was not done within {limit:g} s."
     )
 
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
 import signal
 import sys
 import tempfile
+from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import IO, Self
 
@@ -13,8 +16,11 @@ import psutil
 
 from dpip.errors import CannotStart
 from dpip.supervision import die_with_parent
+from dpip.worker.child_limits import limit_child
 from dpip.worker.child_messages import (
+    FILTERED,
     LENGTH,
+    ORIGINAL,
     Answer,
     Failed,
     Filtered,
@@ -33,27 +39,33 @@ _NO_MEMORY = (b"failed to allocate", b"bad_alloc", b"MemoryError", b"out of memo
 class ChildEnded(Exception):
     """The child ended, or spoke nonsense, while it was listened to; the message says how."""
 
-    def __init__(self, how: str, *, ran_out_of_memory: bool = False) -> None:
+    def __init__(
+        self, how: str, *, ran_out_of_memory: bool = False, ran_out_of_cpu: bool = False
+    ) -> None:
         super().__init__(how)
         self.ran_out_of_memory = ran_out_of_memory
+        self.ran_out_of_cpu = ran_out_of_cpu
 
 
 class ChildProcess:
     """A child. Asked one thing at a time; who gives up on an answer has to end the child.
 
-    Made with ``Popen``, because asyncio's own processes can wait for ever when their start is
-    cancelled.
+    It has a room below ``scratch``, the one directory in which it can open files: so it sees the
+    picture that it filters, and no other. Made with ``Popen``, because asyncio's own processes can
+    wait for ever when their start is cancelled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path) -> None:
+        self._room = Path(tempfile.mkdtemp(prefix="child-", dir=scratch))
         # Appended to by the child, emptied before each picture: its last words on this one.
         self._words: IO[bytes] = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
-        self._process = Popen(
-            [sys.executable, "-m", "dpip.worker.child"],
+        self._process = Popen(  # noqa: S603
+            [sys.executable, "-m", "dpip.worker.child", str(self._room)],
             stdin=PIPE,
             stdout=PIPE,
             stderr=self._words,
             bufsize=0,
+            env=_environment(self._room),
             # Ctrl-C in a terminal reaches the worker alone, which ends its children in order.
             start_new_session=True,
             preexec_fn=die_with_parent,
@@ -63,12 +75,14 @@ class ChildProcess:
         self._transport: asyncio.ReadTransport | None = None
         self.is_idle = False
         """Whether everything that was asked has been answered."""
+        self.left_open: tuple[str, ...] = ()
+        """What the platform could not deny the process, a phrase each."""
 
     @classmethod
-    async def start(cls) -> Self:
+    async def start(cls, scratch: Path) -> Self:
         """Start a child and return once it is warm. Raises ``CannotStart``."""
         try:
-            child = cls()
+            child = cls(scratch)
         except OSError as error:
             raise CannotStart(part=_PART, reason=error) from error
         try:
@@ -99,10 +113,17 @@ class ChildProcess:
         except psutil.Error:
             return 0
 
-    async def ask(self, task: Task) -> Filtered | Failed:
-        """Have the child filter a picture. Raises ``ChildEnded``."""
+    async def ask(
+        self, source: Path, target: Path, task: Task, *, memory_limit: int, cpu_seconds: float
+    ) -> Filtered | Failed:
+        """Have the child filter ``source``, which it uses up, into ``target``.
+
+        Raises ``ChildEnded``.
+        """
         self.is_idle = False
         self._words.truncate(0)
+        limit_child(self._memory, memory=memory_limit, seconds=cpu_seconds)
+        source.rename(self._room / ORIGINAL)
         assert self._process.stdin  # noqa: S101
         with contextlib.suppress(BrokenPipeError):  # What became of it is seen while reading.
             # Does not block: the pipe is empty, and takes more than a task is long.
@@ -110,6 +131,12 @@ class ChildProcess:
         answer = await self._read_answer()
         if isinstance(answer, Ready):
             raise ChildEnded("gave no answer")
+        try:
+            (self._room / ORIGINAL).unlink()
+            if isinstance(answer, Filtered):
+                (self._room / FILTERED).rename(target)
+        except FileNotFoundError as error:
+            raise ChildEnded("has lost its files") from error
         self.is_idle = True
         return answer
 
@@ -124,14 +151,17 @@ class ChildProcess:
         for pipe in (self._process.stdin, self._transport or self._process.stdout, self._words):
             assert pipe  # noqa: S101
             pipe.close()
+        await asyncio.to_thread(shutil.rmtree, self._room, ignore_errors=True)
 
     async def _until_ready(self) -> None:
         assert self._process.stdout  # noqa: S101
         self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(self._answers), self._process.stdout
         )
-        if not isinstance(await self._read_answer(), Ready):
+        answer = await self._read_answer()
+        if not isinstance(answer, Ready):
             raise ChildEnded("did not say that it is ready")
+        self.left_open = answer.left_open
         self.is_idle = True
 
     async def _read_answer(self) -> Answer:
@@ -145,6 +175,7 @@ class ChildProcess:
             raise ChildEnded(
                 _describe(self._process.returncode, words),
                 ran_out_of_memory=any(sign in words for sign in _NO_MEMORY),
+                ran_out_of_cpu=self._process.returncode == -signal.SIGXCPU,
             ) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ChildEnded("gave an answer that is none") from error
@@ -153,6 +184,12 @@ class ChildProcess:
         end = self._words.seek(0, 2)
         self._words.seek(max(0, end - _LAST_WORDS_BYTES))
         return self._words.read()
+
+
+def _environment(room: Path) -> dict[str, str]:
+    # Tokens and passwords are nothing to the child; its temporary files go where it can open them.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DPIP_")}
+    return {**inherited, "TMPDIR": str(room)}
 
 
 def _describe(code: int, words: bytes) -> str:

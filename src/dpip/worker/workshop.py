@@ -26,13 +26,15 @@ class Workshop:
     """A number of slots, and a directory where pictures lie while they are worked on."""
 
     def __init__(self, slots: int, scratch: Path) -> None:
-        self._slots = [Slot() for _ in range(slots)]
+        self._slots = [Slot(scratch) for _ in range(slots)]
         self._free: asyncio.LifoQueue[Slot] = asyncio.LifoQueue()
         self._scratch = scratch
 
     async def open(self) -> None:
         """Warm the slots. Raises ``CannotStart``."""
-        await asyncio.gather(*(slot.start() for slot in self._slots))
+        for left_open in set(await asyncio.gather(*(slot.start() for slot in self._slots))):
+            if left_open:
+                log.warning("pictures are filtered unconfined", left_open="; ".join(left_open))
         for slot in self._slots:
             self._free.put_nowait(slot)
 

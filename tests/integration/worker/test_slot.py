@@ -1,5 +1,7 @@
 import asyncio
+import itertools
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,11 +20,13 @@ PATIENCE = 60.0
 
 
 class Pictures:
-    """A small and a large picture, and where their results go."""
+    """A small and a large picture, where their results go, and room for a slot beside them."""
 
     def __init__(self, directory: Path) -> None:
         import pyvips
 
+        self.directory = directory
+        self.copies = itertools.count()
         self.small, self.large = directory / "small.png", directory / "large.png"
         self.target = directory / "target.png"
         pyvips.Image.black(40, 30, bands=3).pngsave(str(self.small))
@@ -37,8 +41,10 @@ class Pictures:
         memory_limit: int = MEMORY,
         time_limit: float = PATIENCE,
     ) -> Filtered:
+        copy = self.directory / f"copy-{next(self.copies)}"  # A slot uses up what it filters.
+        shutil.copyfile(source, copy)
         return await slot.filter(
-            source,
+            copy,
             self.target,
             encode_pipeline(parse_pipeline(pipeline)),
             PictureFormat.PNG,
@@ -53,8 +59,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 
 
 @pytest.fixture
-async def slot() -> AsyncIterator[Slot]:
-    slot = Slot()
+async def slot(pictures: Pictures) -> AsyncIterator[Slot]:
+    slot = Slot(pictures.directory)
     await slot.start()
     yield slot
     await slot.close()
@@ -64,7 +70,10 @@ async def until_at_work(pictures: Pictures, pid: int) -> None:
     """Wait until the child has opened the large picture."""
 
     def at_work() -> bool:
-        return any(file.path == str(pictures.large) for file in psutil.Process(pid).open_files())
+        return any(
+            file.path.startswith(f"{pictures.directory}/child-")
+            for file in psutil.Process(pid).open_files()
+        )
 
     async with asyncio.timeout(PATIENCE):
         while not at_work():
@@ -107,18 +116,25 @@ async def test_a_damaged_picture_fails_and_the_child_stays(
     assert not pictures.target.exists()
 
 
-async def test_a_crash_fails_the_picture_and_replaces_the_child(
-    slot: Slot, pictures: Pictures
+@pytest.mark.parametrize(
+    ("number", "code", "reason"),
+    [
+        (signal.SIGSEGV, FailureCode.CRASHED, "SIGSEGV"),
+        (signal.SIGXCPU, FailureCode.TIMED_OUT, "not done within 60 s"),
+    ],
+)
+async def test_a_child_ended_by_the_kernel_fails_the_picture_and_is_replaced(
+    slot: Slot, pictures: Pictures, number: signal.Signals, code: FailureCode, reason: str
 ) -> None:
-    """The failure names the signal."""
+    """The failure names the signal, or what it means: SIGXCPU is a limit of CPU seconds."""
     pid = warm_pid(slot)
     work = asyncio.create_task(pictures.filter(slot, pictures.large))
     await until_at_work(pictures, pid)
-    os.kill(pid, signal.SIGSEGV)
+    os.kill(pid, number)
     with pytest.raises(SlotFailure) as caught:
         await work
-    assert caught.value.failure.code is FailureCode.CRASHED
-    assert "SIGSEGV" in caught.value.failure.reason
+    assert caught.value.failure.code is code
+    assert reason in caught.value.failure.reason
     await assert_replaced(slot, pictures, pid)
 
 
@@ -178,9 +194,9 @@ async def test_a_child_that_died_while_idle_costs_no_picture(
     assert slot.pid != pid
 
 
-async def test_a_closed_slot_leaves_no_process() -> None:
-    """Closing ends a warm child as well as one on its way."""
-    warm, cold = Slot(), Slot()
+async def test_a_closed_slot_leaves_nothing(tmp_path: Path) -> None:
+    """Closing ends a warm child as well as one on its way, and their rooms go with them."""
+    warm, cold = Slot(tmp_path), Slot(tmp_path)
     await warm.start()
     pid = warm_pid(warm)
     starting = asyncio.create_task(cold.start())
@@ -194,6 +210,7 @@ async def test_a_closed_slot_leaves_no_process() -> None:
         for child in psutil.Process().children()
         if "dpip.worker.child" in " ".join(child.cmdline())
     ]
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_child_ends_with_its_slot(slot: Slot) -> None:

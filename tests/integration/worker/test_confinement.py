@@ -1,0 +1,206 @@
+"""What a child cannot do once it is confined."""
+
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dpip.filters.pipeline import encode_pipeline, parse_pipeline
+from dpip.model.image import PictureFormat
+from dpip.model.job import FailureCode
+from dpip.worker.landlock import landlock_version
+from dpip.worker.seccomp import can_give_up_calls
+from dpip.worker.slot import Filtered, Slot, SlotFailure
+
+MEMORY = 1024 * 1024 * 1024
+PATIENCE = 60.0
+
+# Tries something as a process that has confined itself as a child does, or as one that has not.
+TRY = """
+import ctypes, os, pathlib, resource, socket, sys, threading
+from dpip.worker.child_confinement import confine
+
+room, outside, port, action, confined = sys.argv[1:]
+room, outside = pathlib.Path(room), pathlib.Path(outside)
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(function, *arguments):
+    if function(*arguments) < 0:
+        raise PermissionError(ctypes.get_errno(), "refused")
+
+if confined == "confined":
+    assert confine(room) == ()
+try:
+    exec(action)
+except (PermissionError, ValueError):  # The latter for limits.
+    sys.exit(9)
+"""
+FINE, REFUSED = 0, 9
+
+FILES = {
+    "read": "open('/etc/passwd').read()",
+    "list": "os.listdir('/')",
+    "read what a neighbour has": "(outside / 'neighbour').read_bytes()",
+    "write": "(outside / 'new').write_bytes(b'x')",
+    "write over": "(outside / 'neighbour').write_bytes(b'x')",
+    "remove": "(outside / 'neighbour').unlink()",
+    "make a folder": "(room / 'folder').mkdir()",
+    "make a link": "(room / 'link').symlink_to('/etc/passwd')",
+}
+CALLS = {
+    "TCP": "socket.create_connection(('127.0.0.1', int(port)))",
+    "UDP": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
+    "a Unix socket": "socket.socket(socket.AF_UNIX)",
+    "a pair of sockets": "socket.socketpair()",
+    "exec": "os.execv(sys.executable, [sys.executable, '-c', ''])",
+    "fork": "os.fork() or os._exit(0)",
+    "start a program": "os.posix_spawn(sys.executable, [sys.executable, '-c', ''], {})",
+    "trace": "call(libc.ptrace, 0, 0, 0, 0)",
+    "signal its parent": "os.kill(os.getppid(), 0)",
+    "signal a thread of its parent": "call(libc.tgkill, os.getppid(), os.getppid(), 0)",
+    "raise a limit": "resource.setrlimit(resource.RLIMIT_CPU, (1000, 2000))",
+    "chmod": "(outside / 'neighbour').chmod(0o777)",
+    "change times": "os.utime(outside / 'neighbour', (0, 0))",
+    "unshare": "call(libc.unshare, 0)",
+}
+NEEDED = {
+    "work in its room": "(room / 'a').write_bytes((room / 'mine').read_bytes()); "
+    "(room / 'a').write_bytes(b'x'); (room / 'a').unlink()",
+    "start a thread": "thread = threading.Thread(target=print); thread.start(); thread.join()",
+    "read the clock": "import time; time.sleep(0.001); time.monotonic()",
+}
+
+needs_landlock = pytest.mark.skipif(not landlock_version(), reason="the kernel has no Landlock")
+needs_seccomp = pytest.mark.skipif(
+    not can_give_up_calls(), reason="no seccomp filter is known for this system"
+)
+
+
+class Attempts:
+    """A room, files outside of it, and a port that listens."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.room, self.outside, self.port = directory / "room", directory / "outside", port
+
+    def attempt(self, action: str, *, confined: bool) -> int:
+        for directory, name in ((self.room, "mine"), (self.outside, "neighbour")):
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+            (directory / name).touch()
+        how = "confined" if confined else "free"
+        return subprocess.run(
+            [sys.executable, "-c", TRY, self.room, self.outside, str(self.port), action, how],
+            check=False,
+            timeout=PATIENCE,
+        ).returncode
+
+
+@pytest.fixture
+def attempts(tmp_path: Path) -> Iterator[Attempts]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield Attempts(tmp_path, server.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        *(pytest.param(action, id=name, marks=needs_landlock) for name, action in FILES.items()),
+        *(pytest.param(action, id=name, marks=needs_seccomp) for name, action in CALLS.items()),
+    ],
+)
+def test_what_filtering_does_not_need_is_refused(attempts: Attempts, action: str) -> None:
+    """Anybody else on the machine can do it."""
+    assert attempts.attempt(action, confined=False) == FINE
+    assert attempts.attempt(action, confined=True) == REFUSED
+
+
+@needs_landlock
+@needs_seccomp
+@pytest.mark.parametrize("action", NEEDED.values(), ids=NEEDED)
+def test_what_filtering_needs_is_allowed(attempts: Attempts, action: str) -> None:
+    """Pictures are read, written and worked on in threads."""
+    assert attempts.attempt(action, confined=True) == FINE
+
+
+@pytest.fixture
+async def slot(tmp_path: Path) -> AsyncIterator[Slot]:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    slot = Slot(scratch)
+    await slot.start()
+    yield slot
+    await slot.close()
+
+
+async def filter_png(slot: Slot, source: Path, time_limit: float = PATIENCE) -> Filtered:
+    return await slot.filter(
+        source,
+        source.with_name("result"),
+        encode_pipeline(parse_pipeline("blur:sigma=20")),
+        PictureFormat.PNG,
+        memory_limit=MEMORY,
+        time_limit=time_limit,
+    )
+
+
+def picture(path: Path, size: int = 30) -> Path:
+    import pyvips
+
+    pyvips.Image.black(size, size, bands=3).pngsave(str(path), compression=1)
+    return path
+
+
+@needs_landlock
+async def test_a_child_opens_nothing_outside_of_its_room(slot: Slot, tmp_path: Path) -> None:
+    """A link out of it leads nowhere, and the child goes on."""
+    elsewhere = picture(tmp_path / "elsewhere.png")
+    link = tmp_path / "link.png"
+    link.symlink_to(elsewhere)
+    with pytest.raises(SlotFailure) as caught:
+        await filter_png(slot, link)
+    assert caught.value.failure.code is FailureCode.DECODE_FAILED
+    assert (await filter_png(slot, elsewhere)).header.width == 30
+
+
+@needs_seccomp
+async def test_every_thread_of_a_child_is_confined(slot: Slot, tmp_path: Path) -> None:
+    """Those of libvips are started after it has confined itself."""
+    await filter_png(slot, picture(tmp_path / "picture.png"))
+    threads = list(Path(f"/proc/{slot.pid}/task").iterdir())
+    assert len(threads) > 1
+    for thread in threads:
+        status = (thread / "status").read_text().split("\n")
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status
+
+
+async def test_a_child_knows_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's own settings are not in its environment."""
+    monkeypatch.setenv("DPIP_JOIN_TOKEN", "secret")
+    slot = Slot(tmp_path)
+    await slot.start()
+    assert slot.pid is not None
+    environment = psutil.Process(slot.pid).environ()
+    await slot.close()
+    assert not [name for name in environment if name.startswith("DPIP_")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the limits of others")
+async def test_a_child_is_limited_by_the_kernel_too(slot: Slot, tmp_path: Path) -> None:
+    """In memory, CPU seconds, open files and core dumps, whatever its slot is doing."""
+    await filter_png(slot, picture(tmp_path / "picture.png"), time_limit=7.5)
+    assert slot.pid is not None
+
+    def limit(kind: int) -> int:
+        return resource.prlimit(slot.pid or 0, kind)[0]
+
+    assert limit(resource.RLIMIT_DATA) == MEMORY
+    assert 8 <= limit(resource.RLIMIT_CPU) <= 60
+    assert limit(resource.RLIMIT_NOFILE) == 64
+    assert limit(resource.RLIMIT_CORE) == 0
