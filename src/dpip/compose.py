@@ -347,6 +347,8 @@ async def _api(
             login_hours=settings.login_hours,
             upload_bytes=settings.limits.upload_bytes,
             pixels=settings.limits.pixels,
+            channels=settings.limits.channels,
+            animation_bytes=settings.limits.animation_bytes,
             pending_jobs=settings.limits.pending_jobs,
             incoming_bytes=settings.limits.incoming_bytes,
         ),

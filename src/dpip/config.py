@@ -43,6 +43,10 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Bytes of an uploaded picture."""
     pixels: Count = 50_000_000
     """Pixels that a picture's header may declare, frames added up."""
+    channels: Count = 8
+    """Channels that a pixel may have, alpha included."""
+    animation_bytes: Count = 128 * 1024 * 1024
+    """Bytes of all decoded frames of an animation, or pages of a document: 16 Full HD frames."""
     pending_jobs: Count = 1_000_000
     """Jobs that may wait, those of all users together; beyond them uploads are put off with 429."""
     incoming_bytes: Count = 1024 * 1024 * 1024

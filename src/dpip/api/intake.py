@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dpip.api.context import Context
 from dpip.api.hints import hint
 from dpip.api.lookup import is_id, visible_workload
+from dpip.api.picture_limits import check_limits
 from dpip.api.refusal import refuse_result
 from dpip.api.upload import Upload
 from dpip.errors import DpipError, InvalidValue, StaleAttempt, UnsupportedPicture
@@ -33,12 +34,7 @@ async def take_original(
     """
     workload = await visible_workload(context, user, _required(upload.fields, "workload_id"))
     header = await _header_of(upload.staged)
-    if header.pixels > context.settings.pixels:
-        raise InvalidValue(
-            field="data",
-            value=f"{header.width} x {header.height} x {header.frames} frames",
-            allowed=f"at most {context.settings.pixels} pixels; the setting is limits.pixels",
-        )
+    check_limits(header, context.settings)
     image = Image(
         id=new_id(),
         workload_id=workload.id,

@@ -8,14 +8,16 @@ _BYTES_OF_RAW_PIXEL = 8
 
 class ApiSettings(Struct, frozen=True, kw_only=True):
     """``login_hours`` is how long a token is good, ``upload_bytes`` the size of one picture, and
-    ``pixels`` what its header may declare, frames added up. ``pending_jobs`` may wait, and
-    ``incoming_bytes`` be on their way in, before uploads are put off.
+    ``pixels``, ``channels`` and ``animation_bytes`` what its header may declare. ``pending_jobs``
+    may wait, and ``incoming_bytes`` be on their way in, before uploads are put off.
     """
 
     system_name: str
     login_hours: float
     upload_bytes: int
     pixels: int
+    channels: int
+    animation_bytes: int
     pending_jobs: int
     incoming_bytes: int
 

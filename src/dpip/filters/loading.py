@@ -23,15 +23,14 @@ def load(source: Path, format: PictureFormat) -> "pyvips.Image":  # noqa: A002
     """Open all frames of ``source``, upright, one above the other.
 
     Pixels are decoded from top to bottom while they are used, so that memory stays flat, unless
-    the picture has to be turned. Raises ``pyvips.Error``, here or when the pixels are used.
+    the picture has to be turned or has several frames, whose lines are not used in their order.
+    Raises ``pyvips.Error``, here or when the pixels are used.
     """
     image = _open(source, format, "sequential")
     orientation = image.get("orientation") if "orientation" in image.get_fields() else _AS_STORED
-    if orientation == _AS_STORED:
-        return image
-    if orientation != _MIRRORED:
+    if orientation not in (_AS_STORED, _MIRRORED) or image.get_n_pages() > 1:
         image = _open(source, format, "random")
-    return each_frame(image, pyvips.Image.autorot)
+    return image if orientation == _AS_STORED else each_frame(image, pyvips.Image.autorot)
 
 
 def check_decodes(source: Path, format: PictureFormat) -> None:  # noqa: A002

@@ -6,6 +6,7 @@ from dpip.formats.byte_reader import ByteReader, Malformed
 from dpip.model.image import PictureFormat, PictureHeader
 
 _BRANDS = {b"avif", b"avis"}
+_CODING, _OTHER_CODINGS = b"av1C", {b"hvcC", b"lhvC", b"vvcC", b"avcC", b"evcC", b"jpgC", b"j2kH"}
 _MOST_BRANDS_BYTES = 1024
 _FULL_BOX_HEAD = 4
 _SIZE_TO_END, _SIZE_IS_LONG = 0, 1
@@ -24,6 +25,7 @@ def read_avif(reader: ByteReader) -> PictureHeader:
     end = _enter(reader, b"ipco", end)
     width = height = 0
     bands, depth = 3, 8
+    codings = set()
     while reader.position < end:
         kind, box_end = _read_box_head(reader, end)
         if kind == b"ispe":
@@ -34,9 +36,13 @@ def read_avif(reader: ByteReader) -> PictureHeader:
             (channels,) = struct.unpack(">4xB", reader.read(5))
             if channels:
                 bands, depth = max(bands, channels), max(depth, *reader.read(channels))
+        elif kind == _CODING or kind in _OTHER_CODINGS:
+            codings.add(kind)
         elif kind == b"auxC" and b":alpha" in reader.peek(min(box_end - reader.position, 256)):
             bands = 4
         reader.seek(box_end)
+    if codings != {_CODING}:
+        raise Malformed("its pixels are not coded as AV1: it may be HEIC")
     return PictureHeader(
         format=PictureFormat.AVIF, width=width, height=height, bands=bands, depth=depth
     )
@@ -47,7 +53,7 @@ def _check_brands(reader: ByteReader) -> None:
     content = reader.read(min(end - reader.position, _MOST_BRANDS_BYTES))
     # The major brand, its version, and the compatible brands.
     if not _BRANDS & {content[at : at + 4] for at in (0, *range(8, len(content), 4))}:
-        raise Malformed("it is a media file, but no AVIF")
+        raise Malformed("it is HEIC or another media file, but no AVIF")
     reader.seek(end)
 
 

@@ -2,8 +2,9 @@
 
 from typing import BinaryIO
 
-_MOST_READS = 200_000
-_MOST_BYTES = 16 * 1024 * 1024
+MOST_READS = 200_000
+MOST_BYTES = 256 * 1024 * 1024
+"""Only a GIF is walked over from end to end; a picture of that size is beyond all sense."""
 
 
 class Malformed(Exception):
@@ -11,12 +12,15 @@ class Malformed(Exception):
 
 
 class ByteReader:
-    """Reads a file by small pieces: raises ``Malformed`` at its end, and for endless structures."""
+    """Reads a file by small pieces: raises ``Malformed`` at its end, and for endless structures.
+
+    Whatever the bytes claim, there are at most ``MOST_READS`` reads, of ``MOST_BYTES`` in all.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._reads_left = _MOST_READS
-        self._bytes_left = _MOST_BYTES
+        self._reads_left = MOST_READS
+        self._bytes_left = MOST_BYTES
         self._position = 0
         self.size = file.seek(0, 2)
         """Bytes in the file."""
@@ -44,16 +48,14 @@ class ByteReader:
     def peek(self, count: int) -> bytes:
         """Up to ``count`` bytes from here, which remain to be read."""
         self._reads_left -= 1
-        if self._reads_left < 0:
+        self._bytes_left -= count
+        if self._reads_left < 0 or self._bytes_left < 0:
             raise Malformed("its structure goes on for too long")
         self._file.seek(self._position)
         return self._file.read(count)
 
     def read(self, count: int) -> bytes:
         """The next ``count`` bytes."""
-        self._bytes_left -= count
-        if self._bytes_left < 0:
-            raise Malformed("its structure goes on for too long")
         content = self.peek(count)
         if len(content) < count:
             raise Malformed("it is cut off")

@@ -53,6 +53,11 @@ class PictureHeader(Struct, frozen=True, kw_only=True):
         """Pixels of all frames together."""
         return self.width * self.height * self.frames
 
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of all pixels once they are decoded."""
+        return self.pixels * self.bands * -(-self.depth // 8)
+
 
 class Image(Struct, frozen=True, kw_only=True):
     """A picture in the image store together with where it belongs.

@@ -38,6 +38,8 @@ SETTINGS = ApiSettings(
     login_hours=1,
     upload_bytes=1 << 20,
     pixels=10_000,
+    channels=8,
+    animation_bytes=20_000,
     pending_jobs=100_000,
     incoming_bytes=1 << 30,
 )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.hostile import GIF_FRAME, HOSTILE, gif
 from tests.integration.api.system import SETTINGS, ApiSession, System, picture, wait_until
 
 ID = "0" * 26
@@ -157,11 +158,18 @@ def test_a_bad_workload_is_refused(
         (b"no picture", 415, "unsupported_picture"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "unsupported_picture"),
         (picture()[:20], 415, "unsupported_picture"),
+        (b"%PDF-1.7", 415, "unsupported_picture"),
+        (HOSTILE["heic"], 415, "unsupported_picture"),
         (picture(101, 100), 422, "invalid_value"),
+        (HOSTILE["jpeg of many channels"], 422, "invalid_value"),
+        (gif(50, 50, GIF_FRAME * 3), 422, "invalid_value"),
         (bytes(SETTINGS.upload_bytes + 1), 413, "too_large"),
         (bytes(3 * SETTINGS.upload_bytes), 413, "too_large"),
     ],
-    ids=["empty", "text", "svg", "cut off", "pixels", "bytes", "many bytes"],
+    ids=[
+        *("empty", "text", "svg", "cut off", "pdf", "heic"),
+        *("pixels", "channels", "animation", "bytes", "many bytes"),
+    ],
 )
 def test_a_bad_picture_is_refused_and_not_kept(
     system: System, user: ApiSession, content: bytes, status: int, code: str

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from dpip.model.user import Role
+from tests.hostile import POLYGLOTS
 from tests.integration.api.system import ApiSession, System, picture
 
 
@@ -17,16 +18,26 @@ def workload(user: ApiSession) -> str:
 def test_a_picture_comes_back_as_it_was_sent(user: ApiSession, workload: str, suffix: str) -> None:
     """The bytes, the type, the length and the tag of an original are right."""
     content = picture(16, 16, suffix)
-    answer = user.get(f"/images/{user.upload(workload, content)}")
+    image_id = user.upload(workload, content)
+    answer = user.get(f"/images/{image_id}")
     assert answer.status_code == 200
     assert answer.content == content
     assert answer.headers["Content-Length"] == str(len(content))
     assert answer.headers["ETag"] == f'"{hashlib.sha256(content).hexdigest()}"'
     assert answer.headers["Accept-Ranges"] == "bytes"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
     subtype = {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:])
     assert answer.headers["Content-Type"] == f"image/{subtype}"
+
+
+def test_a_picture_is_given_as_nothing_but_a_picture(user: ApiSession, workload: str) -> None:
+    """A browser neither guesses what else it could be, nor runs anything in it."""
+    image_id = user.upload(workload, POLYGLOTS["script after a gif"])
+    headers = user.get(f"/images/{image_id}").headers
+    assert headers["Content-Type"] == "image/gif"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert headers["Content-Disposition"] == f'inline; filename="{image_id}.gif"'
 
 
 @pytest.mark.parametrize("kind", ["original", "orginal", None])

@@ -247,6 +247,14 @@ def test_frames_are_filtered_one_by_one(bench: Bench, kind: F) -> None:
         assert (result.get("delay"), result.get("loop")) == ([50, 70, 90], 3)
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_pages_of_a_long_document_are_filtered(bench: Bench, orientation: int) -> None:
+    """A filter asks for the lines of several pages at once, and not in their order."""
+    pages = tall([pyvips.Image.black(64, 512)] * 12, orientation=orientation)
+    bench.filter(pages, "blur:sigma=4", F.TIFF)
+    assert bench.result(F.TIFF, n=-1).get_n_pages() == 12
+
+
 def test_lossless_webp_stays_lossless(bench: Bench) -> None:
     """What came without loss goes without loss."""
     image = colourful()

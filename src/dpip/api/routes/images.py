@@ -150,7 +150,10 @@ def _headers_of(image: Image) -> dict[str, str]:
         "ETag": f'"{image.sha256}"',
         "Cache-Control": "private, max-age=31536000, immutable",
         "Accept-Ranges": "bytes",
+        # A picture is shown or saved as a picture, whatever else its bytes could be taken for.
         "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Disposition": f'inline; filename="{image.id}{image.header.format.suffix}"',
     }
 
 
