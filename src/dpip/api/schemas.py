@@ -180,9 +180,10 @@ class GpuReading(BaseModel):
 
 
 class WorkerReading(BaseModel):
-    """A worker at its last heartbeat."""
+    """A worker at its last heartbeat; a process that is started anew is another instance."""
 
     name: str
+    instance: str
     state: WorkerState
     tags: list[str]
     slots: int
@@ -199,6 +200,7 @@ class WorkerReading(BaseModel):
         resources = worker.resources
         return cls(
             name=worker.name,
+            instance=worker.instance,
             state=worker.state,
             tags=list(worker.tags),
             slots=worker.slots,

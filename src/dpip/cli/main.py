@@ -10,6 +10,7 @@ from dpip.cli.bench import bench
 from dpip.cli.chaos import chaos
 from dpip.cli.config import config
 from dpip.cli.run import run
+from dpip.cli.torture import torture
 from dpip.cli.up import up
 from dpip.errors import BadSetting, DpipError, InvalidValue
 
@@ -28,6 +29,7 @@ app.command()(parts.api)
 app.add_typer(user.app, name="user")
 app.command()(bench)
 app.command()(chaos)
+app.command()(torture)
 app.command()(config)
 
 

@@ -70,9 +70,13 @@ class Memory(Struct, frozen=True, kw_only=True):
 
 
 class WorkerReading(Struct, frozen=True, kw_only=True):
-    """A worker at its last heartbeat; ``cpu`` is the load over all ``cores`` in 0 to 1."""
+    """A worker at its last heartbeat; ``cpu`` is the load over all ``cores`` in 0 to 1.
+
+    ``instance`` tells one process from the next under the same name.
+    """
 
     name: str
+    instance: str
     state: WorkerState
     tags: tuple[str, ...]
     slots: int

@@ -1,0 +1,52 @@
+"""``dpip torture``: files of any kind through a live system."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from dpip.cli.trial import Fate, try_system
+from dpip.client import Client
+from tests.acceptance.pictures import picture
+from tests.acceptance.system import ADMIN, System, dpip
+from tests.hostile import HOSTILE
+
+
+def test_a_folder_of_anything_leaves_the_system_as_it_was(system: System, tmp_path: Path) -> None:
+    """Every file has its fate, and the exit code says that the system holds."""
+    (tmp_path / "sub").mkdir()
+    for name, content in HOSTILE.items():
+        (tmp_path / "sub" / name).write_bytes(content)
+    for suffix in (".png", ".jpg", ".webp", ".gif", ".tif", ".avif"):
+        (tmp_path / f"sound{suffix}").write_bytes(picture(1, suffix=suffix, size=24))
+    env = {**system.env, "DPIP_USER": ADMIN[0], "DPIP_USER_PASSWORD": ADMIN[1]}
+    arguments = [str(tmp_path), "--mutate", "60", "--seed", "5", "--filter", "blur"]
+    ran = dpip("torture", *arguments, "--server", system.ready["api"], "--json", env=env)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    verdict = json.loads(ran.stdout)
+    assert verdict["holds"]
+    assert len(verdict["trials"]) == len(HOSTILE) + 6 + 60
+    fates = {trial["name"]: (trial["fate"], trial["code"]) for trial in verdict["trials"]}
+    assert fates["sound.png"] == ("filtered", None)
+    assert fates["sub/pdf"] == ("refused", "unsupported_picture")
+    assert fates["sub/png bomb"] == ("refused", "invalid_value")
+    assert fates["sub/png of many chunks"] == ("failed", "decode_failed")
+    assert system.api.session.get(f"{system.ready['api']}/workloads").json()["workloads"] == []
+
+
+def test_a_worker_that_is_not_the_same_process_is_told(own_system: System) -> None:
+    """Its supervisor has started another under its name; its pictures are filtered all the same."""
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for number in range(20):
+            if number == 10:
+                own_system.process_of(name).kill()
+            yield f"{number}", picture(number)
+
+    name = next(iter(own_system.api.workers()))
+    with Client(own_system.ready["api"]) as client:
+        client.login(*ADMIN)
+        verdict = try_system(client, files(), "blur")
+    assert not verdict.holds
+    assert verdict.workers_lost == (name,)
+    assert verdict.goes_on
+    assert {trial.fate for trial in verdict.trials} == {Fate.FILTERED}
