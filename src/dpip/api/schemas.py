@@ -93,15 +93,18 @@ class WorkloadAnswer(WorkloadSummary):
     """A workload; its images in the order in which they were uploaded."""
 
     pipeline: list[dict[str, Any]]
+    keep_metadata: bool
     filtered_images: list[str]
     failed_images: list[FailedImage]
 
     @classmethod
     def with_images(cls, workload: Workload, filtered: list[str], failed: list[SettledJob]) -> Self:
         """Show ``workload`` with its filtered images and failed jobs."""
+        pipeline = decode_pipeline(workload.pipeline)
         return cls(
             **_summary(workload),
-            pipeline=msgspec.json.decode(workload.pipeline),
+            pipeline=msgspec.to_builtins(pipeline.steps),
+            keep_metadata=pipeline.keep_metadata,
             filtered_images=filtered,
             failed_images=[FailedImage.of(job) for job in failed],
         )

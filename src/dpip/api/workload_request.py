@@ -44,11 +44,12 @@ async def read_workload_request(request: Request) -> WorkloadRequest:
     given = {name: value for name, value in fields.items() if value is not None}
     name = given.pop("workload_name", None)
     text = given.pop("filter", _DEFAULT_FILTER)
+    keep_metadata = _flag("keep_metadata", given.pop("keep_metadata", False))
     if not isinstance(text, str):
         raise InvalidValue(field="filter", value=text, allowed="it is a text, such as blur")
     return WorkloadRequest(
         name=f"workload-{new_id()[-8:]}" if name is None else _checked_name(name),
-        pipeline=parse_pipeline(text, given),
+        pipeline=parse_pipeline(text, given, keep_metadata=keep_metadata),
     )
 
 
@@ -101,6 +102,13 @@ def _multipart_fields(body: bytes, content_type: str) -> Mapping[str, object]:
             field="data", value="a file", allowed="pictures are sent to POST /images"
         )
     return form.fields
+
+
+def _flag(field: str, value: object) -> bool:
+    try:
+        return msgspec.convert(value, bool, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidValue(field=field, value=value, allowed="it is true or false") from error
 
 
 def _checked_name(name: object) -> str:

@@ -23,6 +23,10 @@ def run(
         str,
         typer.Option(help="Filter and its parameters, such as blur or blur:sigma=5."),
     ] = "grayscale",
+    keep_metadata: Annotated[
+        bool,
+        typer.Option("--keep-metadata", help="Keep GPS, camera and other metadata in the results."),
+    ] = False,
     server: Annotated[
         str | None,
         typer.Option(help="URL of a running API. Without it a system is started for this command."),
@@ -79,7 +83,13 @@ def run(
     display = BatchProgress(len(plan.pictures))
     try:
         with connected(server, user=user, workers=workers) as client, display:
-            report = filter_pictures(client, plan.pictures, filter, on_progress=display.show)
+            report = filter_pictures(
+                client,
+                plan.pictures,
+                filter,
+                keep_metadata=keep_metadata,
+                on_progress=display.show,
+            )
     except ApiRefused as error:
         if error.status == _INVALID_VALUE:
             raise refuse_usage([str(error)]) from error

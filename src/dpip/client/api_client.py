@@ -74,9 +74,20 @@ class Client:
         """The system's name and time, the active workloads, and its workers."""
         return self._ask("GET", "/status", Status)
 
-    def create_workload(self, filter: str = "grayscale", name: str | None = None) -> Workload:  # noqa: A002
-        """Create an empty workload; ``filter`` is a name and parameters, as in blur:sigma=5."""
-        wanted = {"filter": filter} | ({} if name is None else {"workload_name": name})
+    def create_workload(
+        self,
+        filter: str = "grayscale",  # noqa: A002
+        name: str | None = None,
+        *,
+        keep_metadata: bool = False,
+    ) -> Workload:
+        """Create an empty workload; ``filter`` is a name and parameters, as in blur:sigma=5.
+
+        Results carry where and with which camera their originals were taken if ``keep_metadata``.
+        """
+        wanted = {"filter": filter, "keep_metadata": keep_metadata}
+        if name is not None:
+            wanted["workload_name"] = name
         return self._ask(
             "POST",
             "/workloads",

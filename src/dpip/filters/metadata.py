@@ -1,4 +1,4 @@
-"""What of a picture's metadata is kept: who made it and how its colours are meant."""
+"""What of a picture's metadata is kept: by default who made it, and how its colours are meant."""
 
 import re
 from typing import TYPE_CHECKING
@@ -16,6 +16,10 @@ _PRIVATE = (
     "gif-comment",
     "image-description",
 )
+ALL_METADATA = "all"
+"""For the savers of libvips: everything that the image carries."""
+
+_THUMBNAIL = "jpeg-thumbnail-data"
 _CREDITS = ("Copyright", "Artist", "Author")
 _DESCRIPTION = re.compile(r", ASCII, (\d+) components, \d+ bytes\)$")
 
@@ -32,6 +36,14 @@ def keep_credits(image: "pyvips.Image") -> "pyvips.Image":
         elif name.startswith("exif-"):
             # Savers cut a value off at its last " (", where they expect its description to begin.
             image.set(name, f"{_without_description(image.get(name))} ()")
+    return image
+
+
+def without_thumbnail(image: "pyvips.Image") -> "pyvips.Image":
+    """Return ``image`` with all of its metadata but a thumbnail, which shows it unfiltered."""
+    image = image.copy()
+    if _THUMBNAIL in image.get_fields():
+        image.remove(_THUMBNAIL)
     return image
 
 

@@ -6,7 +6,12 @@ from dpip.filters.failures import DecodeFailed, FilterError, FilterFailed, OutOf
 from dpip.filters.frames import each_frame
 from dpip.filters.libvips import pyvips
 from dpip.filters.loading import check_decodes, load
-from dpip.filters.metadata import keep_credits
+from dpip.filters.metadata import (
+    ALL_METADATA,
+    keep_credits,
+    metadata_to_save,
+    without_thumbnail,
+)
 from dpip.filters.pipeline import Pipeline
 from dpip.filters.registry import filter_of
 from dpip.filters.saving import save
@@ -31,8 +36,10 @@ def filter_picture(
     ``OutOfMemory``, and then leaves no ``target``.
     """
     try:
-        image = keep_credits(_apply(pipeline, load(source, format)))
-        save(image, source, target, format)
+        image = _apply(pipeline, load(source, format))
+        image = without_thumbnail(image) if pipeline.keep_metadata else keep_credits(image)
+        keep = ALL_METADATA if pipeline.keep_metadata else metadata_to_save(image)
+        save(image, source, target, format, keep)
     except (pyvips.Error, MemoryError, OSError) as error:
         target.unlink(missing_ok=True)
         explained = _explain(error, source, format)
@@ -50,7 +57,7 @@ def filter_picture(
 
 
 def _apply(pipeline: Pipeline, image: pyvips.Image) -> pyvips.Image:
-    for step in pipeline:
+    for step in pipeline.steps:
         filter = filter_of(step)  # noqa: A001
         if filter.pixelwise:
             image = filter.apply(image, step)

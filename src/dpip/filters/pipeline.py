@@ -4,20 +4,37 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from dpip.errors import InvalidValue
 from dpip.filters.registry import FILTERS, Filter, Step, filter_named, filter_of
 
-Pipeline = tuple[Step, ...]
-"""Steps in the order in which they are applied; at least one."""
+
+class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Steps in the order in which they are applied; at least one.
+
+    ``keep_metadata``: the result says where and with which camera its original was taken.
+    """
+
+    steps: tuple[Step, ...]
+    keep_metadata: bool = False
+
 
 MAX_STEPS = 16
 """Steps of one pipeline, so that a short request cannot ask for endless work."""
 
-_decoder = msgspec.json.Decoder(Pipeline)
+# The database may hold pipelines that are nothing but their steps.
+_decoder: msgspec.json.Decoder[Pipeline | tuple[Step, ...]] = msgspec.json.Decoder(
+    Pipeline | tuple[Step, ...]
+)
 
 
-def parse_pipeline(text: str, parameters: Mapping[str, object] | None = None) -> Pipeline:
+def parse_pipeline(
+    text: str,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    keep_metadata: bool = False,
+) -> Pipeline:
     """Read steps such as ``blur``, ``blur:sigma=5`` or ``grayscale,blur:sigma=2``.
 
     ``parameters`` are those given as fields of their own, which a pipeline of one step may have;
@@ -34,25 +51,28 @@ def parse_pipeline(text: str, parameters: Mapping[str, object] | None = None) ->
             value=value,
             allowed="several filters have their parameters in the filter: grayscale,blur:sigma=2",
         )
-    return tuple(_parse_step(step, apart) for step in steps)
+    return Pipeline(
+        steps=tuple(_parse_step(step, apart) for step in steps), keep_metadata=keep_metadata
+    )
 
 
 def encode_pipeline(pipeline: Pipeline) -> bytes:
-    """``pipeline`` as JSON: a list of objects such as ``{"filter":"blur","sigma":5.0}``."""
+    """``pipeline`` as JSON; a step of it is such as ``{"filter":"blur","sigma":5.0}``."""
     return msgspec.json.encode(pipeline)
 
 
 def decode_pipeline(content: bytes) -> Pipeline:
     """The pipeline that ``encode_pipeline`` made; raises ``InvalidValue`` for anything else."""
     try:
-        return _decoder.decode(content)
+        pipeline = _decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidValue(field="pipeline", value=content, allowed=error) from error
+    return pipeline if isinstance(pipeline, Pipeline) else Pipeline(steps=pipeline)
 
 
 def describe(pipeline: Pipeline) -> str:
     """The names of the filters, joined by commas."""
-    return ",".join(filter_of(step).name for step in pipeline)
+    return ",".join(filter_of(step).name for step in pipeline.steps)
 
 
 def _parse_step(text: str, apart: Iterable[tuple[str, object]]) -> Step:

@@ -5,7 +5,6 @@ from typing import Any
 
 from dpip.filters.encoding import is_lossless_webp, tiff_compression
 from dpip.filters.libvips import pyvips
-from dpip.filters.metadata import metadata_to_save
 from dpip.model.image import PictureFormat
 
 _CLASSIC_TIFF_BYTES = 2 << 30
@@ -15,10 +14,19 @@ _AVIF_QUALITY = 60
 _WITH_PREDICTOR = {"lzw", "deflate"}
 
 
-def save(image: pyvips.Image, source: Path, target: Path, format: PictureFormat) -> None:  # noqa: A002
-    """Write ``image``, which came from ``source``, to ``target``. Raises ``pyvips.Error``."""
+def save(
+    image: pyvips.Image,
+    source: Path,
+    target: Path,
+    format: PictureFormat,  # noqa: A002
+    keep: str,
+) -> None:
+    """Write ``image``, which came from ``source``, to ``target``, with the metadata ``keep``.
+
+    Raises ``pyvips.Error``.
+    """
     saver, options = _saver(image, source, format)
-    saver(image, str(target), keep=metadata_to_save(image), **options)
+    saver(image, str(target), keep=keep, **options)
 
 
 def _saver(image: pyvips.Image, source: Path, format: PictureFormat) -> tuple[Any, dict[str, Any]]:  # noqa: A002

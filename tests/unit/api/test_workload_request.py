@@ -40,6 +40,22 @@ async def test_what_is_left_out_has_a_default(body: bytes) -> None:
     assert first.name != second.name
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"keep_metadata": true}', "application/json"),
+        (b"keep_metadata=true", "application/x-www-form-urlencoded"),
+        (b"keep_metadata=1", "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_metadata_is_kept_only_if_that_is_asked_for(body: bytes, content_type: str) -> None:
+    """In JSON or in words."""
+    assert (await read(body, content_type)).pipeline.keep_metadata
+    assert not (
+        await read(body.replace(b"true", b"false").replace(b"1", b"0"), content_type)
+    ).pipeline.keep_metadata
+
+
 @pytest.mark.parametrize("name", ["", 201 * "x", "a\nb", "\0", "\x7f", "\u2028"])
 async def test_a_name_that_breaks_a_line_is_refused(name: str) -> None:
     """A name has 1 to 200 characters, and none that controls a terminal."""
@@ -54,6 +70,8 @@ async def test_a_name_that_breaks_a_line_is_refused(name: str) -> None:
         (b'{"filter": "blur:sigma=5", "sigma": 5}', InvalidValue),
         (b'{"filter": ""}', InvalidValue),
         (b'{"sigma": 1}', InvalidValue),
+        (b'{"keep_metadata": "perhaps"}', InvalidValue),
+        (b'{"keep_metadata": []}', InvalidValue),
         (b'{"filter": "blur"', MalformedRequest),
         (b'{"workload_name": "\\ud800"}', MalformedRequest),
     ],

@@ -14,10 +14,11 @@ from dpip.filters.pipeline import (
     encode_pipeline,
     parse_pipeline,
 )
+from dpip.filters.registry import Step
 
 
 @pytest.mark.parametrize(
-    ("text", "parameters", "pipeline"),
+    ("text", "parameters", "steps"),
     [
         ("grayscale", {}, (Grayscale(),)),
         ("greyscale", {}, (Grayscale(),)),
@@ -30,10 +31,10 @@ from dpip.filters.pipeline import (
     ],
 )
 def test_text_and_fields_name_a_pipeline(
-    text: str, parameters: dict[str, object], pipeline: Pipeline
+    text: str, parameters: dict[str, object], steps: tuple[Step, ...]
 ) -> None:
     """Steps, parameters and their other names are understood."""
-    assert parse_pipeline(text, parameters) == pipeline
+    assert parse_pipeline(text, parameters) == Pipeline(steps=steps)
 
 
 @pytest.mark.parametrize(
@@ -66,11 +67,13 @@ def test_a_mistake_is_answered_with_the_field_and_what_it_may_be(
 
 
 def test_a_pipeline_survives_json() -> None:
-    """A pipeline travels as a list of tagged objects."""
-    pipeline = parse_pipeline("grayscale,blur:sigma=2")
+    """Its steps travel as a list of tagged objects, alone or with what is to be kept."""
+    pipeline = parse_pipeline("grayscale,blur:sigma=2", keep_metadata=True)
     content = encode_pipeline(pipeline)
-    assert content == b'[{"filter":"grayscale"},{"filter":"blur","sigma":2.0}]'
+    steps = b'[{"filter":"grayscale"},{"filter":"blur","sigma":2.0}]'
+    assert content == b'{"steps":' + steps + b',"keep_metadata":true}'
     assert decode_pipeline(content) == pipeline
+    assert decode_pipeline(steps) == Pipeline(steps=pipeline.steps, keep_metadata=False)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,11 @@ _FIELDS = {
     "properties": {
         "filter": {"type": "string", "default": "grayscale", "examples": ["blur"]},
         "workload_name": {"type": "string", "minLength": 1, "maxLength": 200},
+        "keep_metadata": {
+            "type": "boolean",
+            "default": False,
+            "description": "Results carry the place, camera and history of their originals.",
+        },
     },
     "additionalProperties": True,
 }
