@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import pyvips
 
 from tests.acceptance.pictures import picture, pixels
 from tests.acceptance.system import ADMIN, System, dpip, environment
@@ -54,6 +55,23 @@ def test_what_failed_is_listed(folder: Path, tmp_path: Path, system: System) -> 
     assert "notes.txt" in report
     assert "unsupported_picture" in report
     assert len([path for path in out.rglob("*") if path.is_file()]) == 5
+
+
+@pytest.mark.parametrize("options", [[], ["--keep-metadata"]])
+def test_metadata_comes_back_if_that_is_asked_for(
+    tmp_path: Path, system: System, options: list[str]
+) -> None:
+    """All the way to the child and back."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    image = pyvips.Image.black(16, 16, bands=3).copy()
+    image.set_type(pyvips.GValue.gstr_type, "exif-ifd3-GPSLatitude", "51/1 30/1 0/1")
+    image.jpegsave(str(folder / "taken.jpg"))
+    env = {**system.env, "DPIP_USER": ADMIN[0], "DPIP_USER_PASSWORD": ADMIN[1]}
+    arguments = [str(folder), "--out", str(out), *options, "--server", system.ready["api"]]
+    assert dpip("run", *arguments, env=env).returncode == 0
+    fields = pyvips.Image.jpegload(str(out / "taken.jpg")).get_fields()
+    assert ("exif-ifd3-GPSLatitude" in fields) == bool(options)
 
 
 @pytest.mark.parametrize(

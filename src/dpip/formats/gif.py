@@ -8,7 +8,7 @@ from dpip.model.image import PictureFormat, PictureHeader
 
 _MOST_SUB_BLOCKS = 1_000_000
 _SIGNATURE_LENGTH = 6
-_WINDOW = 1 << 12
+_FIRST_WINDOW, _WINDOW = 1 << 6, 1 << 12
 _EXTENSION, _IMAGE = 0x21, 0x2C
 
 
@@ -64,9 +64,12 @@ def _skip_colour_table(reader: ByteReader, flags: int) -> None:
 
 
 def _skip_sub_blocks(reader: ByteReader, left: int) -> int:
-    # There is one for every 255 bytes of pixels, so they are walked over in memory.
+    # There is one for every 255 bytes of pixels, so they are walked over in memory. The first look
+    # is a short one: most chains that are no pixels, and those of tiny frames, end within it.
+    size = _FIRST_WINDOW
     while True:
-        window = reader.peek(_WINDOW)
+        window = reader.peek(size)
+        size = _WINDOW
         if not window:
             raise Malformed("it is cut off")
         at = 0

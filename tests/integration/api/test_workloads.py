@@ -38,6 +38,14 @@ def test_a_workload_is_created_from_json_or_form(user: ApiSession, options: Any)
     assert user.get(answer.headers["Location"]).json() == workload
 
 
+def test_metadata_is_kept_if_the_workload_says_so(user: ApiSession) -> None:
+    """The answer tells, beside the steps of the pipeline."""
+    for wanted in (True, False):
+        answer = user.post("/workloads", json={"keep_metadata": wanted}).json()
+        assert answer["keep_metadata"] is wanted
+        assert answer["pipeline"] == [{"filter": "grayscale"}]
+
+
 def test_no_body_means_grayscale_and_a_name(user: ApiSession) -> None:
     """Both fields are optional, and so is the body."""
     first, second = user.post("/workloads").json(), user.post("/workloads", json={}).json()
