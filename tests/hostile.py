@@ -48,6 +48,14 @@ def tiff(*fields: tuple[int, int, int, int], after: int = 0, copies: int = 1) ->
     return b"II*\0" + struct.pack("<L", 8) + count + entries + struct.pack("<L", after)
 
 
+def tiff_chain(pages: int, *fields: tuple[int, int, int, int], copies: int) -> bytes:
+    """As many directories, each with ``copies`` of each field and the place of the next."""
+    first = tiff(*fields, copies=copies)
+    size = len(first) - 8
+    chain = (tiff(*fields, after=8 + size * page, copies=copies)[8:] for page in range(1, pages))
+    return first[:8] + b"".join([*chain, first[8:]])
+
+
 def size_fields(width: int, height: int) -> tuple[tuple[int, int, int, int], ...]:
     return ((256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (277, 3, 1, 1))
 
@@ -107,6 +115,7 @@ LIES = {
     "tiff of absurd counts": tiff((256, 4, _FULL, _FULL), (257, 4, _FULL, _FULL)),
     "tiff of many fields": tiff(*size_fields(9, 9), copies=16_000),
     "tiff of many channels": tiff(*size_fields(9, 9)[:3], (277, 3, 1, 65_535)),
+    "tiff of many full directories": tiff_chain(200, *size_fields(9, 9), copies=1000),
     "big tiff of absurd counts": b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 2**64 - 1) + bytes(99),
     "avif with a lying length": avif(box(b"ispe", bytes(12), size=_FULL) + _CODED),
     "avif of empty boxes": avif(box(b"free") * 250_000 + extents(9, 9) + _CODED),

@@ -7,7 +7,8 @@ from dpip.formats.byte_reader import ByteReader, Malformed
 from dpip.model.image import PictureFormat, PictureHeader
 
 _MOST_PAGES = 20_000
-_MOST_ENTRIES = 4096
+_MOST_FIELDS_OF_A_PAGE = 4096
+_MOST_FIELDS = 400_000
 _WIDTH, _HEIGHT, _BITS, _SAMPLES = 256, 257, 258, 277
 _READ = {_WIDTH, _HEIGHT, _BITS, _SAMPLES}
 _CODES = {1: "B", 3: "H", 4: "L", 16: "Q"}
@@ -55,21 +56,23 @@ class _Page(NamedTuple):
 def _read_pages(reader: ByteReader, layout: _Layout) -> list[_Page]:
     pages: list[_Page] = []
     seen: set[int] = set()
+    fields = 0
     while offset := _read_number(reader, layout.order, layout.offset):
         if offset in seen or len(pages) == _MOST_PAGES:
             raise Malformed("its pages have no end")
         seen.add(offset)
         reader.seek(offset)
-        pages.append(_read_page(reader, layout))
+        count = _read_number(reader, layout.order, layout.length)
+        fields += count
+        if count > _MOST_FIELDS_OF_A_PAGE or fields > _MOST_FIELDS:
+            raise Malformed("its pages have too many fields")
+        pages.append(_read_page(reader, layout, count))
     if not pages:
         raise Malformed("there is no page in it")
     return pages
 
 
-def _read_page(reader: ByteReader, layout: _Layout) -> _Page:
-    count = _read_number(reader, layout.order, layout.length)
-    if count > _MOST_ENTRIES:
-        raise Malformed("a page has too many fields")
+def _read_page(reader: ByteReader, layout: _Layout, count: int) -> _Page:
     entries = reader.read(count * layout.entry_size)
     next_page_at = reader.position
     fields: dict[int, int] = {}

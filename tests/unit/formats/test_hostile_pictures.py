@@ -70,6 +70,12 @@ def test_what_can_run_is_no_picture(name: str) -> None:
     assert (header is None) == (name not in ("script after a gif", "zip after a png"))
 
 
+def test_the_fields_of_all_pages_are_bounded() -> None:
+    """Each of them is looked at, so a page with many is no licence for many such pages."""
+    with pytest.raises(UnsupportedPicture, match="too many fields"):
+        read_header(io.BytesIO(HOSTILE["tiff of many full directories"]))
+
+
 @pytest.mark.parametrize("name", ["heic", "heic that calls itself avif"])
 def test_heic_is_refused_by_name(name: str) -> None:
     """It would open, and then fail to decode."""
