@@ -1,5 +1,6 @@
 """Each part by itself, and what happens when one is killed."""
 
+import sys
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,22 @@ def test_the_parts_work_apart(apart: Apart) -> None:
     for number in range(5):
         api.push(workload_id, picture(number))
     all_come_back(api, workload_id, 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows what a process has loaded")
+def test_libvips_is_loaded_by_the_children_alone(apart: Apart) -> None:
+    """The other parts have nothing in memory that could decode a picture."""
+    api = apart.api
+    workload_id = api.create(filter="blur")["workload_id"]
+    api.push(workload_id, picture(1))
+    all_come_back(api, workload_id, 1)
+    for name, process in apart.processes.items():
+        assert not has_libvips(psutil.Process(process.popen.pid)), name
+    assert any(has_libvips(child) for child in apart.processes["worker"].children())
+
+
+def has_libvips(process: psutil.Process) -> bool:
+    return any("vips" in Path(mapped.path).name for mapped in process.memory_maps())
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from dpip.filters.pipeline import encode_pipeline, parse_pipeline
 from dpip.model.image import PictureFormat
@@ -17,6 +18,8 @@ from dpip.model.job import FailureCode
 from dpip.worker.landlock import landlock_version
 from dpip.worker.seccomp import can_give_up_calls
 from dpip.worker.slot import Filtered, Slot, SlotFailure
+from dpip.worker.slot_process import ChildProcess
+from dpip.worker.workshop import Workshop
 
 MEMORY = 1024 * 1024 * 1024
 PATIENCE = 60.0
@@ -126,6 +129,34 @@ def test_what_filtering_does_not_need_is_refused(attempts: Attempts, action: str
 def test_what_filtering_needs_is_allowed(attempts: Attempts, action: str) -> None:
     """Pictures are read, written and worked on in threads."""
     assert attempts.attempt(action, confined=True) == FINE
+
+
+def test_what_a_platform_leaves_open_is_named() -> None:
+    """Where the kernel has neither, a child starts all the same."""
+    program = (
+        "from pathlib import Path; from dpip.worker import child_confinement as it; "
+        "it.landlock_version = lambda: 0; it.can_give_up_calls = lambda: False; "
+        "print(it.confine(Path.cwd())); open('/etc/passwd').close()"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert b"no Landlock" in ran.stdout
+    assert b"no seccomp" in ran.stdout
+
+
+async def test_a_worker_warns_of_what_is_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, however many slots it has."""
+    left_open = ("other files (there is no Landlock)",)
+    monkeypatch.setattr(
+        ChildProcess, "left_open", property(lambda _: left_open, lambda *_: None), raising=False
+    )
+    workshop = Workshop(2, tmp_path)
+    with structlog.testing.capture_logs() as lines:
+        await workshop.open()
+    await workshop.close()
+    (warning,) = [line for line in lines if line["log_level"] == "warning"]
+    assert warning["left_open"] == left_open[0]
 
 
 @pytest.fixture
