@@ -21,7 +21,7 @@ def mutations(pictures: Sequence[bytes], count: int, seed: int) -> Iterator[byte
     They are cut off, have bits flipped, lengths that lie, parts that are gone or there twice, or go
     on as another of the pictures.
     """
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311  # nosec B311 # damage that can be made again
     for _ in range(count):
         content = bytearray(chance.choice(pictures))
         if content:

@@ -66,7 +66,7 @@ def torture(
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     if not files:
         raise refuse_usage([f"There is no file in {folder}."])
-    seed = random.randrange(1 << 32) if seed is None else seed  # noqa: S311
+    seed = random.randrange(1 << 32) if seed is None else seed  # noqa: S311  # nosec B311 # no secret
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with connected(server, user=user) as client:

@@ -72,7 +72,7 @@ def allow_files_only_in(directory: Path) -> None:
 
 
 def _call(number: int, *arguments: Any) -> int:
-    assert _libc is not None  # noqa: S101
+    assert _libc is not None  # noqa: S101  # nosec B101 # for the type checker
     wide = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
     result = int(_libc.syscall(ctypes.c_long(number), *wide))
     if result < 0:

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import PIPE, Popen  # nosec B404 # runs our own programs alone
 from typing import IO, Self
 
 import msgspec
@@ -59,7 +59,7 @@ class ChildProcess:
         self._room = Path(tempfile.mkdtemp(prefix="child-", dir=scratch))
         # Appended to by the child, emptied before each picture: its last words on this one.
         self._words: IO[bytes] = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
-        self._process = Popen(  # noqa: S603
+        self._process = Popen(  # noqa: S603  # nosec B603 # our own program
             [sys.executable, "-m", "dpip.worker.child", str(self._room)],
             stdin=PIPE,
             stdout=PIPE,
@@ -124,7 +124,7 @@ class ChildProcess:
         self._words.truncate(0)
         limit_child(self._memory, memory=memory_limit, seconds=cpu_seconds)
         source.rename(self._room / ORIGINAL)
-        assert self._process.stdin  # noqa: S101
+        assert self._process.stdin  # noqa: S101  # nosec B101 # for the type checker
         with contextlib.suppress(BrokenPipeError):  # What became of it is seen while reading.
             # Does not block: the pipe is empty, and takes more than a task is long.
             self._process.stdin.write(framed(task))
@@ -149,12 +149,12 @@ class ChildProcess:
         self.kill()
         await asyncio.to_thread(self._process.wait)
         for pipe in (self._process.stdin, self._transport or self._process.stdout, self._words):
-            assert pipe  # noqa: S101
+            assert pipe  # noqa: S101  # nosec B101 # for the type checker
             pipe.close()
         await asyncio.to_thread(shutil.rmtree, self._room, ignore_errors=True)
 
     async def _until_ready(self) -> None:
-        assert self._process.stdout  # noqa: S101
+        assert self._process.stdout  # noqa: S101  # nosec B101 # for the type checker
         self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(self._answers), self._process.stdout
         )
