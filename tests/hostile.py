@@ -28,7 +28,11 @@ def gif(width: int, height: int, blocks: bytes) -> bytes:
     return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + blocks
 
 
-GIF_FRAME = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0"
+def gif_frame(width: int, height: int) -> bytes:
+    return b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\2\2\x44\1\0"
+
+
+GIF_FRAME = gif_frame(1, 1)
 
 
 def webp(chunks: bytes, size: int | None = None) -> bytes:
@@ -83,10 +87,12 @@ BOMBS = {
     "png bomb with pixels": png_of_zeros(8000, 8000),
     "jpeg bomb": jpeg(65_535, 65_535),
     "gif bomb": gif(65_535, 65_535, GIF_FRAME),
+    "gif bomb beyond its screen": gif(1, 1, gif_frame(65_535, 65_535)),
     "gif bomb of frames": gif(1000, 1000, GIF_FRAME * 1000),
     "webp bomb": webp(b"VP8 " + struct.pack("<L", 10) + b"\x30\1\0\x9d\1\x2a\xff\x3f\xff\x3f"),
     "webp bomb of frames": webp(webp_canvas(5000, 5000) + (b"ANMF" + bytes(4)) * 1000),
     "tiff bomb": tiff(*size_fields(1_000_000, 1_000_000)),
+    "tiff bomb behind another size": tiff(*size_fields(60_000, 60_000), *size_fields(9, 9)),
     "avif bomb": avif(extents(60_000, 60_000) + _CODED),
 }
 """Each declares 50 megapixels or more."""
