@@ -22,6 +22,9 @@ def test_users_come_and_go(system: System) -> None:
     assert "ann" not in dpip("user", "list", env=env).stdout
     assert dpip("user", "remove", "ann", env=env).returncode == 1
     assert dpip("user", "add", "bob", env=env, input="short\n").returncode == 2
+    assert dpip("user", "add", "bob", env=env, input=f"{'long' * 257}\n").returncode == 2
+    reader = dpip("user", "add", "bob", "--role", "read-only", env=env, input="password\n")
+    assert reader.stdout == "Added read-only bob.\n"
 
 
 def test_others_objects_look_like_missing_ones(system: System) -> None:
@@ -39,6 +42,27 @@ def test_others_objects_look_like_missing_ones(system: System) -> None:
         assert dave.session.get(f"{url}/{path}").status_code == 404
         assert system.api.session.get(f"{url}/{path}").status_code == 200
     assert dave.session.get(f"{url}/workloads").json()["workloads"] == []
+
+
+def test_a_personal_token_serves_a_program(system: System, tmp_path: Path) -> None:
+    """``dpip run`` works with one in ``DPIP_TOKEN`` until it is revoked; its secret is printed
+    once, and written to no log.
+    """
+    env = system.env
+    assert dpip("user", "add", "eve", env=env, input="password of eve\n").returncode == 0
+    made = dpip("token", "create", "eve", "--name", "nightly", "--days", "1", env=env)
+    secret = made.stdout.strip()
+    listed = dpip("token", "list", env=env).stdout
+    token_id = next(line for line in listed.splitlines() if "\teve\tnightly\twrite" in line)
+    assert secret not in listed
+    (tmp_path / "in.png").write_bytes(picture(1))
+    run = ("run", "in.png", "--out", "out", "--server", system.ready["api"])
+    with_token = {**env, "DPIP_TOKEN": secret}
+    assert dpip(*run, env=with_token, cwd=tmp_path).returncode == 0
+    assert dpip("token", "revoke", token_id.split("\t")[0], env=env).returncode == 0
+    refused = dpip(*run, env=with_token, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert secret not in system.process.said + refused.stderr
 
 
 def test_the_first_start_makes_an_administrator(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The API as an ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -14,10 +15,11 @@ from dpip.api.errors import answer_errors
 from dpip.api.openapi import any_problem, describe_api, problems
 from dpip.api.passwords import Passwords
 from dpip.api.request_log import RequestLog
-from dpip.api.routes import document, health, login, status, workloads
+from dpip.api.routes import document, health, login, status, tokens, workloads
 from dpip.api.routes import images as image_routes
 from dpip.api.settings import ApiSettings
 from dpip.api.settled_feed import SettledFeed
+from dpip.api.token_use import TokenUse
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Datastore
@@ -29,12 +31,18 @@ def create_app(
 ) -> FastAPI:
     """Return the application. It listens on ``bus`` for as long as its lifespan lasts."""
     feed = SettledFeed(bus)
+    token_use = TokenUse(datastore)
 
     @asynccontextmanager
     async def listening(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
         await feed.open()
-        yield
-        feed.close()
+        writing = asyncio.create_task(token_use.keep_writing(), name="write token use")
+        try:
+            yield
+        finally:
+            feed.close()
+            writing.cancel()
+            await token_use.write()
 
     app = FastAPI(
         title="DPIP",
@@ -60,6 +68,7 @@ def create_app(
             pending_jobs=settings.pending_jobs,
             incoming_bytes=settings.incoming_bytes,
         ),
+        token_use=token_use,
     )
     _include_routes(app)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
@@ -75,6 +84,7 @@ def _include_routes(app: FastAPI) -> None:
     for_users.include_router(workloads.router)
     for_users.include_router(status.router)
     for_users.include_router(login.logout_router)
+    for_users.include_router(tokens.router)
     for_users.include_router(document.router)
 
     # Routes are tried in order, and images are asked for most often.

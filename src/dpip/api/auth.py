@@ -10,14 +10,21 @@ from fastapi import Depends, Request
 
 from dpip.api.context import InContext
 from dpip.errors import Forbidden, Unauthenticated, WrongPassword
-from dpip.model.user import Caller, User
+from dpip.model.user import Caller, Role, User
 
 _TOKEN_BYTES = 32
+_PERSONAL = "dpip_"
+"""Begins personal tokens, so that one that lies where it should not is known for what it is."""
 
 
 def new_token() -> str:
     """Return a fresh secret of 256 bits."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def new_personal_secret() -> str:
+    """Return a fresh secret of 256 bits that can be told for a token of DPIP."""
+    return _PERSONAL + new_token()
 
 
 def token_hash(token: str) -> str:
@@ -49,9 +56,12 @@ def basic_credentials(request: Request) -> tuple[str, str]:
 async def authenticated(request: Request, context: InContext) -> Caller:
     """Return whom the request's token speaks for. Raises ``Unauthenticated``."""
     token = bearer_token(request)
-    caller = await context.datastore.caller(token_hash(token), context.clock.now())
+    now = context.clock.now()
+    caller = await context.datastore.caller(token_hash(token), now)
     if caller is None:
         raise Unauthenticated
+    if caller.token_id:
+        context.token_use.note(caller.token_id, now)
     return caller
 
 
@@ -71,3 +81,21 @@ async def authenticated_user(request: Request, caller: AnyCaller) -> User:
 
 AnyUser = Annotated[User, Depends(authenticated_user)]
 """Parameter of a route that is open to users alone."""
+
+
+async def may_change(request: Request, caller: AnyCaller) -> None:
+    """Raise ``Forbidden`` for a caller who may only look."""
+    if caller.user and caller.user.role is Role.READ_ONLY:
+        raise Forbidden(
+            action=f"{request.method} {request.url.path}",
+            reason="this account or token may look and download, and change nothing",
+        )
+
+
+async def logged_in(request: Request, caller: AnyCaller) -> None:
+    """Raise ``Forbidden`` for a personal token: who has found one cannot make it into another."""
+    if caller.token_id:
+        raise Forbidden(
+            action=f"{request.method} {request.url.path}",
+            reason="personal tokens are made and revoked with the token of a login",
+        )

@@ -9,6 +9,7 @@ from dpip.api.admission import Admission
 from dpip.api.passwords import Passwords
 from dpip.api.settings import ApiSettings
 from dpip.api.settled_feed import SettledFeed
+from dpip.api.token_use import TokenUse
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Datastore
@@ -27,6 +28,7 @@ class Context:
     passwords: Passwords
     feed: SettledFeed
     admission: Admission
+    token_use: TokenUse
 
 
 async def _context(request: Request) -> Context:

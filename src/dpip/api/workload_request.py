@@ -5,20 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-import msgspec
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
 from dpip.api import multipart
-from dpip.api.body import bounded_body
-from dpip.errors import InvalidValue, MalformedRequest, TooLarge, UnsupportedMediaType
+from dpip.api.body import json_object, small_body
+from dpip.errors import InvalidValue, MalformedRequest, UnsupportedMediaType
 from dpip.filters.pipeline import Pipeline, parse_pipeline
 from dpip.model.ids import new_id
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 _DEFAULT_FILTER = "grayscale"
-_MOST_BYTES = 1 << 16
 _MOST_FIELDS = 32
 _NAME_LENGTH = 200
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
@@ -38,8 +36,7 @@ async def read_workload_request(request: Request) -> WorkloadRequest:
 
     Raises ``InvalidValue``, ``MalformedRequest``, ``TooLarge`` or ``UnsupportedMediaType``.
     """
-    too_large = TooLarge(what="This body", limit=_MOST_BYTES, setting="fixed")
-    body = b"".join([chunk async for chunk in bounded_body(request, _MOST_BYTES, too_large)])
+    body = await small_body(request)
     fields = _fields(body, request.headers.get("Content-Type", _JSON)) if body else {}
     given = {name: value for name, value in fields.items() if value is not None}
     name = given.pop("workload_name", None)
@@ -56,7 +53,7 @@ async def read_workload_request(request: Request) -> WorkloadRequest:
 def _fields(body: bytes, content_type: str) -> Mapping[str, object]:
     media_type = parse_options_header(content_type)[0].decode("latin-1")
     if media_type == _JSON:
-        return _json_fields(body)
+        return json_object(body)
     if media_type == _FORM:
         return _form_fields(body)
     if media_type == multipart.MEDIA_TYPE:
@@ -64,16 +61,6 @@ def _fields(body: bytes, content_type: str) -> Mapping[str, object]:
     raise UnsupportedMediaType(
         value=content_type, allowed=f"{_JSON}, {_FORM} or {multipart.MEDIA_TYPE}"
     )
-
-
-def _json_fields(body: bytes) -> Mapping[str, object]:
-    try:
-        content = msgspec.json.decode(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequest(reason=f"the JSON is broken: {error}") from error
-    if not isinstance(content, dict):
-        raise InvalidValue(field="body", value=content, allowed="it is a JSON object")
-    return content
 
 
 def _form_fields(body: bytes) -> Mapping[str, object]:

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from dpip import __version__
-from dpip.cli import parts, user, worker
+from dpip.cli import parts, token, user, worker
 from dpip.cli.bench import bench
 from dpip.cli.chaos import chaos
 from dpip.cli.config import config
@@ -27,6 +27,7 @@ app.command()(parts.controller)
 app.command()(parts.scheduler)
 app.command()(parts.api)
 app.add_typer(user.app, name="user")
+app.add_typer(token.app, name="token")
 app.command()(bench)
 app.command()(chaos)
 app.command()(torture)

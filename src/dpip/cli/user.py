@@ -8,6 +8,7 @@ import typer
 
 from dpip.cli.service import DataDir, on_datastore
 from dpip.errors import InvalidValue, NotFound
+from dpip.model.user import Role
 
 if TYPE_CHECKING:
     from dpip.ports.datastore import Datastore
@@ -22,19 +23,22 @@ Name = Annotated[str, typer.Argument(help="Name of the user.")]
 @app.command()
 def add(
     name: Name,
-    admin: Annotated[bool, typer.Option("--admin", help="An administrator, who sees all.")] = False,
+    role: Annotated[
+        Role, typer.Option(help="What they may do: look at their own, use the system, see all.")
+    ] = Role.USER,
+    admin: Annotated[bool, typer.Option("--admin", help="Short for --role administrator.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Add a user; the password is asked for, or comes from DPIP_USER_PASSWORD or a pipe."""
     from dpip.api.passwords import hash_password
     from dpip.model.ids import new_id
-    from dpip.model.user import Role, User
+    from dpip.model.user import User
     from dpip.ports.clock import SystemClock
 
     user = User(
         id=new_id(),
         name=_checked_name(name),
-        role=Role.ADMINISTRATOR if admin else Role.USER,
+        role=Role.ADMINISTRATOR if admin else role,
         password_hash=hash_password(_password()),
         created_at=SystemClock().now(),
     )
@@ -69,8 +73,6 @@ def remove(name: Name, data_dir: DataDir = None) -> None:
 
 
 async def _remove(datastore: "Datastore", name: str) -> bool:
-    from dpip.model.user import Role
-
     administrators = [
         user.name for user in await datastore.users() if user.role is Role.ADMINISTRATOR
     ]
@@ -95,12 +97,14 @@ def _checked_name(name: str) -> str:
 
 
 def _password() -> str:
+    from dpip.api.passwords import LONGEST_PASSWORD
+
     password = os.environ.get("DPIP_USER_PASSWORD") or _typed_password()
-    if len(password) < _SHORTEST_PASSWORD:
+    if not _SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise InvalidValue(
-            field="password",
-            value="*" * len(password),
-            allowed=f"at least {_SHORTEST_PASSWORD} characters",
+            field="the length of the password",
+            value=len(password),
+            allowed=f"{_SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters",
         )
     return password
 

@@ -49,3 +49,12 @@ class Workload(Struct, frozen=True, kw_only=True):
         if self.counts.pending or self.counts.leased:
             return WorkloadStatus.RUNNING
         return WorkloadStatus.COMPLETED
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What the workloads of one user take up: bytes of originals and of what came of them, and
+    jobs that wait.
+    """
+
+    stored_bytes: int
+    pending_jobs: int

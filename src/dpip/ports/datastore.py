@@ -5,7 +5,7 @@ Every method raises ``StorageFull`` or ``StorageUnavailable`` when the database 
 seconds since 1970.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from dpip.model.activity import Activity
@@ -19,9 +19,9 @@ from dpip.model.job import (
     RefusedResult,
     SettledJob,
 )
-from dpip.model.user import Caller, User
+from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Resources, Worker, WorkerState
-from dpip.model.workload import Workload
+from dpip.model.workload import Usage, Workload
 
 
 class Users(Protocol):
@@ -51,6 +51,22 @@ class Users(Protocol):
         self, token_hash: str, *, user_id: str, created_at: float, expires_at: float
     ) -> None:
         """Let the token with that SHA-256 speak for a user until ``expires_at``."""
+        ...
+
+    async def add_personal_token(self, token_hash: str, token: PersonalToken) -> None:
+        """Let the token with that SHA-256 speak for its user, within its scope."""
+        ...
+
+    async def personal_tokens(self, *, user_id: str | None) -> list[PersonalToken]:
+        """Personal tokens, oldest first: those of one user or, for ``None``, of everybody."""
+        ...
+
+    async def revoke_token(self, token_id: str, *, user_id: str | None) -> bool:
+        """End a personal token of the user or, for ``None``, of anybody; whether there is one."""
+        ...
+
+    async def note_token_use(self, used: Mapping[str, float]) -> None:
+        """Keep when personal tokens were last used: times by the tokens' ids."""
         ...
 
     async def add_worker_token(self, token_hash: str, *, worker: str, created_at: float) -> None:
@@ -88,6 +104,10 @@ class Workloads(Protocol):
 
     async def active_workloads(self, *, owner_id: str | None, limit: int) -> list[Workload]:
         """Workloads with pending or leased jobs, newest first."""
+        ...
+
+    async def usage(self, owner_id: str) -> Usage:
+        """What all workloads of a user take up together."""
         ...
 
     async def filtered_image_ids(self, workload_id: str) -> list[str]:

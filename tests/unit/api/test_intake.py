@@ -10,6 +10,7 @@ from dpip.api.context import Context
 from dpip.api.intake import take_original
 from dpip.api.passwords import Passwords
 from dpip.api.settled_feed import SettledFeed
+from dpip.api.token_use import TokenUse
 from dpip.api.upload import Upload
 from dpip.errors import BusUnavailable, DpipError, NotFound, StorageFull, StorageUnavailable
 from dpip.model.ids import new_id
@@ -81,6 +82,7 @@ def context(rows: Rows, store: Store) -> Context:
         passwords=Passwords(),
         feed=SettledFeed(bus),
         admission=Admission(cast("Datastore", rows), pending_jobs=1, incoming_bytes=1),
+        token_use=TokenUse(cast("Datastore", rows)),
     )
 
 

@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from dpip.api.auth import AnyCaller
+from dpip.api.auth import AnyCaller, may_change
 from dpip.api.conditions import etag_listed, wanted_range
 from dpip.api.context import InContext
 from dpip.api.intake import take_original, take_result
@@ -59,6 +59,7 @@ _PICTURE = {
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
+    dependencies=[Depends(may_change)],
     openapi_extra=_BODY,
     responses=problems(
         HTTPStatus.BAD_REQUEST,

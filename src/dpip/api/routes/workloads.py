@@ -4,9 +4,9 @@ from http import HTTPStatus
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from dpip.api.auth import AnyUser
+from dpip.api.auth import AnyUser, may_change
 from dpip.api.context import Context, InContext
 from dpip.api.hints import hint
 from dpip.api.lookup import is_id, owner_filter, visible_workload
@@ -58,6 +58,7 @@ _BODY = taken(
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
+    dependencies=[Depends(may_change)],
     openapi_extra=_BODY,
     responses=problems(
         HTTPStatus.BAD_REQUEST,
@@ -109,7 +110,11 @@ async def show_workload(workload_id: str, user: AnyUser, context: InContext) -> 
     return await _with_images(context, await visible_workload(context, user, workload_id))
 
 
-@router.post("/{workload_id}/retry", responses=problems(HTTPStatus.NOT_FOUND))
+@router.post(
+    "/{workload_id}/retry",
+    dependencies=[Depends(may_change)],
+    responses=problems(HTTPStatus.NOT_FOUND),
+)
 async def retry_workload(workload_id: str, user: AnyUser, context: InContext) -> WorkloadAnswer:
     """Try the failed images again, with as many attempts as at first."""
     workload = await visible_workload(context, user, workload_id)
@@ -118,7 +123,11 @@ async def retry_workload(workload_id: str, user: AnyUser, context: InContext) ->
     return await _with_images(context, await visible_workload(context, user, workload_id))
 
 
-@router.delete("/{workload_id}", responses=problems(HTTPStatus.NOT_FOUND))
+@router.delete(
+    "/{workload_id}",
+    dependencies=[Depends(may_change)],
+    responses=problems(HTTPStatus.NOT_FOUND),
+)
 async def remove_workload(workload_id: str, user: AnyUser, context: InContext) -> RemovedAnswer:
     """Cancel what has not run, and remove the workload with all of its images."""
     workload = await visible_workload(context, user, workload_id)

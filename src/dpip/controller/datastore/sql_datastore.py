@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
@@ -27,9 +27,9 @@ from dpip.model.job import (
     RefusedResult,
     SettledJob,
 )
-from dpip.model.user import Caller, User
+from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Resources, Worker, WorkerState
-from dpip.model.workload import Workload
+from dpip.model.workload import Usage, Workload
 
 T = TypeVar("T")
 
@@ -101,6 +101,19 @@ class SqlDatastore:
     ) -> None:
         await self._write(users.add_token, token_hash, user_id, created_at, expires_at)
 
+    async def add_personal_token(self, token_hash: str, token: PersonalToken) -> None:
+        await self._write(users.add_personal_token, token_hash, token)
+
+    async def personal_tokens(self, *, user_id: str | None) -> list[PersonalToken]:
+        return await self._read(users.personal_tokens, user_id)
+
+    async def revoke_token(self, token_id: str, *, user_id: str | None) -> bool:
+        return await self._write(users.revoke_token, token_id, user_id)
+
+    async def note_token_use(self, used: Mapping[str, float]) -> None:
+        if used:
+            await self._write(users.note_token_use, used)
+
     async def add_worker_token(self, token_hash: str, *, worker: str, created_at: float) -> None:
         await self._write(users.add_worker_token, token_hash, worker, created_at)
 
@@ -125,6 +138,9 @@ class SqlDatastore:
 
     async def active_workloads(self, *, owner_id: str | None, limit: int) -> list[Workload]:
         return await self._read(workloads.active_workloads, owner_id, limit)
+
+    async def usage(self, owner_id: str) -> Usage:
+        return await self._read_row(workloads.usage, owner_id)
 
     async def filtered_image_ids(self, workload_id: str) -> list[str]:
         return await self._read(workloads.filtered_image_ids, workload_id)

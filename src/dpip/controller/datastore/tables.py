@@ -36,6 +36,12 @@ tokens = Table(
     Column("worker", Text, index=True),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
+    # Of personal tokens, which have an id, a name and a scope, unlike those of a login.
+    Column("id", String(26)),
+    Column("name", Text),
+    Column("scope", Text),
+    Column("last_used_at", Double),
+    Index("tokens_by_id", "id", unique=True),
 )
 
 workloads = Table(
@@ -53,6 +59,7 @@ workloads = Table(
     Column("done", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
     Column("settled", Integer, nullable=False),
+    Column("stored_bytes", BigInteger, nullable=False, server_default=text("0")),
     Index("workloads_of_owner", "owner_id", "id"),
     Index(
         "workloads_active",

@@ -130,6 +130,7 @@ _COUNT_SETTLED = {
             workloads.c.leased: workloads.c.leased - 1,
             workloads.c[state.value]: workloads.c[state.value] + 1,
             workloads.c.settled: workloads.c.settled + 1,
+            workloads.c.stored_bytes: workloads.c.stored_bytes + bindparam("more_bytes"),
         }
     )
     .returning(workloads.c.settled, workloads.c.pending, workloads.c.leased)
@@ -199,7 +200,9 @@ def leased_job(connection: Connection, held: Lease) -> LeasedJob | None:
 def complete(
     connection: Connection, held: Lease, filtered: Image, milliseconds: float, now: float
 ) -> SettledJob:
-    position = _settle(connection, held, filtered.workload_id, JobState.DONE, now)
+    position = _settle(
+        connection, held, filtered.workload_id, JobState.DONE, now, more_bytes=filtered.size
+    )
     insert_image(connection, filtered)
     row = connection.execute(
         _COMPLETE,
@@ -272,10 +275,17 @@ def _return_to_pending(
 
 
 def _settle(
-    connection: Connection, held: Lease, workload_id: str, state: JobState, now: float
+    connection: Connection,
+    held: Lease,
+    workload_id: str,
+    state: JobState,
+    now: float,
+    *,
+    more_bytes: int = 0,
 ) -> int:
     """Count a leased job of the workload as settled and return its position."""
-    row = connection.execute(_COUNT_SETTLED[state], {"of_workload": workload_id}).one_or_none()
+    more = {"of_workload": workload_id, "more_bytes": more_bytes}
+    row = connection.execute(_COUNT_SETTLED[state], more).one_or_none()
     if row is None:  # The workload was removed.
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
     if not row.pending and not row.leased:

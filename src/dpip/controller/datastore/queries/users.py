@@ -4,6 +4,7 @@ Statements are built once, with named blanks, because building one takes ten tim
 running it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
@@ -11,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dpip.controller.datastore.tables import tokens, users
 from dpip.errors import UserExists
-from dpip.model.user import Caller, Role, User
+from dpip.model.user import Caller, PersonalToken, Role, Scope, User
 
 _USER_NAMED = select(users).where(users.c.name == bindparam("wanted"))
 _SET_PASSWORD = (
@@ -21,10 +22,19 @@ _SET_PASSWORD = (
     .returning(users.c.id)
 )
 _CALLER = (
-    select(tokens.c.worker, users)
+    select(tokens.c.worker, tokens.c.id.label("token_id"), tokens.c.scope, users)
     .outerjoin_from(tokens, users, tokens.c.user_id == users.c.id)
     .where(tokens.c.hash == bindparam("wanted"))
     .where(or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now")))
+)
+
+_ADD_TOKEN = insert(tokens)
+_REMOVE_EXPIRED = delete(tokens).where(tokens.c.expires_at <= bindparam("now"))
+_PERSONAL_TOKENS = select(tokens).where(tokens.c.id.is_not(None)).order_by(tokens.c.id)
+_NOTE_USE = (
+    update(tokens)
+    .where(tokens.c.id == bindparam("wanted"))
+    .values(last_used_at=bindparam("used_at"))
 )
 
 
@@ -69,11 +79,62 @@ def add_token(
     connection: Connection, token_hash: str, user_id: str, created_at: float, expires_at: float
 ) -> None:
     connection.execute(
-        insert(tokens).values(
-            hash=token_hash, user_id=user_id, created_at=created_at, expires_at=expires_at
-        )
+        _ADD_TOKEN,
+        {
+            "hash": token_hash,
+            "user_id": user_id,
+            "created_at": created_at,
+            "expires_at": expires_at,
+        },
     )
-    connection.execute(delete(tokens).where(tokens.c.expires_at <= created_at))
+    connection.execute(_REMOVE_EXPIRED, {"now": created_at})
+
+
+def add_personal_token(connection: Connection, token_hash: str, token: PersonalToken) -> None:
+    connection.execute(
+        _ADD_TOKEN,
+        {
+            "hash": token_hash,
+            "id": token.id,
+            "user_id": token.user_id,
+            "name": token.name,
+            "scope": token.scope.value,
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+        },
+    )
+    connection.execute(_REMOVE_EXPIRED, {"now": token.created_at})
+
+
+def personal_tokens(connection: Connection, user_id: str | None) -> list[PersonalToken]:
+    query = _PERSONAL_TOKENS
+    if user_id is not None:
+        query = query.where(tokens.c.user_id == user_id)
+    return [
+        PersonalToken(
+            id=row.id,
+            user_id=row.user_id,
+            name=row.name,
+            scope=Scope(row.scope),
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            last_used_at=row.last_used_at,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def revoke_token(connection: Connection, token_id: str, user_id: str | None) -> bool:
+    statement = delete(tokens).where(tokens.c.id == token_id)
+    if user_id is not None:
+        statement = statement.where(tokens.c.user_id == user_id)
+    return connection.execute(statement).rowcount > 0
+
+
+def note_token_use(connection: Connection, used: Mapping[str, float]) -> None:
+    connection.execute(
+        _NOTE_USE, [{"wanted": token_id, "used_at": at} for token_id, at in sorted(used.items())]
+    )
 
 
 def add_worker_token(
@@ -87,18 +148,23 @@ def caller(connection: Connection, token_hash: str, now: float) -> Caller | None
     row = connection.execute(_CALLER, {"wanted": token_hash, "now": now}).one_or_none()
     if row is None:
         return None
-    return Caller(worker=row.worker) if row.worker is not None else Caller(user=_user(row))
+    if row.worker is not None:
+        return Caller(worker=row.worker)
+    if row.scope is None:
+        return Caller(user=_user(row))
+    narrowed = Role(row.role).narrowed(Scope(row.scope))
+    return Caller(user=_user(row, narrowed), token_id=row.token_id)
 
 
 def remove_token(connection: Connection, token_hash: str) -> None:
     connection.execute(delete(tokens).where(tokens.c.hash == token_hash))
 
 
-def _user(row: Any) -> User:
+def _user(row: Any, role: Role | None = None) -> User:
     return User(
         id=row.id,
         name=row.name,
-        role=Role(row.role),
+        role=role or Role(row.role),
         password_hash=row.password_hash,
         created_at=row.created_at,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, text, update
 
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import images, jobs, workloads
@@ -11,7 +11,7 @@ from dpip.errors import NotFound
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode, JobState, SettledJob
-from dpip.model.workload import JobCounts, Workload
+from dpip.model.workload import JobCounts, Usage, Workload
 
 _INSERT_WORKLOAD = insert(workloads)
 _INSERT_IMAGE = insert(images)
@@ -29,7 +29,10 @@ _RECORDED = select(images.c.id).where(images.c.id.in_(bindparam("wanted", expand
 _COUNT_ONE_MORE = (
     update(workloads)
     .where(workloads.c.id == bindparam("of_workload"))
-    .values(pending=workloads.c.pending + 1)
+    .values(
+        pending=workloads.c.pending + 1,
+        stored_bytes=workloads.c.stored_bytes + bindparam("more_bytes"),
+    )
 )
 _RETRY_FAILED = (
     update(jobs)
@@ -52,6 +55,10 @@ _COUNT_RETRIED = (
         failed=workloads.c.failed - bindparam("moved"),
     )
 )
+_USAGE = select(
+    func.coalesce(func.sum(workloads.c.stored_bytes), 0).label("stored_bytes"),
+    func.coalesce(func.sum(workloads.c.pending), 0).label("pending_jobs"),
+).where(workloads.c.owner_id == bindparam("wanted"))
 _FILTERED_IMAGE_IDS = (
     select(jobs.c.filtered_image_id)
     .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.filtered_image_id.is_not(None))
@@ -85,6 +92,7 @@ def add_workload(connection: Connection, workload: Workload) -> None:
             "done": 0,
             "failed": 0,
             "settled": 0,
+            "stored_bytes": 0,
         },
     )
     record(
@@ -119,6 +127,11 @@ def active_workloads(connection: Connection, owner_id: str | None, limit: int) -
     return [_workload(row) for row in connection.execute(query)]
 
 
+def usage(connection: Connection, owner_id: str) -> Usage:
+    row = connection.execute(_USAGE, {"wanted": owner_id}).one()
+    return Usage(stored_bytes=int(row.stored_bytes), pending_jobs=int(row.pending_jobs))
+
+
 def filtered_image_ids(connection: Connection, workload_id: str) -> list[str]:
     return list(connection.scalars(_FILTERED_IMAGE_IDS, {"wanted": workload_id}))
 
@@ -140,7 +153,8 @@ def add_original(connection: Connection, image: Image, job_id: str, key: str | N
         wanted = {"in_workload": image.workload_id, "with_key": key}
         if known := connection.execute(_IMAGE_WITH_KEY, wanted).one_or_none():
             return image_in(known)
-    counted = connection.execute(_COUNT_ONE_MORE, {"of_workload": image.workload_id})
+    more = {"of_workload": image.workload_id, "more_bytes": image.size}
+    counted = connection.execute(_COUNT_ONE_MORE, more)
     if not counted.rowcount:
         raise NotFound(kind="workload", id=image.workload_id)
     insert_image(connection, image, key)
