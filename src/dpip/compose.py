@@ -332,7 +332,7 @@ async def _api(
 ) -> AsyncIterator[None]:
     from dpip.api.app import create_app
     from dpip.api.server import serve
-    from dpip.api.settings import ApiSettings
+    from dpip.api.settings import ApiSettings, HttpLimits
     from dpip.controller.chores import again_and_again
     from dpip.controller.image_directories import ImageDirectories
 
@@ -359,7 +359,8 @@ async def _api(
 
     sweeping = asyncio.create_task(again_and_again(sweep, _SWEEP_SECONDS), name="sweep")
     try:
-        async with serve(app, listener):
+        limits = HttpLimits(**msgspec.structs.asdict(settings.http))
+        async with serve(app, listener, limits):
             yield
     finally:
         sweeping.cancel()

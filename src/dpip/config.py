@@ -57,6 +57,29 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Time to filter a picture."""
 
 
+class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a client of the API may send and how long it may take."""
+
+    header_seconds: Seconds = 10.0
+    """Time for the headers of a request to come in."""
+    body_seconds: Seconds = 1200.0
+    """Time for the body of a request to come in, as far as the API is waiting for it."""
+    request_seconds: Seconds = 3600.0
+    """Time from the first byte of a request to the last of its answer."""
+    idle_seconds: Seconds = 75.0
+    """Time that a connection stays open between two requests."""
+    least_bytes_a_second: Count = 1024
+    """Speed at which bodies have to come in and answers to be read, over ten seconds."""
+    header_bytes: Count = 32 * 1024
+    """Bytes of a request's target and headers."""
+    headers: Count = 100
+    """Headers of a request."""
+    connections: Count = 1000
+    """Connections that may be open at once."""
+    trusted_proxies: str = ""
+    """Addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas."""
+
+
 class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How soon a silent worker is given up."""
 
@@ -108,6 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Least level that is logged: debug, info, warning or error."""
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    http: HttpSettings = HttpSettings()
     lease: LeaseSettings = LeaseSettings()
     retention: RetentionSettings = RetentionSettings()
 

@@ -86,6 +86,22 @@ class MethodNotAllowed(DpipError):
     sentence = "{path} does not take {method}; it takes {allowed}."
 
 
+class RequestTimeout(DpipError):
+    """The client took too long to send its request, or did so too slowly."""
+
+    code = "request_timeout"
+    status = 408
+    sentence = "The request came in too slowly; {setting} is {limit}. Send it again."
+
+
+class HeadersTooLarge(DpipError):
+    """The request's target and headers are too many or too long."""
+
+    code = "headers_too_large"
+    status = 431
+    sentence = "A request may have at most {limit} {what}; the setting is {setting}."
+
+
 class TooLarge(DpipError):
     """A body is over its limit; nothing of it was kept."""
 
@@ -132,6 +148,15 @@ class TooBusy(DpipError):
     code = "too_busy"
     status = 429
     sentence = "There is too much to do just now: {reason}. Try again; the setting is {setting}."
+    retry_after = 2
+
+
+class TooManyConnections(DpipError):
+    """As many connections are open as may be."""
+
+    code = "too_many_connections"
+    status = 503
+    sentence = "{limit} connections are open already; the setting is {setting}. Try again."
     retry_after = 2
 
 

@@ -17,6 +17,7 @@ from dpip.api.passwords import Passwords
 from dpip.api.request_log import RequestLog
 from dpip.api.routes import document, health, login, status, tokens, workloads
 from dpip.api.routes import images as image_routes
+from dpip.api.security_headers import SecurityHeaders
 from dpip.api.settings import ApiSettings
 from dpip.api.settled_feed import SettledFeed
 from dpip.api.token_use import TokenUse
@@ -74,6 +75,7 @@ def create_app(
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     answer_errors(app)
     app.add_middleware(RequestLog)
+    app.add_middleware(SecurityHeaders)
     return app
 
 

@@ -1,18 +1,22 @@
 """The HTTP server, inside the event loop of its owner."""
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
 
+from dpip.api.http_protocol import BoundedHttpProtocol
+from dpip.api.settings import HttpLimits
 from dpip.errors import CannotStart
 
 _BACKLOG = 2048
-_KEEP_ALIVE_SECONDS = 75
 _FINISH_SECONDS = 5
+_COUNT_SECONDS = 0.5
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serve(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+async def serve(app: FastAPI, listener: socket.socket, limits: HttpLimits) -> AsyncIterator[None]:
     """Serve ``app`` on ``listener`` for the length of the block.
 
     At its end requests that wait for something are answered at once, and those that run have a
@@ -45,26 +49,38 @@ async def serve(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=partial(BoundedHttpProtocol, limits=limits),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(limits.trusted_proxies),
+            forwarded_allow_ips=limits.trusted_proxies,
             backlog=_BACKLOG,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=math.ceil(limits.idle_seconds),
             timeout_graceful_shutdown=_FINISH_SECONDS,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="serve HTTP")
+    counting = asyncio.create_task(_count(server), name="count seconds of connections")
     try:
         # Its end comes before the server's, so that nobody who waits holds the server up.
         async with app.router.lifespan_context(app):
             yield
     finally:
+        counting.cancel()
         server.should_exit = True
         await serving
+
+
+async def _count(server: uvicorn.Server) -> None:
+    """Have every connection count the seconds."""
+    while True:
+        await asyncio.sleep(_COUNT_SECONDS)
+        for connection in list(server.server_state.connections):
+            if isinstance(connection, BoundedHttpProtocol):
+                connection.count(_COUNT_SECONDS)
 
 
 class _Server(uvicorn.Server):

@@ -25,3 +25,17 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     def result_bytes(self) -> int:
         """Bytes of a filtered picture, which may compress worse than its original did."""
         return max(self.upload_bytes, self.pixels * _BYTES_OF_RAW_PIXEL)
+
+
+class HttpLimits(Struct, frozen=True, kw_only=True):
+    """What a client may send and how long it may take, as the settings of section ``http`` say."""
+
+    header_seconds: float
+    body_seconds: float
+    request_seconds: float
+    idle_seconds: float
+    least_bytes_a_second: int
+    header_bytes: int
+    headers: int
+    connections: int
+    trusted_proxies: str

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from dpip.api.app import create_app
 from dpip.api.passwords import hash_password
 from dpip.api.server import listen, serve
-from dpip.api.settings import ApiSettings
+from dpip.api.settings import ApiSettings, HttpLimits
 from dpip.controller.datastore import SqlDatastore
 from dpip.controller.image_directories import ImageDirectories
 from dpip.controller.message_server import SERVER_USER, MessageServer
@@ -42,6 +42,18 @@ SETTINGS = ApiSettings(
     animation_bytes=20_000,
     pending_jobs=100_000,
     incoming_bytes=1 << 30,
+)
+
+HTTP_LIMITS = HttpLimits(
+    header_seconds=60,
+    body_seconds=60,
+    request_seconds=60,
+    idle_seconds=60,
+    least_bytes_a_second=1,
+    header_bytes=1 << 15,
+    headers=100,
+    connections=1000,
+    trusted_proxies="",
 )
 
 
@@ -190,7 +202,7 @@ async def _system(data_dir: Path) -> AsyncIterator[System]:
             settings=SETTINGS,
         )
         listener = listen("127.0.0.1", 0)
-        await stack.enter_async_context(serve(app, listener))
+        await stack.enter_async_context(serve(app, listener, HTTP_LIMITS))
         yield System(
             loop=asyncio.get_running_loop(),
             app=app,

@@ -5,13 +5,14 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 import requests
 from fastapi import FastAPI
 
 from dpip.api.server import listen, serve
 from dpip.errors import CannotStart
-from tests.integration.api.system import running_system, wait_until
+from tests.integration.api.system import HTTP_LIMITS, running_system, wait_until
 
 
 def test_a_port_in_use_is_named() -> None:
@@ -34,7 +35,7 @@ async def test_signals_are_left_to_the_owner() -> None:
     listener = listen("127.0.0.1", 0)
     app = FastAPI()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/openapi.json"
-    async with serve(app, listener):
+    async with serve(app, listener, HTTP_LIMITS):
         assert (await asyncio.to_thread(requests.get, url, timeout=60)).status_code == 200
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
@@ -52,11 +53,33 @@ async def test_a_running_request_is_finished() -> None:
 
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/slow"
-    async with serve(app, listener):
+    async with serve(app, listener, HTTP_LIMITS):
         request = asyncio.create_task(asyncio.to_thread(requests.get, url, timeout=60))
         await begun.wait()
         asyncio.get_running_loop().call_soon(go_on.set)
     assert (await request).json() == "done"
+
+
+async def test_slow_clients_are_cut_off_by_a_server_that_goes_on() -> None:
+    """Silent, slow and half-closed connections end, and others are answered meanwhile."""
+    app = FastAPI()
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    limits = msgspec.structs.replace(HTTP_LIMITS, header_seconds=0.1, body_seconds=0.1)
+    upload = b"POST /openapi.json HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    async with serve(app, listener, limits):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(30)]
+        for number, (_, writer) in enumerate(held):
+            writer.write((b"", b"GET / HTTP/1.1\r\nHost:", upload)[number % 3])
+            if number % 2:
+                writer.write_eof()
+        url = f"http://127.0.0.1:{port}/openapi.json"
+        assert (await asyncio.to_thread(requests.get, url, timeout=60)).status_code == 200
+        for number, (reader, writer) in enumerate(held):
+            answer = await reader.read()
+            if not number % 2:
+                assert answer.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 405 "))
+            writer.close()
 
 
 def test_a_long_poll_is_answered_at_the_end(tmp_path: Path) -> None:
