@@ -6,13 +6,17 @@ IMAGES ?=
 FILTER ?= grayscale
 OUT ?= demo-out
 
-.PHONY: demo test check install clean
+.PHONY: demo test fuzz check install clean
 
 demo: .venv/installed
 	$(BIN)/dpip run $(if $(IMAGES),"$(IMAGES)",$$($(BIN)/python -m dpip.cli.photographs)) --filter "$(FILTER)" --out "$(OUT)"
 
 test: .venv/installed-for-development
 	$(BIN)/pytest -n 2
+
+# 10,000 requests made up from the OpenAPI document; the last line counts the answers.
+fuzz: .venv/installed-for-development
+	FUZZ_CASES=10000 $(BIN)/pytest -q tests/integration/api/test_fuzz.py
 
 check: .venv/installed-for-development
 	$(BIN)/ruff format --check .

@@ -332,7 +332,7 @@ async def _api(
 ) -> AsyncIterator[None]:
     from dpip.api.app import create_app
     from dpip.api.server import serve
-    from dpip.api.settings import ApiSettings, HttpLimits
+    from dpip.api.settings import ApiSettings, HttpLimits, QuotaLimits
     from dpip.controller.chores import again_and_again
     from dpip.controller.image_directories import ImageDirectories
 
@@ -351,6 +351,7 @@ async def _api(
             animation_bytes=settings.limits.animation_bytes,
             pending_jobs=settings.limits.pending_jobs,
             incoming_bytes=settings.limits.incoming_bytes,
+            quotas=QuotaLimits(**msgspec.structs.asdict(settings.quotas)),
         ),
     )
 

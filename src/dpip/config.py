@@ -17,6 +17,7 @@ from dpip.errors import BadSetting
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
+CountOrNone = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 _TRANSFER_SECONDS = 150.0
@@ -55,6 +56,17 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Memory of the process that filters a picture."""
     job_seconds: Seconds = 30.0
     """Time to filter a picture."""
+
+
+class QuotaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one user may take up; administrators are not bound."""
+
+    stored_bytes: CountOrNone = 0
+    """Bytes of a user's pictures, originals and filtered ones; 0 for no limit."""
+    pending_jobs: CountOrNone = 0
+    """Jobs of a user that may wait; 0 for no limit."""
+    uploads_a_minute: CountOrNone = 0
+    """Pictures that a user may send in a minute; 0 for no limit."""
 
 
 class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,6 +143,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Least level that is logged: debug, info, warning or error."""
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    quotas: QuotaSettings = QuotaSettings()
     http: HttpSettings = HttpSettings()
     lease: LeaseSettings = LeaseSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -16,7 +16,7 @@ class DpipError(Exception):
     code: str = "internal_error"
     status: int = 500
     sentence: ClassVar[str] = "Something went wrong that DPIP did not expect."
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
     """Seconds after which the same request may succeed; sent as ``Retry-After``."""
 
     def __init__(self, **facts: object) -> None:
@@ -110,6 +110,17 @@ class TooLarge(DpipError):
     sentence = "{what} may have at most {limit} bytes; the setting is {setting}."
 
 
+class QuotaExceeded(DpipError):
+    """The user has stored as much as they may; nothing of the picture was kept."""
+
+    code = "quota_exceeded"
+    status = 413
+    sentence = (
+        "Of the {limit} bytes that your pictures may have, {left} are left; the setting is "
+        "{setting}. Remove workloads to make room."
+    )
+
+
 class UnsupportedPicture(DpipError):
     """The bytes are not a picture in a format that DPIP reads."""
 
@@ -149,6 +160,19 @@ class TooBusy(DpipError):
     status = 429
     sentence = "There is too much to do just now: {reason}. Try again; the setting is {setting}."
     retry_after = 2
+
+
+class TooManyRequests(DpipError):
+    """More of something than the caller may ask for in a minute."""
+
+    code = "too_many_requests"
+    status = 429
+    sentence = "There may be at most {limit} {what} a minute. Try again in {wait} s."
+    retry_after = 60
+
+    def __init__(self, **facts: object) -> None:
+        super().__init__(**facts)
+        self.retry_after = int(str(facts["wait"]))
 
 
 class TooManyConnections(DpipError):

@@ -12,8 +12,10 @@ from dpip.api.admission import Admission
 from dpip.api.auth import authenticated, authenticated_user
 from dpip.api.context import Context
 from dpip.api.errors import answer_errors
+from dpip.api.login_throttle import LoginThrottle
 from dpip.api.openapi import any_problem, describe_api, problems
 from dpip.api.passwords import Passwords
+from dpip.api.quotas import Quotas
 from dpip.api.request_log import RequestLog
 from dpip.api.routes import document, health, login, status, tokens, workloads
 from dpip.api.routes import images as image_routes
@@ -69,7 +71,9 @@ def create_app(
             pending_jobs=settings.pending_jobs,
             incoming_bytes=settings.incoming_bytes,
         ),
+        quotas=Quotas(datastore, settings.quotas, clock),
         token_use=token_use,
+        logins=LoginThrottle(clock),
     )
     _include_routes(app)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]

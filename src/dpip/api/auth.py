@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from dpip.api.context import InContext
 from dpip.errors import Forbidden, Unauthenticated, WrongPassword
-from dpip.model.user import Caller, Role, User
+from dpip.model.user import LONGEST_NAME, LONGEST_PASSWORD, Caller, Role, User
 
 _TOKEN_BYTES = 32
 _PERSONAL = "dpip_"
@@ -49,6 +49,8 @@ def basic_credentials(request: Request) -> tuple[str, str]:
         raise WrongPassword from error
     name, colon, password = decoded.partition(":")
     if scheme.lower() != "basic" or not colon or "\0" in name:
+        raise WrongPassword
+    if len(name) > LONGEST_NAME or len(password) > LONGEST_PASSWORD:  # They are nobody's.
         raise WrongPassword
     return name, password
 

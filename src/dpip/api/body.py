@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 from fastapi import Request
 
-from dpip.errors import InvalidValue, MalformedRequest, TooLarge
+from dpip.errors import DpipError, InvalidValue, MalformedRequest, TooLarge
 
 _SMALL = 1 << 16
 
 
-async def bounded_body(request: Request, limit: int, too_large: TooLarge) -> AsyncIterator[bytes]:
+async def bounded_body(request: Request, limit: int, too_large: DpipError) -> AsyncIterator[bytes]:
     """Yield the body in the pieces in which it arrives.
 
     Raises ``too_large`` once there is more than ``limit`` bytes of it, and before the first byte

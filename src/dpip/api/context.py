@@ -6,7 +6,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from dpip.api.admission import Admission
+from dpip.api.login_throttle import LoginThrottle
 from dpip.api.passwords import Passwords
+from dpip.api.quotas import Quotas
 from dpip.api.settings import ApiSettings
 from dpip.api.settled_feed import SettledFeed
 from dpip.api.token_use import TokenUse
@@ -28,7 +30,9 @@ class Context:
     passwords: Passwords
     feed: SettledFeed
     admission: Admission
+    quotas: Quotas
     token_use: TokenUse
+    logins: LoginThrottle
 
 
 async def _context(request: Request) -> Context:

@@ -38,7 +38,7 @@ class MultipartForm:
             raise MalformedRequest(reason="its Content-Type names no boundary")
         self.fields: dict[str, str] = {}
         self.has_file = False
-        self._ended = False
+        self.has_ended = False
         self._in_file = False
         self._name = ""
         self._value = bytearray()
@@ -77,7 +77,7 @@ class MultipartForm:
 
     def finish(self) -> None:
         """Take note that there are no more bytes. Raises ``MalformedRequest`` if some are due."""
-        if not self._ended:
+        if not self.has_ended:
             raise MalformedRequest(reason="the form ends before its last boundary")
 
     def _begin_part(self) -> None:
@@ -125,7 +125,7 @@ class MultipartForm:
             self.fields[self._name] = _text(bytes(self._value), f"field {self._name!r}")
 
     def _end(self) -> None:
-        self._ended = True
+        self.has_ended = True
 
 
 def _text(content: bytes, what: str) -> str:

@@ -27,8 +27,19 @@ def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 
 
 def any_problem() -> dict[int | str, dict[str, Any]]:
-    """Return the ``responses`` for the errors that any request can meet, such as 503."""
-    return {"default": _problem("Something else went wrong.")}
+    """Return the ``responses`` for the errors that any request can meet."""
+    return {
+        **problems(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            HTTPStatus.REQUEST_TIMEOUT,
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            HTTPStatus.INSUFFICIENT_STORAGE,
+        ),
+        "default": _problem("Something else went wrong."),
+    }
 
 
 def taken(schemas: dict[str, dict[str, Any]], *, required: bool) -> dict[str, Any]:

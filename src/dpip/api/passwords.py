@@ -5,9 +5,6 @@ import asyncio
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-LONGEST_PASSWORD = 1024
-"""Characters. What is longer is nobody's password."""
-
 _AT_ONCE = 2
 """Each takes 64 MiB for the time it runs, so a crowd of logins queues up here."""
 

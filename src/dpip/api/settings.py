@@ -6,6 +6,14 @@ _BYTES_OF_RAW_PIXEL = 8
 """Four bands of sixteen bits: no lossless format of a result needs more."""
 
 
+class QuotaLimits(Struct, frozen=True, kw_only=True):
+    """What one user may take up, as the settings of section ``quotas`` say; 0 is no limit."""
+
+    stored_bytes: int = 0
+    pending_jobs: int = 0
+    uploads_a_minute: int = 0
+
+
 class ApiSettings(Struct, frozen=True, kw_only=True):
     """``login_hours`` is how long a token is good, ``upload_bytes`` the size of one picture, and
     ``pixels``, ``channels`` and ``animation_bytes`` what its header may declare. ``pending_jobs``
@@ -20,6 +28,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     animation_bytes: int
     pending_jobs: int
     incoming_bytes: int
+    quotas: QuotaLimits = QuotaLimits()
 
     @property
     def result_bytes(self) -> int:

@@ -8,14 +8,12 @@ import typer
 
 from dpip.cli.service import DataDir, on_datastore
 from dpip.errors import InvalidValue, NotFound
-from dpip.model.user import Role
+from dpip.model.user import LONGEST_NAME, LONGEST_PASSWORD, SHORTEST_PASSWORD, Role
 
 if TYPE_CHECKING:
     from dpip.ports.datastore import Datastore
 
 app = typer.Typer(help="Add, list and remove users, and set their passwords.", no_args_is_help=True)
-
-_SHORTEST_PASSWORD = 8
 
 Name = Annotated[str, typer.Argument(help="Name of the user.")]
 
@@ -87,24 +85,23 @@ async def _remove(datastore: "Datastore", name: str) -> bool:
 
 def _checked_name(name: str) -> str:
     # HTTP Basic authentication ends the name at the first colon.
-    if not name.isprintable() or ":" in name or not 0 < len(name.strip()) == len(name) <= 100:
+    is_bare = name.isprintable() and name.strip() == name and ":" not in name
+    if not is_bare or not 1 <= len(name) <= LONGEST_NAME:
         raise InvalidValue(
             field="user name",
             value=name,
-            allowed="1 to 100 printable characters without a colon or surrounding spaces",
+            allowed=f"1 to {LONGEST_NAME} printable characters without a colon or spaces around",
         )
     return name
 
 
 def _password() -> str:
-    from dpip.api.passwords import LONGEST_PASSWORD
-
     password = os.environ.get("DPIP_USER_PASSWORD") or _typed_password()
-    if not _SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise InvalidValue(
             field="the length of the password",
             value=len(password),
-            allowed=f"{_SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters",
+            allowed=f"{SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters",
         )
     return password
 

@@ -8,9 +8,14 @@ from msgspec import Struct
 from dpip.errors import InvalidValue
 from dpip.model.ids import new_id
 
+LONGEST_NAME = 100
+"""Characters of a user's or a token's name."""
+
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 1024
+"""Characters."""
+
 LONGEST_TOKEN_DAYS = 3650
 
-_NAME_LENGTH = 100
 _SECONDS_A_DAY = 86_400
 
 
@@ -84,9 +89,9 @@ class PersonalToken(Struct, frozen=True, kw_only=True):
                 value=scope.value,
                 allowed=f"the role of {user.name} is {user.role.value}, which is less",
             )
-        if not 1 <= len(name) <= _NAME_LENGTH or not name.isprintable():
+        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
             raise InvalidValue(
-                field="name", value=name, allowed=f"1 to {_NAME_LENGTH} printable characters"
+                field="name", value=name, allowed=f"1 to {LONGEST_NAME} printable characters"
             )
         return cls(
             id=new_id(),

@@ -43,6 +43,28 @@ def test_a_wrong_password_is_told_like_an_unknown_user(system: System) -> None:
     assert known.json() == unknown.json()
 
 
+def test_guesses_are_put_off(system: System) -> None:
+    """After ten of them the right password has to wait too, and is told for how long."""
+    name = system.add_user()
+    for _ in range(10):
+        assert requests.post(f"{system.url}/login", auth=(name, "x"), timeout=60).status_code == 401
+    answer = requests.post(f"{system.url}/login", auth=(name, PASSWORD), timeout=60)
+    assert answer.status_code == 429
+    assert answer.json()["code"] == "too_many_requests"
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    other = requests.post(f"{system.url}/login", auth=(system.add_user(), PASSWORD), timeout=60)
+    assert other.status_code == 200
+
+
+def test_what_is_nobodys_password_is_not_hashed(system: System) -> None:
+    """A password that is longer than any can be costs no more than its bytes."""
+    name = system.add_user()
+    for auth in ((name, "x" * 1025), ("n" * 101, PASSWORD)):
+        for _ in range(20):
+            answer = requests.post(f"{system.url}/login", auth=auth, timeout=60)
+            assert answer.status_code == 401
+
+
 def test_a_logout_ends_the_token_at_once(system: System) -> None:
     """The token is dead, and another token of the same user is not."""
     name = system.add_user()

@@ -21,6 +21,8 @@ FACTS: dict[str, Any] = {
     "id": "x",
     "what": "it",
     "limit": 3,
+    "left": 2,
+    "wait": 5,
     "setting": "s",
     "formats": "PNG",
     "attempt": 1,

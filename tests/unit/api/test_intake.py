@@ -8,7 +8,9 @@ import pytest
 from dpip.api.admission import Admission
 from dpip.api.context import Context
 from dpip.api.intake import take_original
+from dpip.api.login_throttle import LoginThrottle
 from dpip.api.passwords import Passwords
+from dpip.api.quotas import Quotas
 from dpip.api.settled_feed import SettledFeed
 from dpip.api.token_use import TokenUse
 from dpip.api.upload import Upload
@@ -82,7 +84,9 @@ def context(rows: Rows, store: Store) -> Context:
         passwords=Passwords(),
         feed=SettledFeed(bus),
         admission=Admission(cast("Datastore", rows), pending_jobs=1, incoming_bytes=1),
+        quotas=Quotas(cast("Datastore", rows), SETTINGS.quotas, SystemClock()),
         token_use=TokenUse(cast("Datastore", rows)),
+        logins=LoginThrottle(SystemClock()),
     )
 
 

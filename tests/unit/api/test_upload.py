@@ -177,3 +177,31 @@ async def test_an_error_of_the_route_leaves_nothing(images: MemoryStages) -> Non
         async with received_upload(request(chunks), images, MEGABYTE):
             raise KeyError
     assert images.staged[0].discarded
+
+
+async def test_fields_before_the_file_are_checked_before_its_bytes(images: MemoryStages) -> None:
+    """What they say can spare the client sending the picture."""
+    seen: list[dict[str, str]] = []
+
+    async def check(fields: dict[str, str]) -> None:
+        seen.append(dict(fields))
+        raise KeyError
+
+    begun = part("workload_id", b"w") + part("data", bytes(MEGABYTE), "x.png")
+    with pytest.raises(KeyError):
+        async with received_upload(request([begun]), images, MEGABYTE, check=check):
+            pass
+    assert seen == [{"workload_id": "w"}]
+    assert not images.staged[0].writes
+    assert images.staged[0].discarded
+
+
+async def test_a_picture_that_is_there_already_is_not_checked_twice(images: MemoryStages) -> None:
+    """Nothing is spared any more, and whoever takes it in checks it."""
+
+    async def check(fields: dict[str, str]) -> None:
+        raise KeyError
+
+    whole = body(part("workload_id", b"w"), part("data", b"abc", "x.png"))
+    async with received_upload(request([whole]), images, MEGABYTE, check=check) as upload:
+        assert upload.fields == {"workload_id": "w"}

@@ -10,15 +10,16 @@ from starlette.types import Receive, Scope, Send
 
 from dpip.api.auth import AnyCaller, may_change
 from dpip.api.conditions import etag_listed, wanted_range
-from dpip.api.context import InContext
+from dpip.api.context import Context, InContext
 from dpip.api.intake import take_original, take_result
-from dpip.api.lookup import visible_image
+from dpip.api.lookup import visible_image, visible_workload
 from dpip.api.multipart import FILE_FIELDS, MEDIA_TYPE
 from dpip.api.openapi import problems, taken
 from dpip.api.schemas import ImageAnswer
-from dpip.api.upload import announced_size, received_upload
+from dpip.api.upload import Upload, announced_size, received_upload
 from dpip.errors import Forbidden, InvalidValue
 from dpip.model.image import Image, ImageKind, PictureFormat
+from dpip.model.user import User
 
 router = APIRouter(prefix="/images")
 
@@ -82,13 +83,13 @@ async def upload_image(
 
     An upload that is repeated with the same Idempotency-Key is the same image.
     """
-    settings = context.settings
-    limit = settings.result_bytes if caller.worker else settings.upload_bytes
     async with AsyncExitStack() as stack:
-        if caller.user:  # A result is always taken: it is what makes room.
-            await context.admission.check_queue()
-            stack.enter_context(context.admission.incoming(announced_size(request, limit)))
-        upload = await stack.enter_async_context(received_upload(request, context.images, limit))
+        if caller.user:
+            upload = await _original_upload(request, caller.user, context, stack)
+        else:  # A result is always taken: it is what makes room.
+            upload = await stack.enter_async_context(
+                received_upload(request, context.images, context.settings.result_bytes)
+            )
         kind = _kind(upload.fields)
         if kind is ImageKind.ORIGINAL and caller.user:
             image = await take_original(context, caller.user, upload, idempotency_key)
@@ -133,6 +134,27 @@ async def download_image(
     # Read before the answer begins, so that missing bytes are still answered with an error.
     first = await anext(chunks)
     return _Picture(first, chunks, status_code=status, headers=headers)
+
+
+async def _original_upload(
+    request: Request, user: User, context: Context, stack: AsyncExitStack
+) -> Upload:
+    """Receive an upload of a user, if there is room for it."""
+
+    async def check(fields: dict[str, str]) -> None:
+        if workload_id := fields.get("workload_id"):
+            await visible_workload(context, user, workload_id)
+
+    await context.admission.check_queue()
+    size = announced_size(request, context.settings.upload_bytes)
+    room = await stack.enter_async_context(context.quotas.upload(user, size))
+    stack.enter_context(context.admission.incoming(size))
+    limit, refusal = context.settings.upload_bytes, None
+    if room < size:
+        limit, refusal = room, context.quotas.exceeded(room)
+    return await stack.enter_async_context(
+        received_upload(request, context.images, limit, refusal=refusal, check=check)
+    )
 
 
 def _kind(fields: dict[str, str]) -> ImageKind:
