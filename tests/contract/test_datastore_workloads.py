@@ -8,8 +8,8 @@ from dpip.controller.datastore import SqlDatastore
 from dpip.errors import NotFound, StaleAttempt
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.ids import new_id
-from dpip.model.job import Failure, FailureCode, JobState, SettledJob
-from dpip.model.workload import JobCounts, WorkloadStatus
+from dpip.model.job import Failure, FailureCode, JobState, Lease, SettledJob
+from dpip.model.workload import JobCounts, Usage, WorkloadStatus
 from tests.contract.builders import (
     BROKEN,
     NOW,
@@ -383,3 +383,36 @@ async def test_uploads_with_one_key_at_once_are_one_image(datastore: SqlDatastor
     )
     assert len({image.id for image in told}) == 1
     assert len(await pending_ids(datastore)) == 1
+
+
+async def test_usage_is_what_all_workloads_of_a_user_take_up(datastore: SqlDatastore) -> None:
+    """Originals and results count until their workload is removed; those of others do not."""
+    first = await add_workload(datastore)
+    second = await add_workload(datastore, first.owner_id)
+    await add_job(datastore, await add_workload(datastore))
+    job = await add_job(datastore, first)
+    await add_job(datastore, second)
+    size = job.original.size
+    assert await datastore.usage(first.owner_id) == Usage(stored_bytes=2 * size, pending_jobs=2)
+    held = await lease(datastore, job)
+    filtered = build_filtered(job.original)
+    await datastore.complete(held, filtered, milliseconds=1.0, now=NOW)
+    taken = 2 * size + filtered.size
+    assert await datastore.usage(first.owner_id) == Usage(stored_bytes=taken, pending_jobs=1)
+    await datastore.remove_workload(second.id, NOW)
+    taken = size + filtered.size
+    assert await datastore.usage(first.owner_id) == Usage(stored_bytes=taken, pending_jobs=0)
+    assert await datastore.usage(new_id()) == Usage(stored_bytes=0, pending_jobs=0)
+
+
+async def test_a_refused_result_takes_up_nothing(datastore: SqlDatastore) -> None:
+    """Nor does an original that comes again under its key."""
+    workload = await add_workload(datastore)
+    original = build_original(workload)
+    await datastore.add_original(original, new_id(), "key")
+    await datastore.add_original(build_original(workload), new_id(), "key")
+    stale = Lease(job_id=new_id(), attempt=1, worker="ada")
+    with pytest.raises(StaleAttempt):
+        await datastore.complete(stale, build_filtered(original), milliseconds=1.0, now=NOW)
+    usage = await datastore.usage(workload.owner_id)
+    assert usage == Usage(stored_bytes=original.size, pending_jobs=1)

@@ -73,6 +73,7 @@ USES: dict[str, tuple[Ask, str]] = {
         lambda store: store.workloads(owner_id="o", limit=10),
         "workloads_of_owner (owner_id=?)",
     ),
+    "usage": (lambda store: store.usage("o"), "workloads_of_owner (owner_id=?)"),
     "workloads of everybody": (
         lambda store: store.workloads(owner_id=None, limit=10, before="x"),
         "(id<?)",

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
@@ -83,6 +85,37 @@ def test_bringing_up_to_date_again_changes_nothing(engine: Engine) -> None:
     with engine.connect() as connection:
         revisions = list(connection.execute(text("SELECT version_num FROM alembic_version")))
     assert revisions == [(migrations.HEAD,)]
+
+
+def test_what_is_stored_already_is_counted(engine: Engine) -> None:
+    """The bytes of each workload, in a database of before they were counted."""
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        for workload in ("full", "empty"):
+            connection.execute(
+                text(
+                    "INSERT INTO workloads (id, name, owner_id, pipeline, created_at, started,"
+                    " pending, leased, done, failed, settled)"
+                    " VALUES (:id, '', 'o', '', 0, false, 0, 0, 0, 0, 0)"
+                ),
+                {"id": workload},
+            )
+        for image, size in (("a", 2**40), ("b", 5)):
+            connection.execute(
+                text(
+                    "INSERT INTO images (id, workload_id, kind, format, width, height, frames,"
+                    " bands, depth, size, sha256, created_at)"
+                    " VALUES (:id, 'full', 'original', 'png', 1, 1, 1, 1, 8, :size, '', 0)"
+                ),
+                {"id": image, "size": size},
+            )
+    bring_up_to_date(engine)
+    with engine.connect() as connection:
+        counted = connection.execute(text("SELECT id, stored_bytes FROM workloads"))
+        assert {row.id: row.stored_bytes for row in counted} == {"full": 2**40 + 5, "empty": 0}
 
 
 def test_a_migration_that_fails_leaves_nothing(engine: Engine) -> None:
