@@ -23,6 +23,8 @@ check: .venv/installed-for-development
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive src bench
+	$(BIN)/python .ci/audit
 
 install: .venv/installed
 

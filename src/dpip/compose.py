@@ -385,8 +385,9 @@ def _api_url(settings: Settings) -> str:
 
 
 def _controller_address(settings: Settings, port: int) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    return _address(host, port)
+    # Compared with, not bound to.
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104
+    return _address(loopback.get(settings.host, settings.host), port)
 
 
 def _address(host: str, port: int) -> str:

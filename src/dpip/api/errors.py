@@ -77,7 +77,7 @@ def _headers(error: DpipError) -> dict[str, str]:
 
 
 async def _answer_dpip_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    assert isinstance(error, DpipError)  # noqa: S101
+    assert isinstance(error, DpipError)  # noqa: S101  # nosec B101 # for the type checker
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request not served", code=error.code, reason=str(error))
     return problem(error)
@@ -87,7 +87,8 @@ async def _answer_validation_error(
     request: Request,  # noqa: ARG001
     error: Exception,
 ) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+    # For the type checker.
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # nosec B101
     first: dict[str, Any] = error.errors()[0]
     return problem(
         InvalidValue(field=first["loc"][-1], value=first["input"], allowed=first["msg"].lower())
@@ -95,7 +96,7 @@ async def _answer_validation_error(
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)  # noqa: S101  # nosec B101 # for the type checker
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = ", ".join(_methods_of(request))
         return problem(

@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-import subprocess
+import subprocess  # nosec B404 # runs our own programs alone
 import sys
 import threading
 import time
@@ -98,7 +98,7 @@ class Part:
 
     def _running(self) -> subprocess.Popen[bytes]:
         self._up.wait()
-        assert self._process is not None  # noqa: S101
+        assert self._process is not None  # noqa: S101  # nosec B101 # for the type checker
         return self._process
 
     def _keep(self) -> None:
@@ -115,7 +115,7 @@ class Part:
             if self._stopping.is_set():
                 return None
             self._log_before = output.tell()
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603  # nosec B603 # our own program
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,6 +1,6 @@
 """One run: a clean start, a workload under faults, a last look at everything, the verdict."""
 
-import subprocess
+import subprocess  # nosec B404 # runs our own programs alone
 import sys
 import threading
 import time
@@ -101,7 +101,7 @@ def _files_after_the_sweep(system: System, expected: int) -> int:
 
 def _judge(record_file: Path) -> Verdict:
     # In a process of its own, which has none of the system's code in it.
-    checked = subprocess.run(  # noqa: S603
+    checked = subprocess.run(  # noqa: S603  # nosec B603 # our own program
         [sys.executable, "-I", "-S", checker.__file__, str(record_file)],
         capture_output=True,
         text=True,

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-import subprocess
+import subprocess  # nosec B404 # runs our own programs alone
 import sys
 import tempfile
 import threading
@@ -60,7 +60,7 @@ def local_system(
         log = home / "up.log"
         with (
             log.open("wb") as log_stream,
-            subprocess.Popen(  # noqa: S603
+            subprocess.Popen(  # noqa: S603  # nosec B603 # our own program
                 _command(home / "data", workers),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

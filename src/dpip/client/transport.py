@@ -166,7 +166,7 @@ def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
 
 def _jittered(delay: float) -> float:
     """Spread by a quarter, and never earlier, so that clients turned away do not return as one."""
-    return delay * random.uniform(1.0, 1.25)  # noqa: S311
+    return delay * random.uniform(1.0, 1.25)  # noqa: S311  # nosec B311 # jitter, no secret
 
 
 def _why(error: HTTPError) -> str:

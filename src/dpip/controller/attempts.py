@@ -37,7 +37,7 @@ class Attempts:
         state = await self._datastore.fail(
             lease,
             failure,
-            jitter=random.random(),  # noqa: S311
+            jitter=random.random(),  # noqa: S311  # nosec B311 # jitter, no secret
             now=self._clock.now(),
         )
         log.warning(

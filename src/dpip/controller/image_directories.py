@@ -55,7 +55,7 @@ class ImageDirectories:
 
     async def keep(self, staged: StagedFile, image: Image) -> None:
         """Move ``staged`` to its place and make it durable, as the port promises."""
-        assert isinstance(staged, StagingFile)  # noqa: S101
+        assert isinstance(staged, StagingFile)  # noqa: S101  # nosec B101 # for the type checker
         await _in_thread(self._keep, staged, self.path(image))
 
     async def read(

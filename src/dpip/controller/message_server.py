@@ -157,7 +157,8 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _reachable(host: str) -> str:
-    unspecified = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+    # Compared with, not bound to.
+    unspecified = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # nosec B104
     return _bracketed(unspecified.get(host, host))
 
 

@@ -206,5 +206,5 @@ def _retry_delays() -> Iterator[float]:
     delay = _FIRST_RETRY_SECONDS
     while True:
         # Jitter: a thousand workers do not come back in the same instant.
-        yield delay * random.uniform(0.5, 1.5)  # noqa: S311
+        yield delay * random.uniform(0.5, 1.5)  # noqa: S311  # nosec B311 # jitter, no secret
         delay = min(delay * 2, _LONGEST_RETRY_SECONDS)

@@ -128,7 +128,8 @@ class Agent:
             # The parts of a system start in any order: a short wait is nothing to report.
             note = log.debug if delay < 1 else log.warning
             note("not joined yet, will try again", reason=reason)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311
+            # Jitter, no secret.
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311  # nosec B311
             delay = min(delay * 2, _LONGEST_RETRY_SECONDS)
 
     def _enter(self, welcome: Welcome) -> None:
@@ -210,7 +211,8 @@ class Agent:
                 await self._bus.request(subject, payload, _ANSWER_SECONDS)
             except DpipError as error:
                 log.warning("outcome not told, will try again", reason=str(error))
-                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+                # Jitter, no secret.
+                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311  # nosec B311
             else:
                 return
         # The lease lapses once this attempt is no longer in the heartbeats.

@@ -24,7 +24,7 @@ _MOST_BROKEN_OFF = 3
 _DAMAGED = ImageDamaged.code
 _RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30)
-_UNSPECIFIED_HOSTS = {"0.0.0.0", "::"}  # noqa: S104
+_UNSPECIFIED_HOSTS = {"0.0.0.0", "::"}  # noqa: S104  # nosec B104 # compared with, not bound to
 
 
 class AttemptIsStale(DpipError):

@@ -132,8 +132,32 @@ def test_only_an_administrator_sees_the_workloads_of_others(system: System) -> N
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_health_needs_no_token(system: System, path: str) -> None:
-    """A probe is answered without authentication."""
+    """A probe is answered without authentication, one that wants no body too."""
     assert requests.get(system.url + path, timeout=60).json() == {"status": "ok"}
+    probe = requests.head(system.url + path, timeout=60)
+    assert probe.status_code == 200
+    assert probe.content == b""
+
+
+def test_browsers_are_kept_from_misusing_answers(system: System, user: ApiSession) -> None:
+    """Whatever is answered: nothing is sniffed, framed or open to other origins, and no cookie is
+    set.
+    """
+    origin = {"Origin": "https://elsewhere.example"}
+    preflight = {**origin, "Access-Control-Request-Method": "POST"}
+    image = user.upload(user.create_workload())
+    for answer in (
+        user.get("/status", headers=origin),
+        user.get(f"/images/{image}", headers=origin),
+        user.get("/nowhere", headers=origin),
+        requests.get(f"{system.url}/status", headers=origin, timeout=60),
+        requests.options(f"{system.url}/workloads", headers=preflight, timeout=60),
+    ):
+        headers = {name.lower() for name in answer.headers}
+        assert not [name for name in headers if name.startswith("access-control-")]
+        assert "set-cookie" not in headers
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
 def test_the_openapi_document_names_every_endpoint(system: System, user: ApiSession) -> None:
