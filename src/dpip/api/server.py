@@ -2,9 +2,10 @@
 
 import asyncio
 import math
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 import uvicorn
@@ -15,6 +16,7 @@ from dpip.api.settings import HttpLimits
 from dpip.errors import CannotStart
 
 _BACKLOG = 2048
+_OPEN_FILES = 65_536
 _FINISH_SECONDS = 5
 _COUNT_SECONDS = 0.5
 
@@ -24,6 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
 
     Raises ``CannotStart`` if the address cannot be had.
     """
+    _allow_many_open_files()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -36,6 +39,14 @@ def listen(host: str, port: int) -> socket.socket:
     # Inherited by every connection: an answer's last packet does not wait for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _allow_many_open_files() -> None:
+    """Raise this process's own limit, which is often too low for as many connections as may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some systems name a hard limit that they then refuse.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import requests
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from dpip.api.server import listen, serve
 from dpip.errors import CannotStart
@@ -58,6 +58,24 @@ async def test_a_running_request_is_finished() -> None:
         await begun.wait()
         asyncio.get_running_loop().call_soon(go_on.set)
     assert (await request).json() == "done"
+
+
+@pytest.mark.parametrize(("trusted", "seen"), [("", "127.0.0.1"), ("127.0.0.1", "192.0.2.7")])
+async def test_a_proxy_is_believed_only_if_it_is_named(trusted: str, seen: str) -> None:
+    """Who throttles by address has to know it, and anybody can write the header."""
+    app = FastAPI()
+
+    @app.get("/me")
+    async def me(request: Request) -> str:
+        return request.client.host if request.client else ""
+
+    listener = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/me"
+    forwarded = {"X-Forwarded-For": "192.0.2.7"}
+    limits = msgspec.structs.replace(HTTP_LIMITS, trusted_proxies=trusted)
+    async with serve(app, listener, limits):
+        answer = await asyncio.to_thread(requests.get, url, headers=forwarded, timeout=60)
+    assert answer.json() == seen
 
 
 async def test_slow_clients_are_cut_off_by_a_server_that_goes_on() -> None:
