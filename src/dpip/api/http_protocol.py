@@ -1,6 +1,7 @@
 """HTTP on one connection, with bounds on what a client may send and how long it may take."""
 
 import asyncio
+import logging
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +18,9 @@ from dpip.errors import (
     RequestTimeout,
     TooManyConnections,
 )
+
+# What is wrong with a request is told to whoever sent it.
+logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 _WINDOW_SECONDS = 10.0
 """A client is slow if it was too slow for this long."""
