@@ -221,7 +221,7 @@ async def warm_ups(picture: bytes, times: int = 10) -> list[float]:
                 )
             )
             await asyncio.sleep(0.02)  # Less than the picture takes.
-            assert slot.pid  # noqa: S101
+            assert slot.pid  # noqa: S101  # nosec B101 # for the type checker
             begin = time.monotonic()
             os.kill(slot.pid, signal.SIGKILL)
             with contextlib.suppress(SlotFailure):

@@ -13,7 +13,7 @@ import signal
 import socket
 import sqlite3
 import statistics
-import subprocess
+import subprocess  # nosec B404 # runs our own programs alone
 import sys
 import tempfile
 import threading
@@ -29,7 +29,8 @@ from dpip.supervision import die_with_parent
 
 WORKERS = ("one", "two", "three")
 VICTIM = "two"
-PASSWORD = "correct horse"  # noqa: S105
+# Of a system that lasts as long as the measurement.
+PASSWORD = "correct horse"  # noqa: S105  # nosec B105
 BACKLOG = 60
 LOOK_SECONDS = 0.02
 PATIENCE_SECONDS = 120.0
@@ -63,7 +64,7 @@ class System:
         """Start a part, or a worker by its name."""
         command = ["worker", "--worker-name", part] if part in WORKERS else [part]
         with (self._home / f"{part}.log").open("ab") as log:
-            self._processes[part] = subprocess.Popen(  # noqa: S603
+            self._processes[part] = subprocess.Popen(  # noqa: S603  # nosec B603 # our own program
                 [sys.executable, "-m", "dpip", *command],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -22,7 +22,7 @@ async def refuse_result(context: Context, lease: Lease, original: Image, why: Dp
     refused = await context.datastore.refuse_result(
         lease,
         str(why),
-        jitter=random.random(),  # noqa: S311
+        jitter=random.random(),  # noqa: S311  # nosec B311 # jitter, no secret
         now=context.clock.now(),
     )
     if refused is None:

@@ -104,7 +104,8 @@ class Fleet:
         if node is None or node.paused_until > now:  # Calls of one round count once.
             return
         node.pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * node.pause_seconds or 1.0)
-        node.paused_until = now + node.pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311  # nosec B311 # no secret
+        node.paused_until = now + node.pause_seconds * jitter
 
     def placed(self, lease: Lease) -> None:
         """Count ``lease`` as in its worker's hand."""
