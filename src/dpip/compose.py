@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -17,8 +18,9 @@ from msgspec import Struct
 
 from dpip.config import Settings
 from dpip.data_directory import DataDirectory
-from dpip.errors import CannotStart, UserExists
+from dpip.errors import CannotStart, InvalidValue, UserExists
 from dpip.model.ids import new_id
+from dpip.model.join_token import JoinSecret, JoinToken
 from dpip.model.user import Role, User
 from dpip.model.worker import check_worker_name
 from dpip.ports.bus import Bus
@@ -26,6 +28,9 @@ from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
 from dpip.wire.nats_bus import NatsBus, without_credentials
 from dpip.worker.local_workers import LocalWorkers
+
+if TYPE_CHECKING:
+    from dpip.controller.nats_credentials import Issuer
 
 log = structlog.get_logger()
 
@@ -71,6 +76,7 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
         parts.callback(listener.close)
         settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
         parts.enter_context(data.held_by("controller"))
+        local = _local_join_secret(data)
         # The workers start first and join last: they are loading while the rest is.
         server_url, controller = await parts.enter_async_context(_message_server(settings, data))
         local_workers = await parts.enter_async_context(
@@ -84,10 +90,11 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
         )
         datastore = await parts.enter_async_context(open_datastore(settings))
         new_password = await ensure_administrator(datastore, settings, data)
+        await _admit(datastore, local)
         bus = await parts.enter_async_context(
             _bus(settings, data, server_url=server_url, name="up")
         )
-        await parts.enter_async_context(_controller(settings, datastore, bus))
+        await parts.enter_async_context(_controller(settings, datastore, bus, data))
         await parts.enter_async_context(_api(settings, datastore, bus, data, listener))
         await parts.enter_async_context(_scheduler(settings, datastore, bus))
         parts.push_async_callback(local_workers.stop)
@@ -106,12 +113,14 @@ async def controller(settings: Settings) -> AsyncIterator[str]:
     data = _data_directory(settings)
     async with AsyncExitStack() as parts:
         parts.enter_context(data.held_by("controller"))
+        local = _local_join_secret(data)
         server_url, address = await parts.enter_async_context(_message_server(settings, data))
         datastore = await parts.enter_async_context(open_datastore(settings))
+        await _admit(datastore, local)
         bus = await parts.enter_async_context(
             _bus(settings, data, server_url=server_url, name="controller")
         )
-        await parts.enter_async_context(_controller(settings, datastore, bus))
+        await parts.enter_async_context(_controller(settings, datastore, bus, data))
         yield address
 
 
@@ -155,21 +164,17 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
     """Run a worker."""
     # Imported here because no other part needs libvips' children and an HTTP client.
     from dpip.worker.agent import Agent, AgentSettings
+    from dpip.worker.identity import Identity
     from dpip.worker.scratch import scratch_directory
     from dpip.worker.workshop import Workshop
 
-    check_worker_name(name)
-    join_token = settings.join_token or DataDirectory(settings.data_dir).known_join_token()
-    if join_token is None and settings.nats_url is None:
-        raise CannotStart(
-            part=f"Worker {name}",
-            reason=f"it has no join token: set DPIP_JOIN_TOKEN to what stands in the file "
-            f"'join-token' of the controller's data directory ({settings.data_dir} has none)",
-        )
+    identity = Identity(check_worker_name(name), lambda: _join_secret(settings, name))
     bus = NatsBus(
-        settings.nats_url or f"nats://{settings.controller}",
-        user="worker",
-        password=join_token or "",
+        # Credentials of a URL are those of DPIP's own parts, which a worker has no need of.
+        without_credentials(settings.nats_url or f"nats://{settings.controller}"),
+        user=identity.user,
+        password=identity.password,
+        inbox=identity.inbox,
         name=f"worker {name}",
     )
     own = settings.worker
@@ -181,8 +186,8 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
         agent = Agent(
             bus,
             workshop,
+            identity,
             AgentSettings(
-                name=name,
                 tags=tags,
                 slots=own.slots,
                 prefetch=own.prefetch,
@@ -194,6 +199,17 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
         await agent.start()
         yield
         await agent.drain()
+
+
+def _join_secret(settings: Settings, worker: str) -> JoinSecret:
+    text = settings.join_token or DataDirectory(settings.data_dir).known_join_token()
+    if text is None:
+        raise CannotStart(
+            part=f"Worker {worker}",
+            reason="it has no join token: set DPIP_JOIN_TOKEN to what 'dpip join-token create' "
+            f"shows on the controller's machine ({settings.data_dir} has none)",
+        )
+    return JoinSecret.read(text)
 
 
 def has_datastore(settings: Settings) -> bool:
@@ -237,12 +253,46 @@ async def ensure_administrator(
     return None if settings.admin_password else password
 
 
+LOCAL = "local"
+"""Name of the join token of the workers on the controller's own machine."""
+
+
+def _local_join_secret(data: DataDirectory) -> JoinSecret:
+    """The join token that workers on this machine find, made if it is not there."""
+    try:
+        secret = JoinSecret.read(data.known_join_token() or "")
+    except InvalidValue:
+        secret = JoinSecret.new()
+    data.keep_join_token(str(secret))
+    return secret
+
+
+async def _admit(datastore: Datastore, local: JoinSecret) -> None:
+    """Have the datastore know the join token of this machine's workers, and no earlier one."""
+    if await datastore.join_token(local.id) is None:
+        token = new_join_token(LOCAL, local)
+        if not await datastore.replace_join_token(token):
+            await datastore.add_join_token(token)
+
+
+def new_join_token(name: str, secret: JoinSecret, expires_at: float | None = None) -> JoinToken:
+    """What the datastore is to keep of a join token that is made now."""
+    return JoinToken(
+        id=secret.id,
+        name=name,
+        secret_hash=secret.hash,
+        created_at=SystemClock().now(),
+        expires_at=expires_at,
+    )
+
+
 @asynccontextmanager
 async def _message_server(
     settings: Settings, data: DataDirectory
 ) -> AsyncIterator[tuple[str | None, str]]:
     """Run the embedded server, unless an external one is named; yields its URL and address."""
     from dpip.controller.message_server import MessageServer
+    from dpip.controller.nats_configuration import access_rules
 
     if settings.nats_url:
         yield None, without_credentials(settings.nats_url)
@@ -251,8 +301,9 @@ async def _message_server(
         data.message_server,
         host=settings.host,
         port=settings.controller_port,
-        server_password=data.message_server_password(),
-        join_token=settings.join_token or data.join_token(),
+        access_rules=access_rules(
+            server_password=data.message_server_password(), issuer=_issuer(data)
+        ),
     )
     await server.start()
     try:
@@ -265,10 +316,12 @@ async def _message_server(
 async def _bus(
     settings: Settings, data: DataDirectory, *, name: str, server_url: str | None = None
 ) -> AsyncIterator[Bus]:
+    from dpip.controller.nats_configuration import SERVER_USER
+
     address = _controller_address(settings, settings.controller_port)
     bus = NatsBus(
         settings.nats_url or server_url or f"nats://{address}",
-        user="server",
+        user=SERVER_USER,
         password=data.message_server_password(),
         name=name,
     )
@@ -277,13 +330,16 @@ async def _bus(
 
 
 @asynccontextmanager
-async def _controller(settings: Settings, datastore: Datastore, bus: Bus) -> AsyncIterator[None]:
+async def _controller(
+    settings: Settings, datastore: Datastore, bus: Bus, data: DataDirectory
+) -> AsyncIterator[None]:
     from dpip.controller.controller import Controller, ControllerTimes
 
     part = Controller(
         datastore,
         bus,
         SystemClock(),
+        issuer=_issuer(data),
         image_store_endpoint=settings.api_url or f"http://{_address(settings.host, settings.port)}",
         times=ControllerTimes(
             heartbeat_seconds=settings.lease.heartbeat_seconds,
@@ -305,6 +361,7 @@ async def _scheduler(settings: Settings, datastore: Datastore, bus: Bus) -> Asyn
     from dpip.scheduler.scheduler import Scheduler
 
     part = Scheduler(
+        datastore,
         datastore,
         bus,
         SystemClock(),
@@ -372,6 +429,12 @@ def _data_directory(settings: Settings) -> DataDirectory:
     data = DataDirectory(settings.data_dir)
     data.create()
     return data
+
+
+def _issuer(data: DataDirectory) -> "Issuer":
+    from dpip.controller.nats_credentials import Issuer, new_seed
+
+    return Issuer(data.signing_key(new_seed))
 
 
 def _listen(settings: Settings) -> socket.socket:

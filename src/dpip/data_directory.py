@@ -3,12 +3,16 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dpip.errors import CannotStart
 from dpip.model.ids import new_id
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(32)
 
 
 class DataDirectory:
@@ -70,28 +74,39 @@ class DataDirectory:
                 ) from error
             yield
 
-    def join_token(self) -> str:
-        """What workers show to join."""
-        return self._secret("join-token")
+    @property
+    def join_token_file(self) -> Path:
+        """Where workers on this machine find the join token called ``local``."""
+        return self.path / "join-token"
 
-    def message_server_password(self) -> str:
-        """What DPIP's own parts show to the embedded message-passing server."""
-        return self._secret("message-server-password")
+    def keep_join_token(self, text: str) -> None:
+        """Put a join token where workers on this machine find it."""
+        fresh = self.path / f".join-token.{new_id()}"
+        _write(fresh, text)
+        fresh.replace(self.join_token_file)
 
     def known_join_token(self) -> str | None:
-        """The join token if there is one, for a worker, which makes none."""
-        return _read(self.path / "join-token")
+        """That join token, if there is one."""
+        return _read(self.join_token_file)
+
+    def message_server_password(self) -> str:
+        """What DPIP's own parts show to the message-passing server."""
+        return self._secret("message-server-password")
+
+    def signing_key(self, make: Callable[[], str]) -> str:
+        """What the controller signs its answers to the message-passing server with."""
+        return self._secret("message-server-signing-key", make)
 
     def admin_password(self) -> str:
         """The password of the first administrator, if it is to be generated."""
         return self._secret(self.admin_password_file.name)
 
-    def _secret(self, name: str) -> str:
+    def _secret(self, name: str, make: Callable[[], str] = _new_secret) -> str:
         path = self.path / name
         if (known := _read(path)) is not None:
             return known
         fresh = self.path / f".{name}.{new_id()}"
-        _write(fresh, secrets.token_urlsafe(32))
+        _write(fresh, make())
         try:
             # Of two parts that start together, one makes the secret and both use it.
             path.hardlink_to(fresh)

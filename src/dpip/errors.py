@@ -221,6 +221,17 @@ class UserExists(DpipError):
     sentence = "There is already a user {name!r}; 'dpip user passwd {name}' sets a new password."
 
 
+class JoinTokenExists(DpipError):
+    """A join token of that name is there already."""
+
+    code = "join_token_exists"
+    status = 409
+    sentence = (
+        "There is already a join token {name!r}; 'dpip join-token rotate {name}' gives it a new "
+        "secret."
+    )
+
+
 class BadSetting(DpipError):
     """A setting cannot be used; says which, where it came from and what would do."""
 
@@ -253,7 +264,8 @@ class BusRefused(DpipError):
     code = "bus_refused"
     sentence = (
         "The message-passing server at {address} does not accept these credentials. "
-        "A worker needs the join token of its controller, in DPIP_JOIN_TOKEN."
+        "A worker needs a join token that its controller knows, in DPIP_JOIN_TOKEN, and the "
+        "controller has to be running."
     )
 
 

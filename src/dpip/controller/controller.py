@@ -7,9 +7,12 @@ from msgspec import Struct
 
 from dpip.controller.attempts import Attempts
 from dpip.controller.chores import again_and_again
+from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
 from dpip.controller.lease_reaper import LeaseReaper
+from dpip.controller.nats_credentials import Issuer
 from dpip.controller.outcomes import Outcomes
 from dpip.controller.registration import Registration
+from dpip.controller.revocation import Revocation
 from dpip.controller.roll_call import RollCall
 from dpip.errors import DpipError
 from dpip.ports.bus import Bus
@@ -18,6 +21,7 @@ from dpip.ports.datastore import Datastore
 from dpip.wire import subjects
 
 _READINGS_SECONDS = 2.0
+_REVOCATION_SECONDS = 1.0
 _HISTORY_SECONDS = 30.0
 _PRUNE_SECONDS = 3600.0
 _QUEUE = "controller"
@@ -41,6 +45,7 @@ class Controller:
         bus: Bus,
         clock: Clock,
         *,
+        issuer: Issuer,
         image_store_endpoint: str,
         times: ControllerTimes,
     ) -> None:
@@ -49,7 +54,6 @@ class Controller:
         self._clock = clock
         self._times = times
         attempts = Attempts(datastore, bus, clock)
-        self._outcomes = Outcomes(attempts)
         self._reaper = LeaseReaper(
             datastore,
             attempts,
@@ -60,6 +64,9 @@ class Controller:
         self._roll_call = RollCall(
             datastore, self._reaper, bus, clock, timeout_seconds=times.timeout_seconds
         )
+        self._outcomes = Outcomes(attempts, self._roll_call)
+        self._gatekeeper = Gatekeeper(datastore, issuer, clock)
+        self._revocation = Revocation(datastore, attempts, self._roll_call, bus, clock)
         self._registration = Registration(
             datastore,
             attempts,
@@ -73,7 +80,8 @@ class Controller:
 
     async def start(self) -> None:
         """Begin to listen, and to do the chores."""
-        await self._bus.subscribe(subjects.HELLO, self._registration.hello, _QUEUE)
+        await self._bus.subscribe(AUTHENTICATE, self._gatekeeper.authenticate, _QUEUE)
+        await self._bus.subscribe(subjects.HELLOS, self._registration.hello, _QUEUE)
         await self._bus.subscribe(subjects.GOODBYES, self._registration.goodbye, _QUEUE)
         await self._bus.subscribe(subjects.HEARTBEATS, self._roll_call.heartbeat)
         await self._bus.subscribe(subjects.OUTCOMES, self._outcomes.outcome, _QUEUE)
@@ -83,6 +91,7 @@ class Controller:
             for chore, every in [
                 (self._reaper.reap, term / 6),
                 (self._roll_call.call, term / 6),
+                (self._revocation.enforce, _REVOCATION_SECONDS),
                 (self._write_readings, _READINGS_SECONDS),
                 (self._write_history, _HISTORY_SECONDS),
                 (self._prune_history, _PRUNE_SECONDS),

@@ -5,15 +5,12 @@ import json
 import shutil
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from dpip.errors import CannotStart
 from dpip.model.ids import new_id
 from dpip.supervision import SupervisedProcess
-from dpip.wire import subjects
-
-SERVER_USER = "server"
-WORKER_USER = "worker"
 
 _START_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.01
@@ -22,18 +19,16 @@ _LOOK_AGAIN_SECONDS = 0.01
 class MessageServer:
     """A nats-server for the length of its owner's life, started again when it dies.
 
-    Two users may connect: DPIP's own parts, and workers, who show the join token and may only
-    speak and listen where workers do. The configuration, which holds both secrets, lies in
-    ``directory`` and is readable by its owner alone.
+    The configuration, which holds the secret of ``access_rules``, lies in ``directory`` and is
+    readable by its owner alone.
     """
 
     def __init__(
-        self, directory: Path, *, host: str, port: int, server_password: str, join_token: str
+        self, directory: Path, *, host: str, port: int, access_rules: Mapping[str, object]
     ) -> None:
         self.host = host
         self.port = port
-        self._server_password = server_password
-        self._join_token = join_token
+        self._access_rules = access_rules
         self._directory = directory
         self._name = new_id()
         self._configuration = directory / "nats-server.json"
@@ -82,25 +77,7 @@ class MessageServer:
             "listen": f"{_bracketed(self.host)}:{self.port or -1}",
             "server_name": self._name,
             "ports_file_dir": str(self._directory),
-            "authorization": {
-                "users": [
-                    {"user": SERVER_USER, "password": self._server_password},
-                    {
-                        "user": WORKER_USER,
-                        "password": self._join_token,
-                        "permissions": {
-                            "publish": [
-                                subjects.HELLO,
-                                subjects.HEARTBEATS,
-                                subjects.GOODBYES,
-                                subjects.OUTCOMES,
-                                "_INBOX.>",
-                            ],
-                            "subscribe": [*subjects.WORKERS_HEAR, "_INBOX.>"],
-                        },
-                    },
-                ]
-            },
+            **self._access_rules,
         }
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(json.dumps(content, indent=2))

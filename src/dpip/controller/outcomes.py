@@ -1,10 +1,11 @@
 """How attempts ended, as their workers tell it."""
 
 from dpip.controller.attempts import Attempts
+from dpip.controller.roll_call import RollCall
 from dpip.model.job import Failure, FailureCode, Lease
 from dpip.wire.codec import decode, encode
 from dpip.wire.messages import Acknowledged, Outcome, OutcomeKind
-from dpip.wire.subjects import worker_in
+from dpip.wire.subjects import speaker_in
 
 _ACKNOWLEDGED = encode(Acknowledged())
 _UNEXPLAINED = Failure(code=FailureCode.CRASHED, reason="The worker gave no reason.")
@@ -13,13 +14,20 @@ _UNEXPLAINED = Failure(code=FailureCode.CRASHED, reason="The worker gave no reas
 class Outcomes:
     """Records outcomes. A result is already committed, by its upload, when ``done`` comes in."""
 
-    def __init__(self, attempts: Attempts) -> None:
+    def __init__(self, attempts: Attempts, roll_call: RollCall) -> None:
         self._attempts = attempts
+        self._roll_call = roll_call
 
     async def outcome(self, subject: str, payload: bytes) -> bytes:
-        """Record an ``Outcome``; it is ``Acknowledged`` once it is in the datastore."""
+        """Record an ``Outcome``; it is ``Acknowledged`` once it is in the datastore.
+
+        Of a process that has not been taken in, or no longer is, nothing is recorded.
+        """
         outcome = decode(payload, Outcome, subject)
-        lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=worker_in(subject))
+        speaker = speaker_in(subject)
+        if not await self._roll_call.is_registered(speaker):
+            return _ACKNOWLEDGED
+        lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker)
         match outcome.kind:
             case OutcomeKind.FAILED:
                 await self._attempts.fail(lease, outcome.failure or _UNEXPLAINED)

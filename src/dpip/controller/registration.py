@@ -7,21 +7,16 @@ import structlog
 
 from dpip.controller.attempts import Attempts
 from dpip.controller.roll_call import RollCall
-from dpip.errors import (
-    BusUnavailable,
-    DpipError,
-    NoAnswerInTime,
-    NoResponder,
-    WorkerQuarantined,
-)
+from dpip.errors import BusUnavailable, NoAnswerInTime, NoResponder, WorkerQuarantined
 from dpip.model.job import Lease
-from dpip.model.worker import Worker, WorkerState, check_worker_name
+from dpip.model.worker import Worker, WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Datastore
 from dpip.wire import subjects
 from dpip.wire.codec import decode, encode
 from dpip.wire.messages import PROTOCOL, Goodbye, Greeting, Hello, Refusal, Welcome
+from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
 
@@ -52,57 +47,58 @@ class Registration:
 
     async def hello(self, subject: str, payload: bytes) -> bytes:
         """Answer a ``Hello`` with ``Welcome`` or ``Refusal``."""
+        speaker = subjects.speaker_in(subject)
         greeting = decode(payload, Greeting, subject)
         if greeting.protocol != PROTOCOL:
             return _refuse(
-                greeting.name,
+                speaker,
                 f"it speaks protocol {greeting.protocol} and the controller {PROTOCOL}; "
                 "install the same version of DPIP on both",
                 final=True,
             )
         hello = decode(payload, Hello, subject)
-        try:
-            check_worker_name(hello.name)
-        except DpipError as error:
-            return _refuse(hello.name, str(error), final=True)
-        known = await self._datastore.worker(hello.name)
+        join_token = await self._datastore.join_token(subjects.join_token_in(subject))
+        if join_token is None or not join_token.is_in_force(self._clock.now()):
+            return _refuse(speaker, "its join token is not in force any more")
+        name = speaker.worker
+        known = await self._datastore.worker(name)
         if known and known.state is WorkerState.QUARANTINED:
-            return _refuse(hello.name, str(WorkerQuarantined(name=hello.name)))
-        if known and known.instance != hello.instance and await self._is_alive(known):
-            return _refuse(hello.name, f"a worker named {hello.name!r} is alive already")
-        if known and known.instance != hello.instance:
+            return _refuse(speaker, str(WorkerQuarantined(name=name)))
+        if known and known.instance != speaker.instance:
+            if await self._is_alive(known):
+                return _refuse(speaker, f"a worker named {name!r} is alive already")
             # The last one of the former process may say that it had been told to stop.
             await self._roll_call.write_readings(history=False)
-            for lease in await self._leases_of(hello.name):
+            for lease in await self._leases_of(name):
                 await self._attempts.lose(lease)
-        welcome = await self._take_in(hello)
-        self._roll_call.registered(hello.name, hello.instance)
+        welcome = await self._take_in(hello, speaker, join_token.id)
+        self._roll_call.registered(*speaker)
         return encode(welcome)
 
     async def goodbye(self, subject: str, payload: bytes) -> None:
         """Record that a worker has left; whatever it still held goes to others."""
-        goodbye = decode(payload, Goodbye, subject)
-        name = subjects.worker_in(subject)
-        known = await self._datastore.worker(name)
-        if known is None or known.instance != goodbye.instance:
+        decode(payload, Goodbye, subject)
+        speaker = subjects.speaker_in(subject)
+        if not await self._roll_call.is_registered(speaker):
             return
-        self._roll_call.left(name)
-        await self._datastore.end_worker(name, WorkerState.LEFT, self._clock.now())
+        name = speaker.worker
+        await self._roll_call.end(name, WorkerState.LEFT)
         for lease in await self._leases_of(name):
             await self._attempts.give_back(lease)
         log.info("worker left", worker=name)
 
-    async def _take_in(self, hello: Hello) -> Welcome:
+    async def _take_in(self, hello: Hello, speaker: Speaker, join_token: str) -> Welcome:
         token = secrets.token_urlsafe(32)
         now = self._clock.now()
         # The token first: should the worker be quarantined in between, it is told of none.
         await self._datastore.add_worker_token(
-            hashlib.sha256(token.encode()).hexdigest(), worker=hello.name, created_at=now
+            hashlib.sha256(token.encode()).hexdigest(), worker=speaker.worker, created_at=now
         )
         await self._datastore.add_worker(
             Worker(
-                name=hello.name,
-                instance=hello.instance,
+                name=speaker.worker,
+                instance=speaker.instance,
+                join_token=join_token,
                 tags=hello.tags,
                 slots=hello.slots,
                 prefetch=hello.prefetch,
@@ -113,7 +109,7 @@ class Registration:
                 last_seen=now,
             )
         )
-        log.info("worker joined", worker=hello.name, slots=hello.slots, tags=hello.tags)
+        log.info("worker joined", worker=speaker.worker, slots=hello.slots, tags=hello.tags)
         return Welcome(
             image_store_endpoint=self._image_store_endpoint,
             image_store_token=token,
@@ -136,6 +132,6 @@ class Registration:
         return [lease for lease in await self._datastore.leases() if lease.worker == worker]
 
 
-def _refuse(name: str, reason: str, *, final: bool = False) -> bytes:
-    log.warning("worker refused", worker=name, reason=reason)
+def _refuse(speaker: Speaker, reason: str, *, final: bool = False) -> bytes:
+    log.warning("worker refused", worker=speaker.worker, reason=reason)
     return encode(Refusal(reason=reason, final=final))

@@ -13,6 +13,7 @@ from dpip.ports.datastore import Workers
 from dpip.wire import subjects
 from dpip.wire.codec import decode
 from dpip.wire.messages import Heartbeat
+from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
 
@@ -46,10 +47,11 @@ class RollCall:
     async def heartbeat(self, subject: str, payload: bytes) -> None:
         """Take a ``Heartbeat`` in: extend its leases, remember its reading."""
         beat = decode(payload, Heartbeat, subject)
-        name = subjects.worker_in(subject)
-        if await self._instance(name) != beat.instance:
+        speaker = subjects.speaker_in(subject)
+        name = speaker.worker
+        if not await self.is_registered(speaker):
             with contextlib.suppress(BusUnavailable):
-                await self._bus.publish(subjects.rejoin(name, beat.instance), b"")
+                await self._bus.publish(subjects.rejoin(*speaker), b"")
             return
         self._last_heard[name] = self._clock.monotonic()
         self._reaper.extend(name, beat.running)
@@ -66,9 +68,11 @@ class RollCall:
         self._instances[name] = instance
         self._last_heard[name] = self._clock.monotonic()
 
-    def left(self, name: str) -> None:
-        """A worker has said goodbye: a reading not written yet must not bring it back."""
+    async def end(self, name: str, state: WorkerState) -> None:
+        """Record that a worker has gone; only a hello brings it back."""
         self._readings.pop(name, None)
+        await self._workers.end_worker(name, state, self._clock.now())
+        self._instances.pop(name, None)
 
     async def write_readings(self, *, history: bool) -> None:
         """Write what was read since the last time, into the ``history`` too or not."""
@@ -98,19 +102,19 @@ class RollCall:
                 draining = worker.state is WorkerState.DRAINING
                 state = WorkerState.LEFT if draining else WorkerState.LOST
                 log.warning(f"worker {state}", worker=worker.name, silent_seconds=round(silent, 1))
-                self._readings.pop(worker.name, None)
-                await self._workers.end_worker(worker.name, state, self._clock.now())
+                await self.end(worker.name, state)
 
     def _quarantined(self, name: str) -> None:
         # Its heartbeats are nobody's now: it is told to say hello, and will be let in some day.
         self._instances.pop(name, None)
         self._readings.pop(name, None)
 
-    async def _instance(self, name: str) -> str | None:
-        """The process that a worker's heartbeats have to be of; ``None`` for no one's."""
+    async def is_registered(self, speaker: Speaker) -> bool:
+        """Whether this process was taken in under its name, and has not gone since."""
+        name = speaker.worker
         if name not in self._instances:
             known = await self._workers.worker(name)
-            if known is None or known.state is WorkerState.QUARANTINED:
-                return None
+            if known is None or known.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
+                return False
             self._instances[name] = known.instance
-        return self._instances[name]
+        return self._instances[name] == speaker.instance

@@ -46,7 +46,8 @@ class Resources(Struct, frozen=True, kw_only=True):
 class Worker(Struct, frozen=True, kw_only=True):
     """A worker as the datastore knows it.
 
-    ``instance`` tells one process from the next under the same name. ``slots`` is the number of
+    ``instance`` tells one process from the next under the same name. ``join_token`` is the id of
+    the token that let it in. ``slots`` is the number of
     pictures it filters at once, ``prefetch`` how many more it takes so that the next is at hand.
     ``running`` is the number of jobs it held, and ``last_seen`` the time (seconds since 1970), at
     its last heartbeat.
@@ -62,6 +63,12 @@ class Worker(Struct, frozen=True, kw_only=True):
     running: int
     joined_at: float
     last_seen: float
+    join_token: str | None = None
+
+
+def is_worker_name(name: str) -> bool:
+    """Whether ``name`` can be a worker's; see ``check_worker_name``."""
+    return _NAME.fullmatch(name) is not None
 
 
 def check_worker_name(name: str) -> str:
@@ -69,7 +76,7 @@ def check_worker_name(name: str) -> str:
 
     A name is one token of a NATS subject, so it has no dot, space or wildcard.
     """
-    if not _NAME.fullmatch(name):
+    if not is_worker_name(name):
         raise InvalidValue(
             field="worker name",
             value=name,

@@ -26,6 +26,13 @@ class Bus(Protocol):
         """
         ...
 
+    async def request_all(self, subject: str, payload: bytes, seconds: float) -> list[bytes]:
+        """Send ``payload`` and return all answers that come within ``seconds``.
+
+        Raises ``BusUnavailable`` without a server.
+        """
+        ...
+
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
         """Call ``handler`` for each message on ``subject``, one at a time and in order.
 

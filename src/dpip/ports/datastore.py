@@ -20,6 +20,7 @@ from dpip.model.job import (
     SettledJob,
 )
 from dpip.model.user import Caller, PersonalToken, User
+from dpip.model.join_token import JoinToken
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.model.workload import Usage, Workload
 
@@ -242,8 +243,8 @@ class Workers(Protocol):
     async def add_worker(self, worker: Worker) -> None:
         """Register a worker, in place of an earlier one of that name, and record that it joined.
 
-        The refused results of the earlier one are held against it. Raises ``WorkerQuarantined`` if
-        that one is.
+        The join token that let it in was used when it joined. The refused results of the earlier
+        one are held against it. Raises ``WorkerQuarantined`` if that one is.
         """
         ...
 
@@ -259,12 +260,15 @@ class Workers(Protocol):
         self, beats: Sequence[tuple[str, WorkerState, Resources, int, float]], *, history: bool
     ) -> None:
         """Keep ``(worker, state, resources, running, at)`` as the latest, and in the history too
-        if ``history`` says so.
+        if ``history`` says so. The state of a worker that has left or is lost stays.
         """
         ...
 
     async def end_worker(self, name: str, state: WorkerState, at: float) -> None:
-        """Mark a worker as left or lost, and record it; not one that is quarantined."""
+        """Mark a worker as left or lost, and record it; not one that is quarantined.
+
+        Its token ends in any case.
+        """
         ...
 
     async def release_worker(self, name: str, at: float) -> bool:
@@ -280,8 +284,32 @@ class Workers(Protocol):
         ...
 
 
-class Datastore(Users, Workloads, Jobs, Workers, Protocol):
-    """All of it; every part takes the narrowest of the four that will do."""
+class JoinTokens(Protocol):
+    """What lets workers in. Their secrets are not kept, only hashes of them."""
+
+    async def add_join_token(self, token: JoinToken) -> None:
+        """Add ``token``. Raises ``JoinTokenExists`` for a name that is taken."""
+        ...
+
+    async def replace_join_token(self, token: JoinToken) -> bool:
+        """Put ``token`` in place of the one of its name; whether there is one."""
+        ...
+
+    async def remove_join_token(self, name: str) -> bool:
+        """End a join token; whether there was one of that name."""
+        ...
+
+    async def join_token(self, token_id: str) -> JoinToken | None:
+        """The join token of that id, expired or not."""
+        ...
+
+    async def join_tokens(self) -> list[JoinToken]:
+        """All join tokens by name, expired ones too."""
+        ...
+
+
+class Datastore(Users, Workloads, Jobs, Workers, JoinTokens, Protocol):
+    """All of it; every part takes the narrowest of the five that will do."""
 
     async def ready(self) -> None:
         """Return if the datastore can be read and written, else raise."""

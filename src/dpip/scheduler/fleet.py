@@ -70,11 +70,11 @@ class Fleet:
         """The worker of that name."""
         return self._nodes.get(name)
 
-    def heard(self, name: str, beat: Heartbeat, now: float) -> None:
-        """Take in what worker ``name`` says of itself."""
+    def heard(self, name: str, instance: str, beat: Heartbeat, now: float) -> None:
+        """Take in what a process of worker ``name`` says of itself."""
         node = Node(
             name=name,
-            instance=beat.instance,
+            instance=instance,
             tags=frozenset(beat.tags),
             slots=beat.slots,
             prefetch=beat.prefetch,
@@ -85,7 +85,7 @@ class Fleet:
             in_hand=_in_hand(name, beat),
         )
         known = self._nodes.get(name)
-        if known and known.instance == beat.instance:
+        if known and known.instance == instance:
             node.in_hand = known.in_hand
             node.pause_seconds, node.paused_until = known.pause_seconds, known.paused_until
         self._nodes[name] = node

@@ -9,13 +9,14 @@ from dpip.errors import DpipError, NoAnswerInTime
 from dpip.model.job import Lease, PendingJob
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
-from dpip.ports.datastore import Jobs
+from dpip.ports.datastore import Jobs, Workers
 from dpip.scheduler.caller import WorkerCaller
 from dpip.scheduler.fleet import Fleet
 from dpip.scheduler.placement import Placement, place
 from dpip.wire import subjects
 from dpip.wire.codec import decode
 from dpip.wire.messages import Goodbye, Heartbeat, Outcome
+from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
 
@@ -32,9 +33,17 @@ class Scheduler:
     """
 
     def __init__(
-        self, jobs: Jobs, bus: Bus, clock: Clock, caller: WorkerCaller, *, silence_seconds: float
+        self,
+        jobs: Jobs,
+        workers: Workers,
+        bus: Bus,
+        clock: Clock,
+        caller: WorkerCaller,
+        *,
+        silence_seconds: float,
     ) -> None:
         self._jobs = jobs
+        self._workers = workers
         self._bus = bus
         self._clock = clock
         self._caller = caller
@@ -147,20 +156,33 @@ class Scheduler:
 
     async def _on_heartbeat(self, subject: str, payload: bytes) -> None:
         beat = decode(payload, Heartbeat, subject)
-        self._fleet.heard(subjects.worker_in(subject), beat, self._clock.monotonic())
-        self._wake.set()
+        speaker = subjects.speaker_in(subject)
+        if self._is_in_the_fleet(speaker) or await self._is_registered(speaker):
+            self._fleet.heard(*speaker, beat, self._clock.monotonic())
+            self._wake.set()
 
     async def _on_goodbye(self, subject: str, payload: bytes) -> None:
-        goodbye = decode(payload, Goodbye, subject)
-        node = self._fleet.node(subjects.worker_in(subject))
-        if node is not None and node.instance == goodbye.instance:
-            self._fleet.gone(node.name)
+        decode(payload, Goodbye, subject)
+        speaker = subjects.speaker_in(subject)
+        if self._is_in_the_fleet(speaker):
+            self._fleet.gone(speaker.worker)
 
     async def _on_outcome(self, subject: str, payload: bytes) -> None:
         outcome = decode(payload, Outcome, subject)
-        worker = subjects.worker_in(subject)
-        self._end(Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=worker))
-        self._wake.set()
+        speaker = subjects.speaker_in(subject)
+        if self._is_in_the_fleet(speaker):
+            worker = speaker.worker
+            self._end(Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=worker))
+            self._wake.set()
+
+    def _is_in_the_fleet(self, speaker: Speaker) -> bool:
+        node = self._fleet.node(speaker.worker)
+        return node is not None and node.instance == speaker.instance
+
+    async def _is_registered(self, speaker: Speaker) -> bool:
+        """Whether the controller has taken this process in, and not only let it say hello."""
+        worker = await self._workers.worker(speaker.worker)
+        return worker is not None and worker.instance == speaker.instance
 
     def _end(self, lease: Lease) -> None:
         self._ended_lately.add(lease)

@@ -12,9 +12,6 @@ from dpip.model.worker import Resources
 PROTOCOL = 1
 """Version of these messages; a worker of another version is refused by name of both."""
 
-Instance = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
-"""Tells one process of a worker from the next; a token of a subject, as the worker's name is."""
-
 Slots = Annotated[int, Meta(ge=1)]
 Prefetch = Annotated[int, Meta(ge=0)]
 
@@ -27,13 +24,11 @@ class Greeting(Message, frozen=True, kw_only=True, tag="Hello"):
     """The part of a hello that every version of the protocol can read."""
 
     protocol: int
-    name: str
 
 
 class Hello(Greeting, frozen=True, kw_only=True, tag="Hello"):
-    """A worker asks to be taken in. ``instance`` tells this process from others of its name."""
+    """A worker asks to be taken in. Who it is, is said by the subject, which the server guards."""
 
-    instance: Instance
     tags: tuple[str, ...]
     slots: Slots
     prefetch: Prefetch
@@ -71,10 +66,9 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """A worker is alive, and this is what it has to give.
 
     ``running`` are all attempts in hand; their leases are extended. A ``draining`` worker takes no
-    more. Who it is, is said by the subject, which the server guards.
+    more.
     """
 
-    instance: Instance
     tags: tuple[str, ...]
     slots: Slots
     prefetch: Prefetch
@@ -85,8 +79,6 @@ class Heartbeat(Message, frozen=True, kw_only=True):
 
 class Goodbye(Message, frozen=True, kw_only=True):
     """The worker that the subject names leaves, and has nothing in hand any more."""
-
-    instance: Instance
 
 
 class Run(Message, frozen=True, kw_only=True):

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import random
 import re
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +24,9 @@ _LONGEST_RETRY_SECONDS = 3.0
 _CONNECT_SECONDS = 5
 
 
+Credential = str | Callable[[], str]
+
+
 class NatsBus:
     """A connection to a NATS server or cluster that is made again whenever it is lost.
 
@@ -30,16 +34,29 @@ class NatsBus:
     it holds requests back while there is no server, where DPIP wants to know at once.
     """
 
-    def __init__(self, url: str, *, user: str, password: str, name: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: Credential,
+        password: Credential,
+        name: str,
+        inbox: str = "_INBOX",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Take the URL of the server, or several separated by commas.
 
-        ``user`` and ``password`` are for a URL that does not name its own.
+        ``user`` and ``password`` are for a URL that does not name its own; functions are asked
+        again for each connection. ``inbox`` is what the subjects begin with on which answers are
+        awaited. With ``tls`` the server has to speak TLS, and to be one that ``tls`` trusts.
         """
         self._servers = url.split(",")
         self._address = without_credentials(url)
         self._user = None if "@" in url else user
         self._password = None if "@" in url else password
         self._name = name
+        self._inbox = inbox
+        self._tls = tls
         self._client = Client()
         self._lost = asyncio.Event()
         self._subscriptions: list[tuple[str, str, Handler]] = []
@@ -49,7 +66,8 @@ class NatsBus:
     async def open(self, *, patience: float = 10.0) -> None:
         """Connect, trying for ``patience`` seconds.
 
-        Raises ``BusUnavailable`` without a server, ``BusRefused`` if it refuses the credentials.
+        Raises ``BusUnavailable`` without a server, ``BusRefused`` if it refuses the credentials:
+        which it does for a moment, too, while the controller that it asks is not up.
         """
         clock = asyncio.get_running_loop().time
         give_up_at = clock() + patience
@@ -57,7 +75,7 @@ class NatsBus:
             try:
                 await self._connect()
                 break
-            except BusUnavailable:
+            except (BusUnavailable, BusRefused):
                 if clock() + delay > give_up_at:
                     raise
                 await asyncio.sleep(delay)
@@ -109,6 +127,23 @@ class NatsBus:
             raise self._unavailable(error) from error
         return answer.data
 
+    async def request_all(self, subject: str, payload: bytes, seconds: float) -> list[bytes]:
+        """Return all answers to ``payload`` that come within ``seconds``."""
+        answers: list[bytes] = []
+
+        async def keep(message: Msg) -> None:
+            answers.append(message.data)
+
+        try:
+            inbox = self._client.new_inbox()
+            subscription = await self._client.subscribe(inbox, cb=keep)
+            await self._client.publish(subject, payload, reply=inbox)
+            await asyncio.sleep(seconds)
+            await subscription.unsubscribe()
+        except (nats.errors.Error, OSError) as error:
+            raise self._unavailable(error) from error
+        return answers
+
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
         """Call ``handler`` for each message, over every connection that is to come."""
         self._subscriptions.append((subject, queue, handler))
@@ -146,6 +181,8 @@ class NatsBus:
                 user=self._user,
                 password=self._password,
                 name=self._name,
+                inbox_prefix=self._inbox,
+                tls=self._tls,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # of this first connection, for each server named
                 reconnect_time_wait=0,
@@ -161,6 +198,9 @@ class NatsBus:
             if "authorization" in str(error).lower():
                 raise BusRefused(address=self._address) from error
             raise self._unavailable(error) from error
+        if not client.is_connected:  # nats-py takes any first word of the server for a yes.
+            await client.close()
+            raise self._unavailable(ConnectionError("it did not let this connection in"))
         self._client = client
         for subject, queue, handler in self._subscriptions:
             await self._subscribe(subject, queue, handler)

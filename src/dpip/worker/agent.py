@@ -8,7 +8,6 @@ import structlog
 from msgspec import Struct
 
 from dpip.errors import DpipError, JoinRefused
-from dpip.model.ids import new_id
 from dpip.model.job import Failure, FailureCode
 from dpip.ports.bus import Bus
 from dpip.wire import subjects
@@ -26,6 +25,7 @@ from dpip.wire.messages import (
     Running,
     Welcome,
 )
+from dpip.worker.identity import Identity
 from dpip.worker.image_client import ImageClient, reachable_endpoint
 from dpip.worker.probes import ResourceProbe
 from dpip.worker.workshop import Workshop
@@ -38,9 +38,8 @@ _OUTCOME_PATIENCE_SECONDS = 20.0
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
-    """Who a worker is and what it takes on. ``controller_host`` is where it reached the bus."""
+    """What a worker takes on. ``controller_host`` is where it reached the bus."""
 
-    name: str
     tags: tuple[str, ...]
     slots: int
     prefetch: int
@@ -51,11 +50,14 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
 class Agent:
     """One worker process. It dials out only: everything comes to it over the bus."""
 
-    def __init__(self, bus: Bus, workshop: Workshop, settings: AgentSettings) -> None:
+    def __init__(
+        self, bus: Bus, workshop: Workshop, identity: Identity, settings: AgentSettings
+    ) -> None:
         self._bus = bus
+        self._identity = identity
+        self._speaker = identity.speaker
         self._workshop = workshop
         self._settings = settings
-        self._instance = new_id()
         self._probe = ResourceProbe()
         self._images: ImageClient | None = None
         self._in_hand: dict[Running, asyncio.Task[None]] = {}
@@ -66,10 +68,9 @@ class Agent:
 
     async def start(self) -> None:
         """Join, then take calls. Raises ``JoinRefused`` for a no that is final."""
-        name, instance = self._settings.name, self._instance
-        await self._bus.subscribe(subjects.run(name, instance), self._on_run)
-        await self._bus.subscribe(subjects.ping(name, instance), self._on_ping)
-        await self._bus.subscribe(subjects.rejoin(name, instance), self._on_rejoin)
+        await self._bus.subscribe(subjects.run(*self._speaker), self._on_run)
+        await self._bus.subscribe(subjects.ping(*self._speaker), self._on_ping)
+        await self._bus.subscribe(subjects.rejoin(*self._speaker), self._on_rejoin)
         await self._join()
         self._heart = asyncio.create_task(self._beat(), name="heartbeat")
 
@@ -95,8 +96,7 @@ class Agent:
         # Its heart beats until here: what is being given back stays leased until it is.
         await _cancel(*(chore for chore in (self._heart, self._joining) if chore))
         with contextlib.suppress(DpipError):
-            goodbye = encode(Goodbye(instance=self._instance))
-            await self._bus.publish(subjects.goodbye(self._settings.name), goodbye)
+            await self._bus.publish(subjects.goodbye(*self._speaker), encode(Goodbye()))
         if self._images:
             await self._images.close()
 
@@ -104,8 +104,6 @@ class Agent:
         hello = encode(
             Hello(
                 protocol=PROTOCOL,
-                name=self._settings.name,
-                instance=self._instance,
                 tags=self._settings.tags,
                 slots=self._settings.slots,
                 prefetch=self._settings.prefetch,
@@ -115,15 +113,16 @@ class Agent:
         delay = 0.1
         while True:
             try:
-                payload = await self._bus.request(subjects.HELLO, hello, _ANSWER_SECONDS)
-                answer = decode_either(payload, Welcome, Refusal, subjects.HELLO)
+                subject = self._identity.hello()
+                payload = await self._bus.request(subject, hello, _ANSWER_SECONDS)
+                answer = decode_either(payload, Welcome, Refusal, subject)
             except DpipError as error:
                 reason = str(error)
             else:
                 if isinstance(answer, Welcome):
                     return self._enter(answer)
                 if answer.final:
-                    raise JoinRefused(name=self._settings.name, reason=answer.reason)
+                    raise JoinRefused(name=self._speaker.worker, reason=answer.reason)
                 reason = answer.reason
             # The parts of a system start in any order: a short wait is nothing to report.
             note = log.debug if delay < 1 else log.warning
@@ -149,7 +148,6 @@ class Agent:
 
     async def _send_heartbeat(self) -> None:
         beat = Heartbeat(
-            instance=self._instance,
             tags=self._settings.tags,
             slots=self._settings.slots,
             prefetch=self._settings.prefetch,
@@ -157,7 +155,7 @@ class Agent:
             resources=self._probe.read(),
             running=tuple(self._in_hand),
         )
-        await self._bus.publish(subjects.heartbeat(self._settings.name), encode(beat))
+        await self._bus.publish(subjects.heartbeat(*self._speaker), encode(beat))
 
     async def _on_ping(self, _subject: str, _payload: bytes) -> bytes:
         return b""
@@ -197,7 +195,7 @@ class Agent:
             log.debug("job ended", outcome=outcome.kind)
 
     async def _report(self, outcome: Outcome) -> None:
-        subject = subjects.outcome(self._settings.name)
+        subject = subjects.outcome(*self._speaker)
         payload = encode(outcome)
         if outcome.kind is OutcomeKind.DONE:
             # The result is committed; this only makes room known a little sooner.

@@ -28,7 +28,11 @@ class LocalWorkers:
                     *(sys.executable, "-m", "dpip", "worker"),
                     *("--controller", controller, "--worker-name", f"local-{number}"),
                 ],
-                environment={"DPIP_DATA_DIR": str(data_dir), "DPIP_LOG_LEVEL": log_level},
+                environment={
+                    "DPIP_DATA_DIR": str(data_dir),
+                    "DPIP_LOG_LEVEL": log_level,
+                    "DPIP_JOIN_TOKEN": "",
+                },
                 grace_seconds=drain_seconds + _GRACE_SECONDS,
                 pass_output_through=True,
             )

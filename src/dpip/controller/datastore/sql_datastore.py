@@ -12,7 +12,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dpip.controller.datastore.engines import open_engines
-from dpip.controller.datastore.queries import jobs, refusals, users, workers, workloads
+from dpip.controller.datastore.queries import (
+    jobs,
+    join_tokens,
+    refusals,
+    users,
+    workers,
+    workloads,
+)
 from dpip.controller.datastore.schema import bring_up_to_date
 from dpip.controller.datastore.write_queue import WriteQueue
 from dpip.errors import StaleAttempt, StorageFull, StorageUnavailable
@@ -28,6 +35,7 @@ from dpip.model.job import (
     SettledJob,
 )
 from dpip.model.user import Caller, PersonalToken, User
+from dpip.model.join_token import JoinToken
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.model.workload import Usage, Workload
 
@@ -240,6 +248,25 @@ class SqlDatastore:
 
     async def release_worker(self, name: str, at: float) -> bool:
         return await self._write(refusals.release_worker, name, at)
+
+    # Join tokens
+
+    async def add_join_token(self, token: JoinToken) -> None:
+        await self._write(join_tokens.add_join_token, token)
+
+    async def replace_join_token(self, token: JoinToken) -> bool:
+        return await self._write(join_tokens.replace_join_token, token)
+
+    async def remove_join_token(self, name: str) -> bool:
+        return await self._write(join_tokens.remove_join_token, name)
+
+    async def join_token(self, token_id: str) -> JoinToken | None:
+        return await self._read_row(join_tokens.join_token, token_id)
+
+    async def join_tokens(self) -> list[JoinToken]:
+        return await self._read(join_tokens.all_join_tokens)
+
+    # History
 
     async def activities(self, *, limit: int) -> list[Activity]:
         return await self._read(workers.latest_activities, limit)

@@ -144,6 +144,7 @@ workers = Table(
     Column("running", Integer, nullable=False),
     Column("joined_at", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
+    Column("join_token", Text),
     # Ids as JSON: of the jobs whose results were refused since one was accepted.
     Column("refused_jobs", Text),
     Index(
@@ -152,6 +153,17 @@ workers = Table(
         sqlite_where=text("state = 'quarantined'"),
         postgresql_where=text("state = 'quarantined'"),
     ),
+)
+
+join_tokens = Table(
+    "join_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("secret_hash", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("last_used_at", Double),
 )
 
 utilisation = Table(

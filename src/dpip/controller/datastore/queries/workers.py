@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from dpip.controller.datastore.tables import activities, utilisation, workers
+from dpip.controller.datastore.tables import activities, join_tokens, tokens, utilisation, workers
 from dpip.errors import WorkerQuarantined
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.worker import Resources, Worker, WorkerState
@@ -29,6 +29,7 @@ def add_worker(connection: Connection, worker: Worker) -> None:
         insert(workers).values(
             name=worker.name,
             instance=worker.instance,
+            join_token=worker.join_token,
             tags=_json(worker.tags),
             slots=worker.slots,
             prefetch=worker.prefetch,
@@ -39,6 +40,11 @@ def add_worker(connection: Connection, worker: Worker) -> None:
             last_seen=worker.last_seen,
             refused_jobs=former.refused_jobs if former else None,
         )
+    )
+    connection.execute(
+        update(join_tokens)
+        .where(join_tokens.c.id == worker.join_token)
+        .values(last_used_at=worker.joined_at)
     )
     record(
         connection,
@@ -76,7 +82,9 @@ def record_heartbeats(
     ]
     connection.execute(
         update(workers)
-        .where(workers.c.name == bindparam("worker"), _IS_AT_LARGE)
+        .where(workers.c.name == bindparam("worker"))
+        # One that has gone comes back by a hello, not by a reading that was on its way.
+        .where(workers.c.state.in_([WorkerState.ALIVE.value, WorkerState.DRAINING.value]))
         .values(
             state=bindparam("alive"),
             resources=bindparam("resources"),
@@ -98,6 +106,7 @@ def end_worker(connection: Connection, name: str, state: WorkerState, at: float)
         .where(workers.c.name == name, _IS_AT_LARGE)
         .values(state=state.value, running=0)
     )
+    connection.execute(delete(tokens).where(tokens.c.worker == name))
     if not ended.rowcount:
         return
     kind = ActivityKind.WORKER_LEFT if state is WorkerState.LEFT else ActivityKind.WORKER_LOST
@@ -138,6 +147,7 @@ def _worker(row: Any) -> Worker:
     return Worker(
         name=row.name,
         instance=row.instance,
+        join_token=row.join_token,
         tags=msgspec.json.decode(row.tags, type=tuple[str, ...]),
         slots=row.slots,
         prefetch=row.prefetch,

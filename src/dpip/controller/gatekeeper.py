@@ -1,0 +1,122 @@
+"""Who may connect, and as whom: the controller's answers to the message-passing server."""
+
+import base64
+import binascii
+import re
+
+import msgspec
+import structlog
+from msgspec import Struct, field
+
+from dpip.controller.nats_configuration import ACCOUNT
+from dpip.controller.nats_credentials import Issuer
+from dpip.errors import MalformedMessage
+from dpip.model.worker import is_worker_name
+from dpip.ports.clock import Clock
+from dpip.ports.datastore import JoinTokens
+from dpip.wire import subjects
+
+log = structlog.get_logger()
+
+AUTHENTICATE = "$SYS.REQ.USER.AUTH"
+"""Where a server asks about a connection (NATS's auth callout)."""
+
+_REFUSED = "refused"
+_ID = re.compile(r"[A-Za-z0-9]{1,64}")
+
+
+class _Server(Struct):
+    id: str
+
+
+class _Client(Struct):
+    host: str = ""
+
+
+class _Shown(Struct):
+    user: str = ""
+    password: str = field(name="pass", default="")
+
+
+class _Question(Struct):
+    server_id: _Server
+    user_nkey: str
+    connect_opts: _Shown
+    client_info: _Client
+
+
+class _Claims(Struct):
+    nats: _Question
+
+
+class Gatekeeper:
+    """Lets a worker in that shows a join token in force, as the one worker that it says it is.
+
+    What it may do is signed into the credential of that connection, and kept by the server. One
+    who is refused is told nothing; the reason is in the log.
+    """
+
+    def __init__(self, join_tokens: JoinTokens, issuer: Issuer, clock: Clock) -> None:
+        self._join_tokens = join_tokens
+        self._issuer = issuer
+        self._clock = clock
+
+    async def authenticate(self, subject: str, payload: bytes) -> bytes:
+        """Answer a server's question about a connection."""
+        asked = _question_in(payload, subject)
+        try:
+            credential = await self._credential(asked)
+        except _Refused as refused:
+            log.warning(
+                "connection refused",
+                user=asked.connect_opts.user,
+                address=asked.client_info.host,
+                reason=str(refused),
+            )
+            answer = self._issuer.answer(asked.user_nkey, asked.server_id.id, error=_REFUSED)
+        else:
+            answer = self._issuer.answer(asked.user_nkey, asked.server_id.id, jwt=credential)
+        return answer.encode()
+
+    async def _credential(self, asked: _Question) -> str:
+        user = asked.connect_opts.user
+        token_id, worker, instance = _names_in(user)
+        token = await self._join_tokens.join_token(token_id)
+        if token is None:
+            raise _Refused("there is no such join token")
+        now = self._clock.now()
+        if not token.admits(asked.connect_opts.password, now):
+            reason = "the secret is wrong" if token.is_in_force(now) else "it has expired"
+            raise _Refused(f"join token {token.name!r}: {reason}")
+        return self._issuer.user(
+            asked.user_nkey,
+            account=ACCOUNT,
+            name=user,
+            publish=subjects.said_by(token_id, worker, instance),
+            subscribe=subjects.heard_by(worker, instance),
+            expires_at=token.expires_at,
+        )
+
+
+class _Refused(Exception):
+    """A connection is not let in; says why, for the log."""
+
+
+def _names_in(user: str) -> tuple[str, str, str]:
+    """Token, worker and instance, each of which becomes one token of a subject."""
+    match user.split("."):
+        case [token_id, worker, instance] if (
+            _ID.fullmatch(token_id) and is_worker_name(worker) and _ID.fullmatch(instance)
+        ):
+            return token_id, worker, instance
+    raise _Refused("this is no worker's name")
+
+
+def _question_in(payload: bytes, subject: str) -> _Question:
+    # Not verified: the server lets nobody but itself ask here.
+    try:
+        _, claims, _ = payload.split(b".")
+        padded = claims + b"=" * (-len(claims) % 4)
+        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Claims).nats
+    except (ValueError, binascii.Error, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedMessage(subject=subject, reason=error) from error

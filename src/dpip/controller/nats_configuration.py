@@ -1,0 +1,40 @@
+"""What a NATS server, embedded or external, has to know to guard DPIP's subjects."""
+
+from dpip.controller.nats_credentials import Issuer
+
+ACCOUNT = "DPIP"
+SERVER_USER = "server"
+KICK = "$SYS.REQ.SERVER.*.KICK"
+
+LARGEST_MESSAGE = 64 * 1024
+_MOST_SUBSCRIPTIONS = 64
+# Shorter than the server's first ping, by which nats-py takes a connection to be made.
+_CONNECT_SECONDS = 1.5
+
+
+def access_rules(*, server_password: str, issuer: Issuer) -> dict[str, object]:
+    """Return the rules, as a part of a server's configuration.
+
+    DPIP's own parts connect as one user. About everybody else the server asks the controller,
+    whose answers it knows by their signature. The controller may cut connections off.
+    """
+    return {
+        "max_payload": LARGEST_MESSAGE,
+        "max_subscriptions": _MOST_SUBSCRIPTIONS,
+        "accounts": {
+            ACCOUNT: {
+                "users": [{"user": SERVER_USER, "password": server_password}],
+                "imports": [{"service": {"account": "SYS", "subject": KICK}}],
+            },
+            "SYS": {"exports": [{"service": KICK, "accounts": [ACCOUNT]}]},
+        },
+        "system_account": "SYS",
+        "authorization": {
+            "timeout": _CONNECT_SECONDS,
+            "auth_callout": {
+                "issuer": issuer.public_key,
+                "account": ACCOUNT,
+                "auth_users": [SERVER_USER],
+            },
+        },
+    }
