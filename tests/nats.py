@@ -6,13 +6,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from dpip.controller.message_server import SERVER_USER, WORKER_USER, MessageServer
+from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
+from dpip.controller.message_server import MessageServer
+from dpip.controller.nats_configuration import SERVER_USER, access_rules
+from dpip.controller.nats_credentials import Issuer, new_seed
+from dpip.model.join_token import JoinSecret, JoinToken
+from dpip.ports.clock import SystemClock
+from dpip.wire import subjects
 from dpip.wire.nats_bus import NatsBus
 
 T = TypeVar("T")
 
 SERVER_PASSWORD = "server's password"
-JOIN_TOKEN = "join token"
+ISSUER = Issuer(new_seed())
+JOIN_SECRET = JoinSecret(id="0123456789ab", secret=JoinSecret.new().secret)
+JOIN_TOKEN = JoinToken(
+    id=JOIN_SECRET.id, name="of-tests", secret_hash=JOIN_SECRET.hash, created_at=0
+)
 PATIENCE = 60.0
 _LOOK_AGAIN_SECONDS = 0.01
 
@@ -23,20 +33,32 @@ def new_server(directory: Path, *, port: int = 0) -> MessageServer:
         directory,
         host="127.0.0.1",
         port=port,
-        server_password=SERVER_PASSWORD,
-        join_token=JOIN_TOKEN,
+        access_rules=access_rules(server_password=SERVER_PASSWORD, issuer=ISSUER),
     )
 
 
 @asynccontextmanager
 async def message_server(directory: Path) -> AsyncIterator[MessageServer]:
-    """Run a server on a free port."""
+    """Run a server on a free port; whoever shows the join token of the tests is let in."""
     server = new_server(directory / "message-server")
     await server.start()
     try:
-        yield server
+        async with part_of(server) as controller:
+            gatekeeper = Gatekeeper(KnownJoinTokens(JOIN_TOKEN), ISSUER, SystemClock())
+            await controller.subscribe(AUTHENTICATE, gatekeeper.authenticate)
+            yield server
     finally:
         await server.stop()
+
+
+class KnownJoinTokens:
+    """Join tokens that are in no datastore."""
+
+    def __init__(self, *tokens: JoinToken) -> None:
+        self._tokens = {token.id: token for token in tokens}
+
+    async def join_token(self, token_id: str) -> JoinToken | None:
+        return self._tokens.get(token_id)
 
 
 def part_of(server: MessageServer) -> NatsBus:
@@ -44,9 +66,15 @@ def part_of(server: MessageServer) -> NatsBus:
     return NatsBus(server.url, user=SERVER_USER, password=SERVER_PASSWORD, name="part")
 
 
-def worker_of(server: MessageServer) -> NatsBus:
-    """A connection, not open yet, with the rights of a worker."""
-    return NatsBus(server.url, user=WORKER_USER, password=JOIN_TOKEN, name="worker")
+def worker_of(server: MessageServer, name: str = "w", instance: str = "i") -> NatsBus:
+    """A connection, not open yet, with the rights of one process of a worker."""
+    return NatsBus(
+        server.url,
+        user=f"{JOIN_SECRET.id}.{name}.{instance}",
+        password=JOIN_SECRET.secret,
+        inbox=subjects.inbox(name, instance),
+        name="worker",
+    )
 
 
 class Received:

@@ -1,3 +1,4 @@
+import secrets
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from dpip.data_directory import DataDirectory
 from dpip.errors import CannotStart
 
 SECRETS: list[tuple[str, Callable[[DataDirectory], str]]] = [
-    ("join-token", DataDirectory.join_token),
+    ("message-server-signing-key", lambda data: data.signing_key(lambda: secrets.token_urlsafe())),
     ("message-server-password", DataDirectory.message_server_password),
 ]
 each_secret = pytest.mark.parametrize(("file", "secret"), SECRETS)
@@ -105,7 +106,7 @@ from pathlib import Path
 from dpip.data_directory import DataDirectory
 print(flush=True)
 input()
-print(DataDirectory(Path({str(data.path)!r})).join_token())
+print(DataDirectory(Path({str(data.path)!r})).message_server_password())
 """
     processes = [
         subprocess.Popen(
@@ -124,20 +125,23 @@ print(DataDirectory(Path({str(data.path)!r})).join_token())
         process.stdin.write("\n")
         process.stdin.flush()
     tokens = {process.communicate()[0].strip() for process in processes}
-    assert tokens == {data.join_token()}
+    assert tokens == {data.message_server_password()}
 
 
 def test_a_secret_may_be_set_by_hand(data: DataDirectory) -> None:
     """What stands in the file is what is used."""
-    (data.path / "join-token").write_text("of my own\n")
-    assert data.join_token() == data.known_join_token() == "of my own"
+    (data.path / "message-server-password").write_text("of my own\n")
+    assert data.message_server_password() == "of my own"
 
 
-def test_a_worker_makes_no_join_token(data: DataDirectory) -> None:
-    """One of its own would let it in nowhere."""
+def test_the_join_token_of_this_machine_is_what_was_kept_last(data: DataDirectory) -> None:
+    """A worker makes none; nobody but the owner reads it, and nothing else is left."""
     assert data.known_join_token() is None
-    assert list(data.path.iterdir()) == []
-    assert data.join_token() == data.known_join_token()
+    for text in ("first", "second"):
+        data.keep_join_token(text)
+        assert data.known_join_token() == text
+    assert [path.name for path in data.path.iterdir()] == ["join-token"]
+    assert stat.S_IMODE(data.join_token_file.stat().st_mode) == 0o600
 
 
 def test_one_part_works_on_a_directory_at_a_time(data: DataDirectory) -> None:

@@ -1,12 +1,12 @@
 """What a NATS server, embedded or external, has to know to guard DPIP's subjects."""
 
 from dpip.controller.nats_credentials import Issuer
+from dpip.wire.codec import LARGEST_MESSAGE
 
 ACCOUNT = "DPIP"
 SERVER_USER = "server"
 KICK = "$SYS.REQ.SERVER.*.KICK"
 
-LARGEST_MESSAGE = 64 * 1024
 _MOST_SUBSCRIPTIONS = 64
 # Shorter than the server's first ping, by which nats-py takes a connection to be made.
 _CONNECT_SECONDS = 1.5

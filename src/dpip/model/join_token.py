@@ -28,9 +28,7 @@ class JoinSecret(Struct, frozen=True, kw_only=True):
     @classmethod
     def new(cls, authority: str | None = None) -> Self:
         """Return a fresh one, with a secret of 256 bits."""
-        return cls(
-            id=secrets.token_hex(6), secret=secrets.token_urlsafe(32), authority=authority
-        )
+        return cls(id=secrets.token_hex(6), secret=secrets.token_urlsafe(32), authority=authority)
 
     @classmethod
     def read(cls, text: str) -> Self:

@@ -7,6 +7,7 @@ import structlog
 
 from dpip.errors import DpipError, NoAnswerInTime
 from dpip.model.job import Lease, PendingJob
+from dpip.model.worker import WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Jobs, Workers
@@ -182,7 +183,11 @@ class Scheduler:
     async def _is_registered(self, speaker: Speaker) -> bool:
         """Whether the controller has taken this process in, and not only let it say hello."""
         worker = await self._workers.worker(speaker.worker)
-        return worker is not None and worker.instance == speaker.instance
+        return (
+            worker is not None
+            and worker.instance == speaker.instance
+            and worker.state in (WorkerState.ALIVE, WorkerState.DRAINING)
+        )
 
     def _end(self, lease: Lease) -> None:
         self._ended_lately.add(lease)

@@ -21,13 +21,12 @@ from dpip.api.server import listen, serve
 from dpip.api.settings import ApiSettings, HttpLimits
 from dpip.controller.datastore import SqlDatastore
 from dpip.controller.image_directories import ImageDirectories
-from dpip.controller.message_server import SERVER_USER, MessageServer
 from dpip.model.ids import new_id
 from dpip.model.job import Lease
 from dpip.model.user import Role, User
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.ports.clock import SystemClock
-from dpip.wire.nats_bus import NatsBus
+from tests.nats import message_server, part_of
 
 T = TypeVar("T")
 
@@ -185,13 +184,8 @@ class System:
 @asynccontextmanager
 async def _system(data_dir: Path) -> AsyncIterator[System]:
     async with AsyncExitStack() as stack:
-        nats = MessageServer(
-            data_dir / "nats", host="127.0.0.1", port=0, server_password="s", join_token="j"
-        )
-        await nats.start()
-        stack.push_async_callback(nats.stop)
-        bus = NatsBus(nats.url, user=SERVER_USER, password="s", name="api")
-        await stack.enter_async_context(bus)
+        nats = await stack.enter_async_context(message_server(data_dir))
+        bus = await stack.enter_async_context(part_of(nats))
         datastore = await SqlDatastore.open(f"sqlite:///{data_dir}/dpip.sqlite3")
         stack.push_async_callback(datastore.close)
         app = create_app(

@@ -31,7 +31,7 @@ from dpip.wire.messages import (
     Welcome,
 )
 from dpip.wire.nats_bus import NatsBus
-from tests.nats import message_server, part_of, worker_of
+from tests.nats import JOIN_TOKEN, message_server, part_of
 
 TERM = 6.0
 LONGEST = 10 * TERM
@@ -89,7 +89,7 @@ class Parts:
             image_store_endpoint="http://images:80",
             heartbeat_seconds=1.5,
         )
-        self.outcomes = Outcomes(self.attempts)
+        self.outcomes = Outcomes(self.attempts, self.roll_call)
 
     async def add_workload(self) -> None:
         now = self.clock.now()
@@ -107,20 +107,23 @@ class Parts:
         )
 
     async def hello(
-        self, name: str = "w", instance: str = "one", protocol: int = PROTOCOL
+        self,
+        name: str = "w",
+        instance: str = "one",
+        protocol: int = PROTOCOL,
+        join_token: str = JOIN_TOKEN.id,
     ) -> Welcome | Refusal:
         """The answer to a worker that wants to join."""
         message = Hello(
             protocol=protocol,
-            name=name,
-            instance=instance,
             tags=("fast",),
             slots=2,
             prefetch=1,
             resources=RESOURCES,
         )
-        answer = await self.registration.hello(subjects.HELLO, encode(message))
-        return decode_either(answer, Welcome, Refusal, subjects.HELLO)
+        subject = subjects.hello(join_token, name, instance)
+        answer = await self.registration.hello(subject, encode(message))
+        return decode_either(answer, Welcome, Refusal, subject)
 
     async def beat(
         self,
@@ -132,7 +135,6 @@ class Parts:
     ) -> None:
         """Hand in a heartbeat with ``leases`` in hand."""
         message = Heartbeat(
-            instance=instance,
             tags=("fast",),
             slots=2,
             prefetch=1,
@@ -140,17 +142,21 @@ class Parts:
             resources=Resources(cpu=cpu, cores=2, memory_total=8, memory_available=4),
             running=tuple(Running(job_id=each.job_id, attempt=each.attempt) for each in leases),
         )
-        await self.roll_call.heartbeat(subjects.heartbeat(name), encode(message))
+        await self.roll_call.heartbeat(subjects.heartbeat(name, instance), encode(message))
 
     async def goodbye(self, name: str = "w", instance: str = "one") -> None:
-        message = Goodbye(instance=instance)
-        await self.registration.goodbye(subjects.goodbye(name), encode(message))
+        await self.registration.goodbye(subjects.goodbye(name, instance), encode(Goodbye()))
 
     async def outcome(
-        self, lease: Lease, kind: OutcomeKind, failure: Failure | None = None, worker: str = ""
+        self,
+        lease: Lease,
+        kind: OutcomeKind,
+        failure: Failure | None = None,
+        worker: str = "",
+        instance: str = "one",
     ) -> None:
         """Hand in the outcome of an attempt; it is acknowledged."""
-        subject = subjects.outcome(worker or lease.worker)
+        subject = subjects.outcome(worker or lease.worker, instance)
         message = Outcome(job_id=lease.job_id, attempt=lease.attempt, kind=kind, failure=failure)
         answer = await self.outcomes.outcome(subject, encode(message))
         decode(answer, Acknowledged, subject)
@@ -220,9 +226,10 @@ async def controller_parts(directory: Path) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(message_server(directory))
         bus = await stack.enter_async_context(part_of(server))
-        worker_bus = await stack.enter_async_context(worker_of(server))
+        worker_bus = await stack.enter_async_context(part_of(server))
         datastore = await SqlDatastore.open(f"sqlite:///{directory}/dpip.db")
         stack.push_async_callback(datastore.close)
         parts = Parts(datastore, bus, worker_bus)
         await parts.add_workload()
+        await datastore.add_join_token(JOIN_TOKEN)
         yield parts

@@ -11,6 +11,14 @@ from dpip.wire.messages import OutcomeKind
 from tests.integration.controller.parts import FAILURE, Parts
 from tests.nats import Received
 
+
+@pytest.fixture(autouse=True)
+async def taken_in(parts: Parts) -> None:
+    """The worker that tells, and another."""
+    for name in ("w", "other"):
+        await parts.hello(name)
+
+
 EVERY_KIND = pytest.mark.parametrize("kind", list(OutcomeKind))
 
 
@@ -123,7 +131,7 @@ async def test_noise_is_no_outcome(parts: Parts, payload: bytes) -> None:
     """It is malformed, and no lease ends by it."""
     lease = await parts.lease()
     with pytest.raises(MalformedMessage):
-        await parts.outcomes.outcome(subjects.outcome("w"), payload)
+        await parts.outcomes.outcome(subjects.outcome("w", "one"), payload)
     assert await parts.datastore.leases() == [lease]
 
 

@@ -71,15 +71,6 @@ async def test_another_version_is_refused_by_name_of_both(parts: Parts) -> None:
     assert await parts.datastore.worker("w") is None
 
 
-@pytest.mark.parametrize("name", ["", "a.b", "a b", "*", ">", "x" * 65, "ä", "a\n"])
-async def test_a_name_that_is_none_is_refused(parts: Parts, name: str) -> None:
-    """For good, with what a name may be."""
-    refusal = await refused(parts, name)
-    assert refusal.final
-    assert "letters, digits" in refusal.reason
-    assert await parts.datastore.workers() == []
-
-
 async def test_the_name_of_a_worker_that_answers_is_taken(parts: Parts) -> None:
     """The holder keeps its token and its jobs; the other may ask again later."""
     welcome = await welcomed(parts)
@@ -190,9 +181,9 @@ async def test_a_goodbye_of_nobody_known_changes_nothing(
 async def test_noise_is_no_hello_and_no_goodbye(parts: Parts, payload: bytes) -> None:
     """It is malformed, and nobody joins or leaves by it."""
     with pytest.raises(MalformedMessage):
-        await parts.registration.hello(subjects.HELLO, payload)
+        await parts.registration.hello(subjects.hello("t", "w", "one"), payload)
     with pytest.raises(MalformedMessage):
-        await parts.registration.goodbye(subjects.goodbye("w"), payload)
+        await parts.registration.goodbye(subjects.goodbye("w", "one"), payload)
     assert await parts.datastore.workers() == []
 
 

@@ -108,11 +108,17 @@ async def test_a_reading_not_yet_written_does_not_revive_the_lost(parts: Parts) 
     assert (await parts.worker()).state is WorkerState.LOST
 
 
-async def test_a_lost_worker_that_beats_again_is_alive(parts: Parts) -> None:
-    """A frozen process that thaws is as good as before."""
+async def test_a_lost_worker_that_beats_again_is_asked_to_join(parts: Parts) -> None:
+    """A frozen process that thaws is as good as before once it has said hello again."""
     await parts.hello()
     parts.clock.pass_by(JUST_MORE)
     await parts.roll_call.call()
+    asked = Received()
+    await parts.worker_bus.subscribe(subjects.rejoin("w", "one"), asked)
+    await parts.beat()
+    await asked.next()
+    assert (await parts.worker()).state is WorkerState.LOST
+    await parts.hello()
     await parts.beat()
     await parts.roll_call.write_readings(history=False)
     await parts.roll_call.call()
@@ -192,7 +198,7 @@ async def test_noise_is_no_heartbeat(parts: Parts) -> None:
     """It is malformed, and nothing is written."""
     await parts.hello()
     with pytest.raises(MalformedMessage):
-        await parts.roll_call.heartbeat(subjects.heartbeat("w"), b"\x81\xa4type")
+        await parts.roll_call.heartbeat(subjects.heartbeat("w", "one"), b"\x81\xa4type")
 
 
 async def test_readings_survive_a_datastore_that_is_away(

@@ -15,4 +15,4 @@ async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
 
 @pytest.fixture
 def workers(parts: Parts) -> Workers:
-    return Workers(parts.worker_bus)
+    return Workers(parts)

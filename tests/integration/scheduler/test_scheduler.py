@@ -31,7 +31,14 @@ from tests.nats import until
 
 def new_scheduler(parts: Parts, jobs: Jobs | None = None) -> Scheduler:
     caller = WorkerCaller(parts.bus, memory_limit=1 << 30, time_limit=12.5)
-    return Scheduler(jobs or parts.datastore, parts.bus, parts.clock, caller, silence_seconds=TERM)
+    return Scheduler(
+        jobs or parts.datastore,
+        parts.datastore,
+        parts.bus,
+        parts.clock,
+        caller,
+        silence_seconds=TERM,
+    )
 
 
 @asynccontextmanager
@@ -129,7 +136,7 @@ async def test_a_worker_that_is_not_there_costs_a_job_nothing(
 ) -> None:
     """The job goes to another."""
     job_id = await parts.add_job()
-    await workers.absent().beat()
+    await (await workers.absent()).beat()
     await put_back(parts)
     assert await parts.failures(job_id) == 0
     worker = await workers()
@@ -277,9 +284,17 @@ async def test_a_worker_that_said_goodbye_gets_nothing(
     """At once, before its silence would tell."""
     worker = await workers(slots=4)
     await worker.beat()
+    await until_known(scheduler, "w")
     await worker.goodbye()
     await until_forgotten(scheduler, "w")
     await one_other_is_asked(parts, workers, worker)
+
+
+async def until_known(scheduler: Scheduler, name: str) -> None:
+    async def known() -> bool:
+        return scheduler._fleet.node(name) is not None
+
+    await until(known, "the worker to be known")
 
 
 async def until_forgotten(scheduler: Scheduler, name: str) -> None:
@@ -327,8 +342,8 @@ async def test_a_second_scheduler_does_not_overfill_a_worker(
 
 async def test_noise_stops_nothing(parts: Parts, workers: Workers, scheduler: Scheduler) -> None:
     """On whichever subject, from whichever worker."""
-    for subject in (subjects.heartbeat("w"), subjects.outcome("w"), subjects.goodbye("w")):
-        await parts.worker_bus.publish(subject, b"\xc1 noise")
+    for subject in (subjects.heartbeat, subjects.outcome, subjects.goodbye):
+        await parts.worker_bus.publish(subject("w", "i"), b"\xc1 noise")
     job_id = await parts.add_job()
     worker = await workers()
     await worker.beat()

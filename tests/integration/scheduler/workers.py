@@ -18,6 +18,7 @@ from dpip.wire.messages import (
     Run,
     Running,
 )
+from tests.integration.controller.parts import Parts
 from tests.nats import PATIENCE
 
 Answer = Callable[[Run], Awaitable[Accepted | Refusal | None]]
@@ -51,7 +52,6 @@ class ScriptedWorker:
 
     async def beat(self, *running: Lease, draining: bool = False) -> None:
         message = Heartbeat(
-            instance="i",
             tags=(),
             slots=self._slots,
             prefetch=self._prefetch,
@@ -59,14 +59,14 @@ class ScriptedWorker:
             resources=Resources(cpu=0, cores=1, memory_total=1 << 31, memory_available=1 << 30),
             running=tuple(Running(job_id=each.job_id, attempt=each.attempt) for each in running),
         )
-        await self._bus.publish(subjects.heartbeat(self.name), encode(message))
+        await self._bus.publish(subjects.heartbeat(self.name, "i"), encode(message))
 
     async def goodbye(self, instance: str = "i") -> None:
-        await self._bus.publish(subjects.goodbye(self.name), encode(Goodbye(instance=instance)))
+        await self._bus.publish(subjects.goodbye(self.name, instance), encode(Goodbye()))
 
     async def ended(self, run: Run, kind: OutcomeKind = OutcomeKind.DONE) -> None:
         message = Outcome(job_id=run.job_id, attempt=run.attempt, kind=kind)
-        await self._bus.publish(subjects.outcome(self.name), encode(message))
+        await self._bus.publish(subjects.outcome(self.name, "i"), encode(message))
 
     async def next(self) -> Run:
         """The next call."""
@@ -89,18 +89,22 @@ class ScriptedWorker:
 
 
 class Workers:
-    """Makes workers."""
+    """Makes workers, which the controller has taken in."""
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     async def __call__(
         self, name: str = "w", answer: Answer = accept, *, slots: int = 1, prefetch: int = 0
     ) -> ScriptedWorker:
-        worker = ScriptedWorker(self._bus, name, answer, slots, prefetch)
+        worker = await self._made(name, answer, slots, prefetch)
         await worker.listen()
         return worker
 
-    def absent(self, name: str = "ghost") -> ScriptedWorker:
+    async def absent(self, name: str = "ghost") -> ScriptedWorker:
         """One that beats and does not listen."""
-        return ScriptedWorker(self._bus, name, accept, 1, 0)
+        return await self._made(name, accept, 1, 0)
+
+    async def _made(self, name: str, answer: Answer, slots: int, prefetch: int) -> ScriptedWorker:
+        await self._parts.hello(name, "i")
+        return ScriptedWorker(self._parts.worker_bus, name, answer, slots, prefetch)

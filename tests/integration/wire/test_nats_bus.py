@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from dpip.controller.message_server import SERVER_USER, MessageServer
+from dpip.controller.message_server import MessageServer
+from dpip.controller.nats_configuration import SERVER_USER
 from dpip.errors import BusRefused, BusUnavailable, DpipError, NoAnswerInTime, NoResponder
 from dpip.wire.nats_bus import NatsBus
 from tests.nats import PATIENCE, SERVER_PASSWORD, Received, part_of, until
@@ -186,10 +187,10 @@ async def test_a_subscription_made_without_a_server_works_once_there_is_one(
 
 
 async def test_a_wrong_password_is_refused(server: MessageServer) -> None:
-    """At once, however much patience there is, and with a hint at the join token."""
+    """When patience is over, with a hint at the join token."""
     bus = NatsBus(server.url, user=SERVER_USER, password="wrong", name="x")
     with pytest.raises(BusRefused, match="DPIP_JOIN_TOKEN"):
-        await bus.open(patience=PATIENCE)
+        await bus.open(patience=0)
     await bus.close()
 
 
@@ -197,7 +198,7 @@ async def test_an_unknown_user_is_refused(server: MessageServer) -> None:
     """With a password that is somebody else's."""
     bus = NatsBus(server.url, user="nobody", password=SERVER_PASSWORD, name="x")
     with pytest.raises(BusRefused):
-        await bus.open(patience=PATIENCE)
+        await bus.open(patience=0)
     await bus.close()
 
 

@@ -29,18 +29,27 @@ from dpip.wire.messages import (
     Welcome,
 )
 from dpip.wire.nats_bus import NatsBus
+from dpip.wire.subjects import Speaker
 from dpip.worker import agent as agent_module
 from dpip.worker.agent import Agent, AgentSettings
+from dpip.worker.identity import Identity
 from dpip.worker.image_client import ImageClient
 from dpip.worker.workshop import Workshop
-from tests.nats import PATIENCE, Received, message_server, part_of, until, worker_of
+from tests.nats import (
+    JOIN_SECRET,
+    PATIENCE,
+    Received,
+    message_server,
+    part_of,
+    until,
+    worker_of,
+)
 
 WELCOME = encode(
     Welcome(image_store_endpoint="http://0.0.0.0:80", image_store_token="t", heartbeat_seconds=0.01)
 )
 NOT_NOW = encode(Refusal(reason="Not now."))
 SETTINGS = AgentSettings(
-    name="w",
     tags=("fast",),
     slots=1,
     prefetch=1,
@@ -48,6 +57,13 @@ SETTINGS = AgentSettings(
     controller_host="127.0.0.1",
 )
 FAILED = Failure(code=FailureCode.CRASHED, reason="It crashed.")
+
+
+def identity() -> Identity:
+    """The one that ``worker_of`` connects as."""
+    made = Identity("w", lambda: JOIN_SECRET)
+    made.speaker = Speaker("w", "i")
+    return made
 
 
 class ScriptedWorkshop(Workshop):
@@ -81,7 +97,7 @@ class Headquarters:
         self.bus = bus
         self.answers = [WELCOME]
         """To hellos; the last one stays."""
-        self.hellos: asyncio.Queue[Hello] = asyncio.Queue()
+        self.hellos: asyncio.Queue[tuple[Speaker, Hello]] = asyncio.Queue()
         self.heartbeats = Received()
         self.outcomes = Received(answer=encode(Acknowledged()))
         self.goodbyes = Received()
@@ -90,9 +106,9 @@ class Headquarters:
         await self.bus.subscribe(subjects.HEARTBEATS, self.heartbeats)
         await self.bus.subscribe(subjects.OUTCOMES, self.outcomes)
         await self.bus.subscribe(subjects.GOODBYES, self.goodbyes)
-        await self.bus.subscribe(subjects.HELLO, self._on_hello)
+        await self.bus.subscribe(subjects.HELLOS, self._on_hello)
 
-    async def hello(self) -> Hello:
+    async def hello(self) -> tuple[Speaker, Hello]:
         async with asyncio.timeout(PATIENCE):
             return await self.hellos.get()
 
@@ -100,23 +116,24 @@ class Headquarters:
         """The next heartbeat of a worker that is draining, or not."""
         while True:
             subject, payload = await self.heartbeats.next()
-            assert subject == subjects.heartbeat("w")
+            assert subject == subjects.heartbeat("w", "i")
             beat = decode(payload, Heartbeat, subject)
             if beat.draining == draining:
                 return beat
 
     async def outcome(self) -> Outcome:
         subject, payload = await self.outcomes.next()
-        assert subject == subjects.outcome("w")
+        assert subject == subjects.outcome("w", "i")
         return decode(payload, Outcome, subject)
 
     async def call(self, agent: Agent, run: Run) -> Accepted | Refusal:
-        subject = subjects.run("w", agent._instance)
+        subject = subjects.run(*agent._speaker)
         answer = await self.bus.request(subject, encode(run), PATIENCE)
         return decode_either(answer, Accepted, Refusal, subject)
 
     async def _on_hello(self, subject: str, payload: bytes) -> bytes:
-        self.hellos.put_nowait(decode(payload, Hello, subject))
+        assert subjects.join_token_in(subject) == JOIN_SECRET.id
+        self.hellos.put_nowait((subjects.speaker_in(subject), decode(payload, Hello, subject)))
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
@@ -161,7 +178,7 @@ async def agent(
     buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, headquarters: Headquarters
 ) -> AsyncIterator[Agent]:
     """One that has joined."""
-    async with joined(Agent(buses[1], workshop, SETTINGS)) as agent:
+    async with joined(Agent(buses[1], workshop, identity(), SETTINGS)) as agent:
         yield agent
 
 
@@ -179,8 +196,9 @@ async def joined(agent: Agent) -> AsyncIterator[Agent]:
 
 async def test_a_worker_introduces_itself(agent: Agent, headquarters: Headquarters) -> None:
     """With its version, what it is called and what it takes on."""
-    hello = await headquarters.hello()
-    assert (hello.protocol, hello.name, hello.tags) == (PROTOCOL, "w", ("fast",))
+    speaker, hello = await headquarters.hello()
+    assert speaker == ("w", "i")
+    assert (hello.protocol, hello.tags) == (PROTOCOL, ("fast",))
     assert (hello.slots, hello.prefetch) == (1, 1)
     assert hello.resources.cores >= 1
     assert 0 < hello.resources.memory_available <= hello.resources.memory_total
@@ -188,10 +206,9 @@ async def test_a_worker_introduces_itself(agent: Agent, headquarters: Headquarte
 
 async def test_a_worker_beats_once_it_has_joined(agent: Agent, headquarters: Headquarters) -> None:
     """Again and again, as the process that said hello."""
-    hello = await headquarters.hello()
     for _ in range(3):
         beat = await headquarters.heartbeat()
-        assert (beat.instance, beat.running, beat.tags) == (hello.instance, (), ("fast",))
+        assert (beat.running, beat.tags) == ((), ("fast",))
 
 
 async def test_a_final_no_is_final(
@@ -199,7 +216,7 @@ async def test_a_final_no_is_final(
 ) -> None:
     """The worker says why it was refused, and asks no more."""
     headquarters.answers = [encode(Refusal(reason="Wrong version.", final=True))]
-    agent = Agent(buses[1], workshop, SETTINGS)
+    agent = Agent(buses[1], workshop, identity(), SETTINGS)
     with pytest.raises(JoinRefused, match=r"'w': Wrong version\."):
         await agent.start()
     await agent.stop()
@@ -215,9 +232,8 @@ async def test_a_worker_that_was_not_let_in_asks_again(
 ) -> None:
     """After a refusal that is not final, and after what is no answer."""
     headquarters.answers = [answer, WELCOME]
-    async with joined(Agent(buses[1], workshop, SETTINGS)):
-        first, second = await headquarters.hello(), await headquarters.hello()
-        assert first.instance == second.instance
+    async with joined(Agent(buses[1], workshop, identity(), SETTINGS)):
+        assert (await headquarters.hello())[0] == (await headquarters.hello())[0]
         await headquarters.heartbeat()
 
 
@@ -237,7 +253,7 @@ async def test_a_worker_waits_for_a_controller(
             raise
 
     monkeypatch.setattr(worker, "request", watched)
-    agent = Agent(worker, workshop, SETTINGS)
+    agent = Agent(worker, workshop, identity(), SETTINGS)
     starting = asyncio.create_task(agent.start())
     await unheard.wait()
     headquarters = Headquarters(part)
@@ -251,16 +267,15 @@ async def test_a_worker_that_is_asked_to_joins_again(
     agent: Agent, headquarters: Headquarters
 ) -> None:
     """As the same process."""
-    first = await headquarters.hello()
-    await headquarters.bus.publish(subjects.rejoin("w", first.instance), b"")
-    again = await headquarters.hello()
-    assert (again.name, again.instance) == (first.name, first.instance)
+    first, _ = await headquarters.hello()
+    await headquarters.bus.publish(subjects.rejoin(*first), b"")
+    assert (await headquarters.hello())[0] == first
 
 
 async def test_a_worker_answers_to_its_name(agent: Agent, headquarters: Headquarters) -> None:
     """For as long as it is connected."""
-    instance = (await headquarters.hello()).instance
-    assert await headquarters.bus.request(subjects.ping("w", instance), b"", PATIENCE) == b""
+    speaker, _ = await headquarters.hello()
+    assert await headquarters.bus.request(subjects.ping(*speaker), b"", PATIENCE) == b""
 
 
 async def test_another_process_of_the_name_is_not_there(
@@ -335,7 +350,7 @@ async def test_a_worker_that_has_not_joined_refuses(
 ) -> None:
     """It would not know where the images are."""
     headquarters.answers = [NOT_NOW]
-    agent = Agent(buses[1], workshop, SETTINGS)
+    agent = Agent(buses[1], workshop, identity(), SETTINGS)
     starting = asyncio.create_task(agent.start())
     await headquarters.hello()
     answer = await headquarters.call(agent, run())
@@ -373,7 +388,7 @@ async def test_noise_is_no_call(
     agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
 ) -> None:
     """It is not answered, and the next call is."""
-    subject = subjects.run("w", agent._instance)
+    subject = subjects.run(*agent._speaker)
     with pytest.raises(NoAnswerInTime):
         await headquarters.bus.request(subject, b"\xc1 noise", 0.05)
     assert await headquarters.call(agent, run()) == Accepted()
@@ -405,7 +420,7 @@ async def test_what_is_not_done_in_time_is_given_back(
 ) -> None:
     """Draining has an end, and a worker leaves with empty hands."""
     settings = msgspec.structs.replace(SETTINGS, drain_seconds=0.01)
-    async with joined(Agent(buses[1], workshop, settings)) as agent:
+    async with joined(Agent(buses[1], workshop, identity(), settings)) as agent:
         await headquarters.call(agent, run())
         await workshop.next()
         await agent.drain()
@@ -418,7 +433,6 @@ async def test_a_worker_that_stops_returns_its_jobs_and_says_goodbye(
     agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
 ) -> None:
     """What it held is known to be free before it goes."""
-    instance = (await headquarters.hello()).instance
     for name in ("first", "second"):
         await headquarters.call(agent, run(name))
         await workshop.next()
@@ -428,8 +442,8 @@ async def test_a_worker_that_stops_returns_its_jobs_and_says_goodbye(
     assert {outcome.job_id for outcome in told} == {"first", "second"}
     assert {outcome.kind for outcome in told} == {OutcomeKind.RETURNED}
     subject, payload = await headquarters.goodbyes.next()
-    assert subject == subjects.goodbye("w")
-    assert decode(payload, Goodbye, subject).instance == instance
+    assert subject == subjects.goodbye("w", "i")
+    decode(payload, Goodbye, subject)
 
 
 async def test_what_was_given_back_is_told_when_there_is_somebody_to_hear(
@@ -438,8 +452,8 @@ async def test_what_was_given_back_is_told_when_there_is_somebody_to_hear(
     """A worker that leaves while no controller is there stays until one is back."""
     part, worker = buses
     away = Headquarters(part)
-    await away.bus.subscribe(subjects.HELLO, away._on_hello)
-    agent = Agent(worker, workshop, SETTINGS)
+    await away.bus.subscribe(subjects.HELLOS, away._on_hello)
+    agent = Agent(worker, workshop, identity(), SETTINGS)
     await agent.start()
     await away.call(agent, run())
     await workshop.next()
@@ -473,7 +487,7 @@ async def test_a_worker_stops_without_the_message_server(
     part, worker = buses
     headquarters = Headquarters(part)
     await headquarters.open()
-    agent = Agent(worker, workshop, SETTINGS)
+    agent = Agent(worker, workshop, identity(), SETTINGS)
     await agent.start()
     await headquarters.call(agent, run())
     await workshop.next()
@@ -489,7 +503,7 @@ async def test_the_end_of_a_job_that_is_done_waits_for_nobody(
     headquarters: Headquarters,
 ) -> None:
     """Its result is committed; room is made at once, with the message server away, too."""
-    async with joined(Agent(buses[1], workshop, SETTINGS)) as agent:
+    async with joined(Agent(buses[1], workshop, identity(), SETTINGS)) as agent:
         call = run()
         await headquarters.call(agent, call)
         await workshop.next()

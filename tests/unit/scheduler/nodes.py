@@ -56,11 +56,8 @@ def jobs(count: int) -> list[PendingJob]:
     ]
 
 
-def heartbeat(
-    *running: Lease, instance: str = "i", slots: int = 1, draining: bool = False
-) -> Heartbeat:
+def heartbeat(*running: Lease, slots: int = 1, draining: bool = False) -> Heartbeat:
     return Heartbeat(
-        instance=instance,
         tags=("fast",),
         slots=slots,
         prefetch=0,

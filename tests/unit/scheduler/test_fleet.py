@@ -9,7 +9,7 @@ SILENCE = 6.0
 def fleet() -> Fleet:
     """One worker, ``w``, heard at 0."""
     fleet = Fleet(silence_seconds=SILENCE)
-    fleet.heard("w", heartbeat(slots=2), now=0)
+    fleet.heard("w", "i", heartbeat(slots=2), now=0)
     return fleet
 
 
@@ -22,7 +22,7 @@ def the_node(fleet: Fleet, name: str = "w") -> Node:
 def test_a_worker_is_known_as_it_says() -> None:
     """The latest heartbeat counts."""
     known = fleet()
-    known.heard("w", heartbeat(slots=5, draining=True), now=1)
+    known.heard("w", "i", heartbeat(slots=5, draining=True), now=1)
     worker = the_node(known)
     assert (worker.name, worker.slots, worker.draining) == ("w", 5, True)
     assert worker.tags == {"fast"}
@@ -32,7 +32,7 @@ def test_a_worker_is_known_as_it_says() -> None:
 def test_a_silent_worker_is_forgotten() -> None:
     """When its silence is longer than it may be, and not before."""
     known = fleet()
-    known.heard("other", heartbeat(), now=3)
+    known.heard("other", "i", heartbeat(), now=3)
     assert {node.name for node in known.reachable(SILENCE)} == {"w", "other"}
     assert {node.name for node in known.reachable(SILENCE + 0.001)} == {"other"}
     assert known.node("w") is None
@@ -73,7 +73,7 @@ def test_heartbeats_of_a_process_keep_what_was_placed_on_it() -> None:
     """A job on its way is not in the heartbeat yet."""
     known = fleet()
     known.placed(lease("a"))
-    known.heard("w", heartbeat(slots=2), now=1)
+    known.heard("w", "i", heartbeat(slots=2), now=1)
     assert the_node(known).in_hand == {lease("a")}
 
 
@@ -81,14 +81,14 @@ def test_a_new_process_has_nothing_of_its_predecessors() -> None:
     """What was placed on the former one is none of its business."""
     known = fleet()
     known.placed(lease("a"))
-    known.heard("w", heartbeat(instance="new"), now=1)
+    known.heard("w", "new", heartbeat(), now=1)
     assert the_node(known).in_hand == set()
 
 
 def test_a_worker_heard_for_the_first_time_is_as_full_as_it_says() -> None:
     """A scheduler that was just started does not overfill it."""
     known = Fleet(silence_seconds=SILENCE)
-    known.heard("w", heartbeat(lease("a"), lease("b"), slots=2), now=0)
+    known.heard("w", "i", heartbeat(lease("a"), lease("b"), slots=2), now=0)
     assert the_node(known).in_hand == {lease("a"), lease("b")}
     assert the_node(known).room == 0
 
@@ -100,7 +100,7 @@ def test_a_worker_that_is_gone_is_forgotten_until_it_is_heard() -> None:
     known.gone("w")
     known.gone("w")
     assert known.reachable(0) == []
-    known.heard("w", heartbeat(), now=1)
+    known.heard("w", "i", heartbeat(), now=1)
     assert the_node(known).room == 1
 
 
@@ -123,9 +123,9 @@ def test_the_datastore_has_the_last_word_on_what_is_in_hand() -> None:
 def test_a_quarantined_worker_is_left_out() -> None:
     """While it is one, however often it is heard."""
     known = fleet()
-    known.heard("other", heartbeat(), now=0)
+    known.heard("other", "i", heartbeat(), now=0)
     known.quarantine({"w", "nobody"})
-    known.heard("w", heartbeat(), now=1)
+    known.heard("w", "i", heartbeat(), now=1)
     assert [node.name for node in known.reachable(1)] == ["other"]
     known.quarantine(set())
     assert {node.name for node in known.reachable(1)} == {"w", "other"}
@@ -139,7 +139,7 @@ def silent(times: int) -> tuple[Fleet, float]:
     known, now = fleet(), 0.0
     for _ in range(times):
         now = max(now, the_node(known).paused_until)
-        known.heard("w", heartbeat(slots=2), now=now)
+        known.heard("w", "i", heartbeat(slots=2), now=now)
         known.unanswered("w", now)
     return known, now
 
@@ -156,7 +156,7 @@ def test_a_worker_that_does_not_answer_is_left_alone(times: int, longest: float)
         assert longest / 2 <= pause <= longest
         pauses.add(pause)
         for moment, there in [(now, False), (now + pause - 0.01, False), (now + pause, True)]:
-            known.heard("w", heartbeat(slots=2), now=moment)
+            known.heard("w", "i", heartbeat(slots=2), now=moment)
             assert bool(known.reachable(moment)) == there
     assert len(pauses) > 1
 
@@ -191,7 +191,7 @@ def test_an_answer_ends_the_pause_and_its_growth() -> None:
 def test_a_new_process_is_not_blamed_for_its_predecessor() -> None:
     """It may hear well."""
     known, now = silent(4)
-    known.heard("w", heartbeat(instance="new", slots=2), now=now)
+    known.heard("w", "i", heartbeat(instance="new", slots=2), now=now)
     assert (the_node(known).pause_seconds, the_node(known).room) == (0, 2)
     assert known.reachable(now)
 

@@ -32,11 +32,9 @@ GPU = Gpu(name="H100", utilisation=0.25, memory_used=1, memory_total=80 << 30)
 RESOURCES = Resources(cpu=0.5, cores=8, memory_total=64 << 30, memory_available=1, gpus=(GPU,))
 
 EXAMPLES: list[Message] = [
-    Greeting(protocol=PROTOCOL, name="w"),
+    Greeting(protocol=PROTOCOL),
     Hello(
         protocol=PROTOCOL,
-        name="w",
-        instance="i",
         tags=("gpu", "fast"),
         slots=2,
         prefetch=0,
@@ -45,7 +43,6 @@ EXAMPLES: list[Message] = [
     Welcome(image_store_endpoint="http://h:1", image_store_token="t", heartbeat_seconds=0.5),
     Refusal(reason="Nein, weil: ü.", final=True),
     Heartbeat(
-        instance="i",
         tags=(),
         slots=1,
         prefetch=1,
@@ -54,7 +51,7 @@ EXAMPLES: list[Message] = [
         running=(Running(job_id="j", attempt=3),),
     ),
     Running(job_id="j", attempt=1),
-    Goodbye(instance="i"),
+    Goodbye(),
     Run(
         job_id="j",
         attempt=2,
@@ -162,15 +159,7 @@ def test_a_field_of_the_wrong_type_is_named() -> None:
 
 def test_a_missing_field_is_named() -> None:
     """Nothing is made up for it."""
-    assert "instance" in refused(msgspec.msgpack.encode({"type": "Goodbye"}))
-
-
-@pytest.mark.parametrize("instance", ["", "a.b", "a b", "*", "a\r\nPUB x 0\r\n", "a\n", "x" * 65])
-@pytest.mark.parametrize("message", [EXAMPLES[1], EXAMPLES[4], EXAMPLES[6]])
-def test_an_instance_is_one_token_of_a_subject(message: Message, instance: str) -> None:
-    """What a worker calls itself cannot lead an answer elsewhere."""
-    fields = {**as_fields(message), "instance": instance}
-    assert "instance" in refused(msgspec.msgpack.encode(fields), type(message))
+    assert "job_id" in refused(msgspec.msgpack.encode({"type": "Running"}), Running)
 
 
 @pytest.mark.parametrize("bad", [{"slots": 0}, {"slots": -1}, {"prefetch": -1}])
@@ -182,9 +171,9 @@ def test_a_worker_has_a_slot(message: Message, bad: dict[str, int]) -> None:
 
 def test_a_payload_nested_without_end_is_malformed() -> None:
     """An unknown field cannot exhaust the receiver."""
-    fields = encode(Goodbye(instance="i"))
-    assert fields[0] == 0x82
-    refused(b"\x83" + fields[1:] + b"\xa1x" + b"\x91" * 100_000 + b"\xc0")
+    fields = encode(Goodbye())
+    assert fields[0] == 0x81
+    refused(b"\x82" + fields[1:] + b"\xa1x" + b"\x91" * 100_000 + b"\xc0")
 
 
 def test_an_answer_may_be_of_either_type() -> None:

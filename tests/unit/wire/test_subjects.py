@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -11,13 +12,16 @@ from dpip.wire import subjects
 
 names = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
-OF_A_WORKER: list[Callable[[str], str]] = [
+instances = st.from_regex(r"[a-z0-9]{1,26}", fullmatch=True)
+
+OF_A_WORKER: list[Callable[[str, str], str]] = [
+    partial(subjects.hello, "token"),
     subjects.heartbeat,
     subjects.goodbye,
     subjects.outcome,
-    lambda name: subjects.run(name, "01hzzzzzzzzzzzzzzzzzzzzzzz"),
-    lambda name: subjects.ping(name, "01hzzzzzzzzzzzzzzzzzzzzzzz"),
-    lambda name: subjects.rejoin(name, "01hzzzzzzzzzzzzzzzzzzzzzzz"),
+    subjects.run,
+    subjects.ping,
+    subjects.rejoin,
 ]
 
 
@@ -27,10 +31,17 @@ def matches(pattern: str, subject: str) -> bool:
 
 
 @pytest.mark.parametrize("subject", OF_A_WORKER)
-@given(name=names)
-def test_a_subject_says_which_worker_it_is_of(subject: Callable[[str], str], name: str) -> None:
-    """The name that goes in comes out."""
-    assert subjects.worker_in(subject(name)) == name
+@given(name=names, instance=instances)
+def test_a_subject_says_which_process_it_is_of(
+    subject: Callable[[str, str], str], name: str, instance: str
+) -> None:
+    """The names that go in come out."""
+    assert subjects.speaker_in(subject(name, instance)) == (name, instance)
+
+
+def test_a_hello_says_by_which_token() -> None:
+    """The server guards that, too."""
+    assert subjects.join_token_in(subjects.hello("token", "w", "i")) == "token"
 
 
 @given(name=st.text(max_size=70))
@@ -40,7 +51,7 @@ def test_a_name_cannot_change_the_shape_of_a_subject(name: str) -> None:
         check_worker_name(name)
     except InvalidValue:
         return
-    subject = subjects.heartbeat(name)
+    subject = subjects.heartbeat(name, "i")
     assert subject.count(".") == subjects.HEARTBEATS.count(".")
     assert not re.search(r"[\s*>]", subject)
 
@@ -48,13 +59,11 @@ def test_a_name_cannot_change_the_shape_of_a_subject(name: str) -> None:
 @pytest.mark.parametrize(
     ("pattern", "subject"),
     [
-        (subjects.HEARTBEATS, subjects.heartbeat("w")),
-        (subjects.GOODBYES, subjects.goodbye("w")),
-        (subjects.OUTCOMES, subjects.outcome("w")),
+        (subjects.HELLOS, subjects.hello("token", "w", "i")),
+        (subjects.HEARTBEATS, subjects.heartbeat("w", "i")),
+        (subjects.GOODBYES, subjects.goodbye("w", "i")),
+        (subjects.OUTCOMES, subjects.outcome("w", "i")),
         (subjects.ALL_SETTLED, subjects.settled("01hzzzzzzzzzzzzzzzzzzzzzzz")),
-        (subjects.WORKERS_HEAR[0], subjects.run("w", "01hzzzzzzzzzzzzzzzzzzzzzzz")),
-        (subjects.WORKERS_HEAR[1], subjects.ping("w", "01hzzzzzzzzzzzzzzzzzzzzzzz")),
-        (subjects.WORKERS_HEAR[2], subjects.rejoin("w", "01hzzzzzzzzzzzzzzzzzzzzzzz")),
     ],
 )
 def test_who_subscribes_to_all_hears_each(pattern: str, subject: str) -> None:
@@ -62,9 +71,11 @@ def test_who_subscribes_to_all_hears_each(pattern: str, subject: str) -> None:
     assert matches(pattern, subject)
 
 
-def test_workers_hear_nothing_that_workers_say() -> None:
-    """What a worker may subscribe to is apart from where workers speak."""
-    spoken = [subjects.heartbeat("w"), subjects.goodbye("w"), subjects.outcome("w"), subjects.HELLO]
-    assert not [
-        subject for subject in spoken for heard in subjects.WORKERS_HEAR if matches(heard, subject)
-    ]
+def test_a_worker_says_and_hears_nothing_that_is_not_its_own() -> None:
+    """All that it may do names it, and no wildcard reaches beyond its inbox."""
+    said = subjects.said_by("token", "w", "i")
+    heard = subjects.heard_by("w", "i")
+    assert all(".w.i" in subject for subject in (*said, *heard))
+    assert not any("*" in subject for subject in (*said, *heard))
+    assert [subject for subject in heard if ">" in subject] == ["_INBOX.w.i.>"]
+    assert not set(said) & set(heard)

@@ -38,9 +38,7 @@ def remove_join_token(connection: Connection, name: str) -> bool:
 
 
 def join_token(connection: Connection, token_id: str) -> JoinToken | None:
-    row = connection.execute(
-        select(join_tokens).where(join_tokens.c.id == token_id)
-    ).one_or_none()
+    row = connection.execute(select(join_tokens).where(join_tokens.c.id == token_id)).one_or_none()
     return _join_token(row) if row else None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dpip.controller.datastore.tables import activities, join_tokens, tokens, utilisation, workers
 from dpip.errors import WorkerQuarantined
@@ -84,7 +84,12 @@ def record_heartbeats(
         update(workers)
         .where(workers.c.name == bindparam("worker"))
         # One that has gone comes back by a hello, not by a reading that was on its way.
-        .where(workers.c.state.in_([WorkerState.ALIVE.value, WorkerState.DRAINING.value]))
+        .where(
+            or_(
+                workers.c.state == WorkerState.ALIVE.value,
+                workers.c.state == WorkerState.DRAINING.value,
+            )
+        )
         .values(
             state=bindparam("alive"),
             resources=bindparam("resources"),
