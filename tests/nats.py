@@ -12,6 +12,7 @@ from dpip.controller.nats_configuration import SERVER_USER, access_rules
 from dpip.controller.nats_credentials import Issuer, new_seed
 from dpip.model.join_token import JoinSecret, JoinToken
 from dpip.ports.clock import SystemClock
+from dpip.tls.contexts import TlsFiles
 from dpip.wire import subjects
 from dpip.wire.nats_bus import NatsBus
 
@@ -27,13 +28,14 @@ PATIENCE = 60.0
 _LOOK_AGAIN_SECONDS = 0.01
 
 
-def new_server(directory: Path, *, port: int = 0) -> MessageServer:
+def new_server(directory: Path, *, port: int = 0, tls: TlsFiles | None = None) -> MessageServer:
     """A server that is not started yet."""
     return MessageServer(
         directory,
         host="127.0.0.1",
         port=port,
         access_rules=access_rules(server_password=SERVER_PASSWORD, issuer=ISSUER),
+        tls=tls,
     )
 
 
@@ -44,21 +46,20 @@ async def message_server(directory: Path) -> AsyncIterator[MessageServer]:
     await server.start()
     try:
         async with part_of(server) as controller:
-            gatekeeper = Gatekeeper(KnownJoinTokens(JOIN_TOKEN), ISSUER, SystemClock())
+            gatekeeper = Gatekeeper(known(JOIN_TOKEN), ISSUER, SystemClock())
             await controller.subscribe(AUTHENTICATE, gatekeeper.authenticate)
             yield server
     finally:
         await server.stop()
 
 
-class KnownJoinTokens:
-    """Join tokens that are in no datastore."""
+def known(*tokens: JoinToken) -> Callable[[str], Awaitable[JoinToken | None]]:
+    """Find join tokens that are in no datastore."""
 
-    def __init__(self, *tokens: JoinToken) -> None:
-        self._tokens = {token.id: token for token in tokens}
+    async def find(token_id: str) -> JoinToken | None:
+        return next((token for token in tokens if token.id == token_id), None)
 
-    async def join_token(self, token_id: str) -> JoinToken | None:
-        return self._tokens.get(token_id)
+    return find
 
 
 def part_of(server: MessageServer) -> NatsBus:

@@ -7,25 +7,29 @@ them all in one process, every other command enters its own.
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 from msgspec import Struct
 
+from dpip import join_tokens, network
 from dpip.config import Settings
 from dpip.data_directory import DataDirectory
-from dpip.errors import CannotStart, InvalidValue, UserExists
+from dpip.errors import CannotStart, UserExists
 from dpip.model.ids import new_id
-from dpip.model.join_token import JoinSecret, JoinToken
+from dpip.model.join_token import JoinSecret
 from dpip.model.user import Role, User
 from dpip.model.worker import check_worker_name
 from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
+from dpip.tls.contexts import TlsFiles, client_context, server_context
 from dpip.wire.nats_bus import NatsBus, without_credentials
 from dpip.worker.local_workers import LocalWorkers
 
@@ -36,6 +40,8 @@ log = structlog.get_logger()
 
 _SECONDS_A_DAY = 86_400
 _SWEEP_SECONDS = 3600
+_NATS_PORT = 4222
+_PATIENCE_SECONDS = 10.0
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -71,14 +77,17 @@ class Running(Struct, frozen=True, kw_only=True):
 async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
     """Run the whole system, with ``workers`` local workers beside it."""
     data = _data_directory(settings)
+    tls = network.tls_files(settings)
     async with AsyncExitStack() as parts:
         listener = _listen(settings)
         parts.callback(listener.close)
         settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
         parts.enter_context(data.held_by("controller"))
-        local = _local_join_secret(data)
+        local = join_tokens.local_secret(data, tls.fingerprint() if tls else None)
         # The workers start first and join last: they are loading while the rest is.
-        server_url, controller = await parts.enter_async_context(_message_server(settings, data))
+        server_url, controller = await parts.enter_async_context(
+            _message_server(settings, data, tls)
+        )
         local_workers = await parts.enter_async_context(
             LocalWorkers(
                 controller,
@@ -90,7 +99,7 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
         )
         datastore = await parts.enter_async_context(open_datastore(settings))
         new_password = await ensure_administrator(datastore, settings, data)
-        await _admit(datastore, local)
+        await join_tokens.admit_local(datastore, local)
         bus = await parts.enter_async_context(
             _bus(settings, data, server_url=server_url, name="up")
         )
@@ -111,12 +120,13 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
 async def controller(settings: Settings) -> AsyncIterator[str]:
     """Run the message-passing server and the controller; yields where workers join."""
     data = _data_directory(settings)
+    tls = network.tls_files(settings)
     async with AsyncExitStack() as parts:
         parts.enter_context(data.held_by("controller"))
-        local = _local_join_secret(data)
-        server_url, address = await parts.enter_async_context(_message_server(settings, data))
+        local = join_tokens.local_secret(data, tls.fingerprint() if tls else None)
+        server_url, address = await parts.enter_async_context(_message_server(settings, data, tls))
         datastore = await parts.enter_async_context(open_datastore(settings))
-        await _admit(datastore, local)
+        await join_tokens.admit_local(datastore, local)
         bus = await parts.enter_async_context(
             _bus(settings, data, server_url=server_url, name="controller")
         )
@@ -169,13 +179,16 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
     from dpip.worker.workshop import Workshop
 
     identity = Identity(check_worker_name(name), lambda: _join_secret(settings, name))
+    # Credentials of a URL are those of DPIP's own parts, which a worker has no need of.
+    server = without_credentials(settings.nats_url or f"nats://{settings.controller}")
+    tls = await _trusted_by_a_worker(settings, server, _join_secret(settings, name))
     bus = NatsBus(
-        # Credentials of a URL are those of DPIP's own parts, which a worker has no need of.
-        without_credentials(settings.nats_url or f"nats://{settings.controller}"),
+        server,
         user=identity.user,
         password=identity.password,
         inbox=identity.inbox,
         name=f"worker {name}",
+        tls=tls,
     )
     own = settings.worker
     async with AsyncExitStack() as parts:
@@ -193,6 +206,7 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
                 prefetch=own.prefetch,
                 drain_seconds=own.drain_seconds,
                 controller_host=settings.controller.rpartition(":")[0].strip("[]"),
+                tls=tls,
             ),
         )
         parts.push_async_callback(agent.stop)
@@ -210,6 +224,22 @@ def _join_secret(settings: Settings, worker: str) -> JoinSecret:
             f"shows on the controller's machine ({settings.data_dir} has none)",
         )
     return JoinSecret.read(text)
+
+
+async def _trusted_by_a_worker(
+    settings: Settings, server: str, join_secret: JoinSecret
+) -> ssl.SSLContext | None:
+    from dpip.tls.pinning import pinned_context
+
+    if join_secret.authority is None:
+        return client_context(settings.tls_ca) if settings.tls_ca else None
+    first = urlsplit(server.split(",")[0])
+    return await pinned_context(
+        first.hostname or "",
+        first.port or _NATS_PORT,
+        join_secret.authority,
+        patience=_PATIENCE_SECONDS,
+    )
 
 
 def has_datastore(settings: Settings) -> bool:
@@ -253,42 +283,9 @@ async def ensure_administrator(
     return None if settings.admin_password else password
 
 
-LOCAL = "local"
-"""Name of the join token of the workers on the controller's own machine."""
-
-
-def _local_join_secret(data: DataDirectory) -> JoinSecret:
-    """The join token that workers on this machine find, made if it is not there."""
-    try:
-        secret = JoinSecret.read(data.known_join_token() or "")
-    except InvalidValue:
-        secret = JoinSecret.new()
-    data.keep_join_token(str(secret))
-    return secret
-
-
-async def _admit(datastore: Datastore, local: JoinSecret) -> None:
-    """Have the datastore know the join token of this machine's workers, and no earlier one."""
-    if await datastore.join_token(local.id) is None:
-        token = new_join_token(LOCAL, local)
-        if not await datastore.replace_join_token(token):
-            await datastore.add_join_token(token)
-
-
-def new_join_token(name: str, secret: JoinSecret, expires_at: float | None = None) -> JoinToken:
-    """What the datastore is to keep of a join token that is made now."""
-    return JoinToken(
-        id=secret.id,
-        name=name,
-        secret_hash=secret.hash,
-        created_at=SystemClock().now(),
-        expires_at=expires_at,
-    )
-
-
 @asynccontextmanager
 async def _message_server(
-    settings: Settings, data: DataDirectory
+    settings: Settings, data: DataDirectory, tls: TlsFiles | None
 ) -> AsyncIterator[tuple[str | None, str]]:
     """Run the embedded server, unless an external one is named; yields its URL and address."""
     from dpip.controller.message_server import MessageServer
@@ -297,6 +294,7 @@ async def _message_server(
     if settings.nats_url:
         yield None, without_credentials(settings.nats_url)
         return
+    network.check_exposure(settings, "The message-passing server")
     server = MessageServer(
         data.message_server,
         host=settings.host,
@@ -304,6 +302,7 @@ async def _message_server(
         access_rules=access_rules(
             server_password=data.message_server_password(), issuer=_issuer(data)
         ),
+        tls=tls,
     )
     await server.start()
     try:
@@ -324,6 +323,7 @@ async def _bus(
         user=SERVER_USER,
         password=data.message_server_password(),
         name=name,
+        tls=client_context(settings.tls_ca) if settings.tls_ca else None,
     )
     async with bus:
         yield bus
@@ -340,7 +340,7 @@ async def _controller(
         bus,
         SystemClock(),
         issuer=_issuer(data),
-        image_store_endpoint=settings.api_url or f"http://{_address(settings.host, settings.port)}",
+        image_store_endpoint=_api_url(settings),
         times=ControllerTimes(
             heartbeat_seconds=settings.lease.heartbeat_seconds,
             timeout_seconds=settings.lease.timeout_seconds,
@@ -415,10 +415,11 @@ async def _api(
     async def sweep() -> None:
         await images.sweep(datastore)
 
+    tls = network.tls_files(settings)
     sweeping = asyncio.create_task(again_and_again(sweep, _SWEEP_SECONDS), name="sweep")
     try:
         limits = HttpLimits(**msgspec.structs.asdict(settings.http))
-        async with serve(app, listener, limits):
+        async with serve(app, listener, limits, server_context(tls) if tls else None):
             yield
     finally:
         sweeping.cancel()
@@ -440,11 +441,13 @@ def _issuer(data: DataDirectory) -> "Issuer":
 def _listen(settings: Settings) -> socket.socket:
     from dpip.api.server import listen
 
+    network.check_exposure(settings, "The API")
     return listen(settings.host, settings.port)
 
 
 def _api_url(settings: Settings) -> str:
-    return settings.api_url or f"http://{_address(settings.host, settings.port)}"
+    scheme = "https" if settings.tls_cert else "http"
+    return settings.api_url or f"{scheme}://{_address(settings.host, settings.port)}"
 
 
 def _controller_address(settings: Settings, port: int) -> str:

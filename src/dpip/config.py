@@ -131,6 +131,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a worker finds the controller: <host>:<port>."""
     join_token: str | None = None
     """What a worker shows to join; by default read from the data directory."""
+    tls_cert: Path | None = None
+    """Certificate of API and message-passing server, followed by its authority's (PEM)."""
+    tls_key: Path | None = None
+    """Key of that certificate (PEM)."""
+    tls_ca: Path | None = None
+    """Certificate of the authority that is trusted, and no other, as a server and as a client."""
+    insecure: bool = False
+    """Listen beyond this machine without encryption; warned about at every start."""
     admin_user: str = "admin"
     """Name of the administrator that the first start creates."""
     admin_password: str | None = None

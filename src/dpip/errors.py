@@ -269,6 +269,17 @@ class BusRefused(DpipError):
     )
 
 
+class AuthorityUnknown(DpipError):
+    """A server does not present the certificate of the authority that a join token names."""
+
+    code = "authority_unknown"
+    sentence = (
+        "{address} does not present the certificate of the authority that the join token names "
+        "(SHA-256 {authority}). Either another listens there, or the join token is of another "
+        "system, or an old one."
+    )
+
+
 class NoResponder(DpipError):
     """Nobody listens on the subject of a request: it reached no one."""
 

@@ -12,7 +12,10 @@ from dpip.data_directory import DataDirectory
 from dpip.errors import CannotStart
 
 SECRETS: list[tuple[str, Callable[[DataDirectory], str]]] = [
-    ("message-server-signing-key", lambda data: data.signing_key(lambda: secrets.token_urlsafe())),
+    (
+        "message-server-signing-key",
+        lambda data: data.signing_key(lambda: secrets.token_urlsafe(32)),
+    ),
     ("message-server-password", DataDirectory.message_server_password),
 ]
 each_secret = pytest.mark.parametrize(("file", "secret"), SECRETS)

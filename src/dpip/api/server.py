@@ -4,6 +4,7 @@ import asyncio
 import math
 import resource
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -50,8 +51,13 @@ def _allow_many_open_files() -> None:
 
 
 @asynccontextmanager
-async def serve(app: FastAPI, listener: socket.socket, limits: HttpLimits) -> AsyncIterator[None]:
-    """Serve ``app`` on ``listener`` for the length of the block.
+async def serve(
+    app: FastAPI,
+    listener: socket.socket,
+    limits: HttpLimits,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[None]:
+    """Serve ``app`` on ``listener`` for the length of the block, over ``tls`` or in the clear.
 
     At its end requests that wait for something are answered at once, and those that run have a
     few seconds to finish.
@@ -59,6 +65,7 @@ async def serve(app: FastAPI, listener: socket.socket, limits: HttpLimits) -> As
     server = _Server(
         uvicorn.Config(
             app,
+            ssl_context_factory=(lambda *_: tls) if tls else None,
             loop="none",
             http=partial(BoundedHttpProtocol, limits=limits),  # type: ignore[arg-type]
             ws="none",

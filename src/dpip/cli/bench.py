@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from dpip.cli.service import TlsCa
+
 if TYPE_CHECKING:
     from dpip.cli.benchmark import Comparison, Speed
 
@@ -29,6 +31,7 @@ def bench(
         str | None, typer.Option(envvar="DPIP_USER", help="User on the server.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that are measured.")] = 3,
+    tls_ca: TlsCa = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the comparison as one JSON object.")
     ] = False,
@@ -60,7 +63,7 @@ def bench(
         try:
             with (
                 BareLoop(plan.pictures, filter, default_workers()) as loop,
-                connected(server, user=user) as client,
+                connected(server, user=user, tls_ca=tls_ca) as client,
             ):
                 comparison = compare(
                     Side(out=out_of_limit, pictures=plan.pictures, run=loop.run),

@@ -24,7 +24,11 @@ _SETTINGS_OF_A_LOCAL_SYSTEM = ("worker", "limits", "lease")
 
 @contextmanager
 def connected(
-    server: str | None, *, user: str | None = None, workers: int | None = None
+    server: str | None,
+    *,
+    user: str | None = None,
+    workers: int | None = None,
+    tls_ca: str | None = None,
 ) -> Iterator[Client]:
     """Give a client of ``server`` or, without one, of a system started for as long as it is used.
 
@@ -32,13 +36,13 @@ def connected(
     ``DPIP_USER_PASSWORD``; by the administrator's password in the data directory, for a server on
     this machine; or at a prompt, on a terminal.
     """
-    settings, found = load_settings()
+    settings, found = load_settings({"tls_ca": tls_ca})
     if server is None:
         with _started(workers, variables_of_a_local_system(found)) as client:
             yield client
         return
     token = os.environ.get("DPIP_TOKEN")
-    with Client(server, token=token) as client:
+    with Client(server, token=token, tls_ca=settings.tls_ca) as client:
         if token is None:
             password_file = DataDirectory(settings.data_dir).admin_password_file
             client.login(*_credentials(server, user, settings.admin_user, password_file))

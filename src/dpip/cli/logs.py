@@ -21,3 +21,5 @@ def write_logs(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level.upper())))
+    # nats-py's streams do not know that they are encrypted, and asyncio says so at each close.
+    logging.getLogger("asyncio").addFilter(lambda record: "eof_received" not in record.getMessage())

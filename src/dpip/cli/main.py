@@ -5,8 +5,9 @@ import sys
 import typer
 
 from dpip import __version__
-from dpip.cli import parts, token, user, worker
+from dpip.cli import join_token, parts, token, user, worker
 from dpip.cli.bench import bench
+from dpip.cli.certs import certs
 from dpip.cli.chaos import chaos
 from dpip.cli.config import config
 from dpip.cli.run import run
@@ -28,6 +29,8 @@ app.command()(parts.scheduler)
 app.command()(parts.api)
 app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")
+app.add_typer(join_token.app, name="join-token")
+app.command()(certs)
 app.command()(bench)
 app.command()(chaos)
 app.command()(torture)

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from dpip.cli.service import DataDir, Host, LogLevel, serve, settings_from
+from dpip.cli.service import (
+    DataDir,
+    Host,
+    Insecure,
+    LogLevel,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    serve,
+    settings_from,
+)
 
 NatsUrl = Annotated[
     str | None,
@@ -28,6 +38,10 @@ def controller(
     api_url: Annotated[
         str | None, typer.Option("--api-url", help="URL under which workers reach the API.")
     ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_ca: TlsCa = None,
+    insecure: Insecure = None,
     log_level: LogLevel = None,
 ) -> None:
     """Run the controller and the message-passing server."""
@@ -38,6 +52,10 @@ def controller(
         nats_url=nats_url,
         database_url=database_url,
         api_url=api_url,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_ca=tls_ca,
+        insecure=insecure,
         log_level=log_level,
     )
     from dpip import compose
@@ -54,6 +72,7 @@ def scheduler(
     data_dir: DataDir = None,
     nats_url: NatsUrl = None,
     database_url: DatabaseUrl = None,
+    tls_ca: TlsCa = None,
     log_level: LogLevel = None,
 ) -> None:
     """Run the scheduler."""
@@ -63,6 +82,7 @@ def scheduler(
         data_dir=data_dir,
         nats_url=nats_url,
         database_url=database_url,
+        tls_ca=tls_ca,
         log_level=log_level,
     )
     from dpip import compose
@@ -80,6 +100,10 @@ def api(
     data_dir: DataDir = None,
     nats_url: NatsUrl = None,
     database_url: DatabaseUrl = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_ca: TlsCa = None,
+    insecure: Insecure = None,
     log_level: LogLevel = None,
 ) -> None:
     """Run the API."""
@@ -90,6 +114,10 @@ def api(
         data_dir=data_dir,
         nats_url=nats_url,
         database_url=database_url,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_ca=tls_ca,
+        insecure=insecure,
         log_level=log_level,
     )
     from dpip import compose

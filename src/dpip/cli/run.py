@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dpip.cli.service import TlsCa
+
 _INVALID_VALUE = 422
 
 
@@ -43,6 +45,7 @@ def run(
             "or DPIP_TOKEN holds a token.",
         ),
     ] = None,
+    tls_ca: TlsCa = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the report as one JSON object.")
     ] = False,
@@ -82,7 +85,7 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     display = BatchProgress(len(plan.pictures))
     try:
-        with connected(server, user=user, workers=workers) as client, display:
+        with connected(server, user=user, workers=workers, tls_ca=tls_ca) as client, display:
             report = filter_pictures(
                 client,
                 plan.pictures,

@@ -23,6 +23,17 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="Directory of the database, the images and the secrets."),
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+TlsCert = Annotated[
+    str | None, typer.Option("--tls-cert", help="Certificate of the server, then its authority's.")
+]
+TlsKey = Annotated[str | None, typer.Option("--tls-key", help="Key of that certificate.")]
+TlsCa = Annotated[
+    str | None, typer.Option("--tls-ca", help="Certificate of the authority to trust.")
+]
+Insecure = Annotated[
+    bool | None,
+    typer.Option("--insecure", help="Listen beyond this machine without encryption."),
+]
 LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 

@@ -8,7 +8,17 @@ import typer
 if TYPE_CHECKING:
     from dpip import compose
 
-from dpip.cli.service import DataDir, Host, LogLevel, serve, settings_from
+from dpip.cli.service import (
+    DataDir,
+    Host,
+    Insecure,
+    LogLevel,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    serve,
+    settings_from,
+)
 
 
 def up(
@@ -21,6 +31,10 @@ def up(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Local workers; one for each core by default.")
     ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_ca: TlsCa = None,
+    insecure: Insecure = None,
     log_level: LogLevel = None,
     json: Annotated[
         bool, typer.Option("--json", help="Say where it is as one JSON line on standard output.")
@@ -32,6 +46,10 @@ def up(
         port=port,
         controller_port=controller_port,
         data_dir=data_dir,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_ca=tls_ca,
+        insecure=insecure,
         log_level=log_level,
     )
     from dpip import compose

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dpip.cli.service import DataDir, LogLevel, on_datastore, serve, settings_from
+from dpip.cli.service import DataDir, LogLevel, TlsCa, on_datastore, serve, settings_from
 from dpip.errors import NotFound
 
 app = typer.Typer()
@@ -31,13 +31,18 @@ def worker(
         int | None, typer.Option(min=1, help="Pictures that it filters at once.")
     ] = None,
     data_dir: DataDir = None,
+    tls_ca: TlsCa = None,
     log_level: LogLevel = None,
 ) -> None:
     """Run a worker. The join token is in DPIP_JOIN_TOKEN or in the data directory."""
     if context.invoked_subcommand:
         return _refuse_options(context)
     settings = settings_from(
-        controller=controller, worker__slots=slots, data_dir=data_dir, log_level=log_level
+        controller=controller,
+        worker__slots=slots,
+        data_dir=data_dir,
+        tls_ca=tls_ca,
+        log_level=log_level,
     )
     import structlog
 

@@ -1,6 +1,7 @@
 """The API as Python methods."""
 
 import base64
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +39,11 @@ class Client:
     makes no sense.
     """
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
-        self._http = Transport(url, connections=_CONNECTIONS)
+    def __init__(self, url: str, *, token: str | None = None, tls_ca: Path | None = None) -> None:
+        """``tls_ca`` is the certificate of the authority to trust, by default DPIP_TLS_CA's."""
+        named = os.environ.get("DPIP_TLS_CA")
+        authority = tls_ca or (Path(named).expanduser() if named else None)
+        self._http = Transport(url, connections=_CONNECTIONS, tls_ca=authority)
         self._http.token = token
 
     def __enter__(self) -> Self:

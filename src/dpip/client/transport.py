@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlencode
 
@@ -43,16 +44,18 @@ class Transport:
 
     A request is repeated for half a minute at most, with growing and jittered delays: after a
     refused connection and after 429 and 503, whose ``Retry-After`` is kept to; a GET after a broken
-    connection too. An API that has never answered is not waited for.
+    connection too. An API that has never answered is not waited for. Over https the API has to be
+    one that the authority in ``tls_ca`` vouches for, or one that this machine trusts.
     """
 
-    def __init__(self, url: str, *, connections: int) -> None:
+    def __init__(self, url: str, *, connections: int, tls_ca: Path | None = None) -> None:
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         self.token: str | None = None
         self._answered = False
         self._closed = threading.Event()
         self._base = _path_of(self.url)
-        self._pool = urllib3.connection_from_url(self.url, maxsize=connections)
+        tls = {"ca_certs": str(tls_ca)} if tls_ca and self.url.startswith("https") else {}
+        self._pool = urllib3.connection_from_url(self.url, maxsize=connections, **tls)
 
     def close(self) -> None:
         """Let go of the connections; a request that waits for its next try ends at once."""

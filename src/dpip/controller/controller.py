@@ -65,7 +65,7 @@ class Controller:
             datastore, self._reaper, bus, clock, timeout_seconds=times.timeout_seconds
         )
         self._outcomes = Outcomes(attempts, self._roll_call)
-        self._gatekeeper = Gatekeeper(datastore, issuer, clock)
+        self._gatekeeper = Gatekeeper(datastore.join_token, issuer, clock)
         self._revocation = Revocation(datastore, attempts, self._roll_call, bus, clock)
         self._registration = Registration(
             datastore,

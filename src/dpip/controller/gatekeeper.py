@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -11,9 +12,9 @@ from msgspec import Struct, field
 from dpip.controller.nats_configuration import ACCOUNT
 from dpip.controller.nats_credentials import Issuer
 from dpip.errors import MalformedMessage
+from dpip.model.join_token import JoinToken
 from dpip.model.worker import is_worker_name
 from dpip.ports.clock import Clock
-from dpip.ports.datastore import JoinTokens
 from dpip.wire import subjects
 
 log = structlog.get_logger()
@@ -56,8 +57,14 @@ class Gatekeeper:
     who is refused is told nothing; the reason is in the log.
     """
 
-    def __init__(self, join_tokens: JoinTokens, issuer: Issuer, clock: Clock) -> None:
-        self._join_tokens = join_tokens
+    def __init__(
+        self,
+        join_token: Callable[[str], Awaitable[JoinToken | None]],
+        issuer: Issuer,
+        clock: Clock,
+    ) -> None:
+        """``join_token`` finds one by its id."""
+        self._join_token = join_token
         self._issuer = issuer
         self._clock = clock
 
@@ -81,7 +88,7 @@ class Gatekeeper:
     async def _credential(self, asked: _Question) -> str:
         user = asked.connect_opts.user
         token_id, worker, instance = _names_in(user)
-        token = await self._join_tokens.join_token(token_id)
+        token = await self._join_token(token_id)
         if token is None:
             raise _Refused("there is no such join token")
         now = self._clock.now()

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from dpip.controller.nats_configuration import tls_rules
 from dpip.errors import CannotStart
 from dpip.model.ids import new_id
 from dpip.supervision import SupervisedProcess
+from dpip.tls.contexts import TlsFiles, trusting_nobody
 
 _START_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.01
@@ -24,11 +26,18 @@ class MessageServer:
     """
 
     def __init__(
-        self, directory: Path, *, host: str, port: int, access_rules: Mapping[str, object]
+        self,
+        directory: Path,
+        *,
+        host: str,
+        port: int,
+        access_rules: Mapping[str, object],
+        tls: TlsFiles | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self._access_rules = access_rules
+        self._tls = tls
         self._directory = directory
         self._name = new_id()
         self._configuration = directory / "nats-server.json"
@@ -78,6 +87,7 @@ class MessageServer:
             "server_name": self._name,
             "ports_file_dir": str(self._directory),
             **self._access_rules,
+            **(tls_rules(self._tls) if self._tls else {}),
         }
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(json.dumps(content, indent=2))
@@ -105,7 +115,12 @@ class MessageServer:
 
     async def _takes_connections(self) -> bool:
         try:
-            reader, writer = await asyncio.open_connection(_reachable(self.host), self.port)
+            reader, writer = await asyncio.open_connection(
+                _reachable(self.host).strip("[]"),
+                self.port,
+                # It is asked for its name only.
+                ssl=trusting_nobody() if self._tls else None,
+            )
         except OSError:
             return False
         try:

@@ -1,6 +1,7 @@
 """What a NATS server, embedded or external, has to know to guard DPIP's subjects."""
 
 from dpip.controller.nats_credentials import Issuer
+from dpip.tls.contexts import TlsFiles
 from dpip.wire.codec import LARGEST_MESSAGE
 
 ACCOUNT = "DPIP"
@@ -37,4 +38,15 @@ def access_rules(*, server_password: str, issuer: Issuer) -> dict[str, object]:
                 "auth_users": [SERVER_USER],
             },
         },
+    }
+
+
+def tls_rules(files: TlsFiles) -> dict[str, object]:
+    """Return how a server speaks TLS, and from the first byte, as a part of its configuration."""
+    return {
+        "tls": {
+            "cert_file": str(files.certificate.resolve()),
+            "key_file": str(files.key.resolve()),
+            "handshake_first": True,
+        }
     }

@@ -39,7 +39,7 @@ class Issuer:
 
         It may also answer each request that it receives, once.
         """
-        claims = {
+        claims: dict[str, object] = {
             "sub": user_key,
             "aud": account,
             "name": name,

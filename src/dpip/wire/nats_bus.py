@@ -183,6 +183,8 @@ class NatsBus:
                 name=self._name,
                 inbox_prefix=self._inbox,
                 tls=self._tls,
+                # No word goes out before the server has shown who it is.
+                tls_handshake_first=self._tls is not None,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # of this first connection, for each server named
                 reconnect_time_wait=0,
@@ -192,7 +194,7 @@ class NatsBus:
                 closed_cb=closed,
                 error_cb=failed,
             )
-        except (nats.errors.Error, OSError, TimeoutError) as error:
+        except (nats.errors.Error, OSError, TimeoutError, UnicodeDecodeError) as error:
             with contextlib.suppress(Exception):
                 await client.close()
             if "authorization" in str(error).lower():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import ssl
 
 import structlog
 from msgspec import Struct
@@ -38,13 +39,17 @@ _OUTCOME_PATIENCE_SECONDS = 20.0
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
-    """What a worker takes on. ``controller_host`` is where it reached the bus."""
+    """What a worker takes on.
+
+    ``controller_host`` is where it reached the bus, ``tls`` says whom it trusts.
+    """
 
     tags: tuple[str, ...]
     slots: int
     prefetch: int
     drain_seconds: float
     controller_host: str
+    tls: ssl.SSLContext | None = None
 
 
 class Agent:
@@ -134,7 +139,7 @@ class Agent:
     def _enter(self, welcome: Welcome) -> None:
         endpoint = reachable_endpoint(welcome.image_store_endpoint, self._settings.controller_host)
         if self._images is None:
-            self._images = ImageClient(endpoint, welcome.image_store_token)
+            self._images = ImageClient(endpoint, welcome.image_store_token, self._settings.tls)
         else:  # Jobs in hand go on with the new token.
             self._images.admit(endpoint, welcome.image_store_token)
         self._heartbeat_seconds = welcome.heartbeat_seconds

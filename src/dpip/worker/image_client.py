@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -58,8 +59,10 @@ class ApiAway(DpipError):
 class ImageClient:
     """Images of the jobs in hand, over connections that stay open between them."""
 
-    def __init__(self, endpoint: str, token: str) -> None:
-        self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+    def __init__(self, endpoint: str, token: str, tls: ssl.SSLContext | None = None) -> None:
+        """``tls`` says whom to trust; without it, whomever this machine trusts."""
+        connector = aiohttp.TCPConnector(ssl=tls or True)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
         self.admit(endpoint, token)
 
     def admit(self, endpoint: str, token: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from dpip.controller.message_server import MessageServer
@@ -68,15 +68,17 @@ async def rogue(
     name: str = "w",
     instance: str = "i",
     secret: JoinSecret = JOIN_SECRET,
-    **more: object,
+    shown: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Rogue]:
-    """Connect as a process of a worker, by ``secret``."""
+    """Connect as a process of a worker by ``secret``, or with what is ``shown`` in its place."""
     reader, writer = await asyncio.open_connection(server.host, server.port)
-    shown = {"user": f"{secret.id}.{name}.{instance}", "pass": secret.secret}
+    as_worker = {"user": f"{secret.id}.{name}.{instance}", "pass": secret.secret}
     options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True}
     connection = Rogue(reader, writer)
     try:
-        await connection.send(f"CONNECT {json.dumps({**options, **shown, **more})}")
+        await connection.send(
+            f"CONNECT {json.dumps({**options, **(as_worker if shown is None else shown)})}"
+        )
         yield connection
     finally:
         writer.close()

@@ -19,8 +19,8 @@ from tests.nats import (
     JOIN_SECRET,
     PATIENCE,
     SERVER_PASSWORD,
-    KnownJoinTokens,
     Received,
+    known,
     message_server,
     new_server,
     part_of,
@@ -217,7 +217,7 @@ async def test_a_connection_without_credentials_is_refused(
     server: MessageServer, shown: dict[str, object]
 ) -> None:
     """Those of DPIP's own parts cannot be had by a join token, either."""
-    async with rogue(server, **shown) as worker:
+    async with rogue(server, shown=shown) as worker:
         await worker.send("PING")
         assert await worker.until_cut_off() <= REFUSED
 
@@ -241,7 +241,7 @@ async def expiring(tmp_path: Path) -> AsyncIterator[tuple[MessageServer, JoinSec
     await server.start()
     try:
         async with part_of(server) as bus:
-            gatekeeper = Gatekeeper(KnownJoinTokens(*tokens), ISSUER, clock)
+            gatekeeper = Gatekeeper(known(*tokens), ISSUER, clock)
             await bus.subscribe(AUTHENTICATE, gatekeeper.authenticate)
             yield server, soon, stale
     finally:

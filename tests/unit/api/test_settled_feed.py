@@ -18,6 +18,9 @@ class OneSubscription:
     async def request(self, subject: str, payload: bytes, timeout: float) -> bytes:
         raise NotImplementedError
 
+    async def request_all(self, subject: str, payload: bytes, seconds: float) -> list[bytes]:
+        raise NotImplementedError
+
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
         assert self.handler is None, "one subscription serves everybody"
         self.handler = handler

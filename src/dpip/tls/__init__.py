@@ -1,0 +1,1 @@
+"""Encryption of what goes over the network, and whom to trust for it."""
