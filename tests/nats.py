@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 SERVER_PASSWORD = "server's password"
 ISSUER = Issuer(new_seed())
-JOIN_SECRET = JoinSecret(id="0123456789ab", secret=JoinSecret.new().secret)
+JOIN_SECRET = JoinSecret(id="0123456789ab", secret="secret-of-the-tests-" * 2 + "xyz")
 JOIN_TOKEN = JoinToken(
     id=JOIN_SECRET.id, name="of-tests", secret_hash=JOIN_SECRET.hash, created_at=0
 )

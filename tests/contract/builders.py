@@ -73,7 +73,9 @@ def build_filtered(original: Image) -> Image:
     )
 
 
-def build_worker(name: str = "ada", instance: str = "1", state: str = "alive") -> Worker:
+def build_worker(
+    name: str = "ada", instance: str = "1", state: str = "alive", join_token: str | None = None
+) -> Worker:
     return Worker(
         name=name,
         instance=instance,
@@ -85,6 +87,7 @@ def build_worker(name: str = "ada", instance: str = "1", state: str = "alive") -
         running=0,
         joined_at=NOW,
         last_seen=NOW,
+        join_token=join_token,
     )
 
 

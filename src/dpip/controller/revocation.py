@@ -103,4 +103,5 @@ class Revocation:
     async def _disconnect(self, server_id: str, connection: _Connection) -> None:
         log.info("connection closed", user=connection.authorized_user)
         ask = msgspec.json.encode({"cid": connection.cid})
-        await self._bus.publish(KICK.replace("*", server_id), ask)
+        # Asked, not told: a server passes over what expects no answer.
+        await self._bus.request(KICK.replace("*", server_id), ask, _ANSWER_SECONDS)

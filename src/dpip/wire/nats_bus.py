@@ -22,6 +22,7 @@ log = structlog.get_logger()
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 3.0
 _CONNECT_SECONDS = 5
+_CLOSE_SECONDS = 1
 
 
 Credential = str | Callable[[], str]
@@ -196,7 +197,8 @@ class NatsBus:
             )
         except (nats.errors.Error, OSError, TimeoutError, UnicodeDecodeError) as error:
             with contextlib.suppress(Exception):
-                await client.close()
+                # After a failed handshake nats-py would wait for ever.
+                await asyncio.wait_for(client.close(), _CLOSE_SECONDS)
             if "authorization" in str(error).lower():
                 raise BusRefused(address=self._address) from error
             raise self._unavailable(error) from error
@@ -215,9 +217,15 @@ class NatsBus:
             await self._connect_again()
 
     async def _connect_again(self) -> None:
+        refused = False
         for delay in _retry_delays():
             try:
                 await self._connect()
+            except BusRefused as error:
+                # It may be for a moment only, while there is no controller to ask.
+                note = log.debug if refused else log.warning
+                note("not let in, will try again", server=self._address, reason=str(error))
+                refused = True
             except (DpipError, nats.errors.Error, OSError, TimeoutError) as error:
                 log.debug("no connection yet", server=self._address, reason=str(error))
             else:

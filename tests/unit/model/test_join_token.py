@@ -8,7 +8,7 @@ from dpip.errors import InvalidValue
 from dpip.model.join_token import JoinSecret, JoinToken, check_join_token_name
 
 AUTHORITY = "0123456789abcdef" * 4
-SHOWN = JoinSecret.new(AUTHORITY)
+SHOWN = JoinSecret(id="0123456789ab", secret="s3cret_-" * 5 + "abc", authority=AUTHORITY)
 
 
 @pytest.mark.parametrize("authority", [None, AUTHORITY])
