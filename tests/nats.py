@@ -34,8 +34,8 @@ def new_server(directory: Path, *, port: int = 0, tls: TlsFiles | None = None) -
         directory,
         host="127.0.0.1",
         port=port,
-        access_rules=access_rules(server_password=SERVER_PASSWORD, issuer=ISSUER),
-        tls=tls,
+        access_rules=access_rules(server_password=SERVER_PASSWORD, issuer=ISSUER, tls=tls),
+        encrypted=tls is not None,
     )
 
 

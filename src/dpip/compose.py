@@ -29,7 +29,7 @@ from dpip.model.worker import check_worker_name
 from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
-from dpip.tls.contexts import TlsFiles, client_context, server_context
+from dpip.tls.contexts import client_context, server_context
 from dpip.wire.nats_bus import NatsBus, without_credentials
 from dpip.worker.local_workers import LocalWorkers
 
@@ -77,17 +77,14 @@ class Running(Struct, frozen=True, kw_only=True):
 async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
     """Run the whole system, with ``workers`` local workers beside it."""
     data = _data_directory(settings)
-    tls = network.tls_files(settings)
     async with AsyncExitStack() as parts:
         listener = _listen(settings)
         parts.callback(listener.close)
         settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
         parts.enter_context(data.held_by("controller"))
-        local = join_tokens.local_secret(data, tls.fingerprint() if tls else None)
+        local = join_tokens.local_secret(data, network.authority(settings))
         # The workers start first and join last: they are loading while the rest is.
-        server_url, controller = await parts.enter_async_context(
-            _message_server(settings, data, tls)
-        )
+        server_url, controller = await parts.enter_async_context(_message_server(settings, data))
         local_workers = await parts.enter_async_context(
             LocalWorkers(
                 controller,
@@ -120,11 +117,10 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
 async def controller(settings: Settings) -> AsyncIterator[str]:
     """Run the message-passing server and the controller; yields where workers join."""
     data = _data_directory(settings)
-    tls = network.tls_files(settings)
     async with AsyncExitStack() as parts:
         parts.enter_context(data.held_by("controller"))
-        local = join_tokens.local_secret(data, tls.fingerprint() if tls else None)
-        server_url, address = await parts.enter_async_context(_message_server(settings, data, tls))
+        local = join_tokens.local_secret(data, network.authority(settings))
+        server_url, address = await parts.enter_async_context(_message_server(settings, data))
         datastore = await parts.enter_async_context(open_datastore(settings))
         await join_tokens.admit_local(datastore, local)
         bus = await parts.enter_async_context(
@@ -242,6 +238,18 @@ async def _trusted_by_a_worker(
     )
 
 
+def message_server_rules(settings: Settings) -> dict[str, object]:
+    """What a message-passing server, embedded or external, has to know."""
+    from dpip.controller.nats_configuration import access_rules
+
+    data = _data_directory(settings)
+    return access_rules(
+        server_password=data.message_server_password(),
+        issuer=_issuer(data),
+        tls=network.tls_files(settings),
+    )
+
+
 def has_datastore(settings: Settings) -> bool:
     """Whether there can be a system: a database is named, or lies in the data directory."""
     return bool(settings.database_url) or DataDirectory(settings.data_dir).database.exists()
@@ -285,11 +293,10 @@ async def ensure_administrator(
 
 @asynccontextmanager
 async def _message_server(
-    settings: Settings, data: DataDirectory, tls: TlsFiles | None
+    settings: Settings, data: DataDirectory
 ) -> AsyncIterator[tuple[str | None, str]]:
     """Run the embedded server, unless an external one is named; yields its URL and address."""
     from dpip.controller.message_server import MessageServer
-    from dpip.controller.nats_configuration import access_rules
 
     if settings.nats_url:
         yield None, without_credentials(settings.nats_url)
@@ -299,10 +306,8 @@ async def _message_server(
         data.message_server,
         host=settings.host,
         port=settings.controller_port,
-        access_rules=access_rules(
-            server_password=data.message_server_password(), issuer=_issuer(data)
-        ),
-        tls=tls,
+        access_rules=message_server_rules(settings),
+        encrypted=settings.tls_cert is not None,
     )
     await server.start()
     try:

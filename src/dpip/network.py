@@ -6,7 +6,7 @@ import structlog
 
 from dpip.config import Settings
 from dpip.errors import CannotStart
-from dpip.tls.contexts import TlsFiles
+from dpip.tls.contexts import TlsFiles, authority_in
 
 log = structlog.get_logger()
 
@@ -21,6 +21,13 @@ def tls_files(settings: Settings) -> TlsFiles | None:
             reason="--tls-cert, --tls-key and --tls-ca belong together; 'dpip certs' makes all",
         )
     return TlsFiles(certificate=settings.tls_cert, key=settings.tls_key, authority=settings.tls_ca)
+
+
+def authority(settings: Settings) -> str | None:
+    """The fingerprint of the authority that join tokens are to name. Raises ``CannotStart``."""
+    if files := tls_files(settings):
+        return files.fingerprint()
+    return authority_in(settings.tls_ca) if settings.tls_ca else None
 
 
 def check_exposure(settings: Settings, part: str) -> None:

@@ -10,6 +10,7 @@ from dpip.cli.bench import bench
 from dpip.cli.certs import certs
 from dpip.cli.chaos import chaos
 from dpip.cli.config import config
+from dpip.cli.nats_config import nats_config
 from dpip.cli.run import run
 from dpip.cli.torture import torture
 from dpip.cli.up import up
@@ -35,6 +36,7 @@ app.command()(bench)
 app.command()(chaos)
 app.command()(torture)
 app.command()(config)
+app.command("nats-config")(nats_config)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dpip.controller.nats_configuration import tls_rules
 from dpip.errors import CannotStart
 from dpip.model.ids import new_id
 from dpip.supervision import SupervisedProcess
-from dpip.tls.contexts import TlsFiles, trusting_nobody
+from dpip.tls.contexts import trusting_nobody
 
 _START_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.01
@@ -21,8 +20,8 @@ _LOOK_AGAIN_SECONDS = 0.01
 class MessageServer:
     """A nats-server for the length of its owner's life, started again when it dies.
 
-    The configuration, which holds the secret of ``access_rules``, lies in ``directory`` and is
-    readable by its owner alone.
+    It is ``encrypted`` if ``access_rules`` say so. The configuration, which holds their secret,
+    lies in ``directory`` and is readable by its owner alone.
     """
 
     def __init__(
@@ -32,12 +31,12 @@ class MessageServer:
         host: str,
         port: int,
         access_rules: Mapping[str, object],
-        tls: TlsFiles | None = None,
+        encrypted: bool = False,
     ) -> None:
         self.host = host
         self.port = port
         self._access_rules = access_rules
-        self._tls = tls
+        self._encrypted = encrypted
         self._directory = directory
         self._name = new_id()
         self._configuration = directory / "nats-server.json"
@@ -87,7 +86,6 @@ class MessageServer:
             "server_name": self._name,
             "ports_file_dir": str(self._directory),
             **self._access_rules,
-            **(tls_rules(self._tls) if self._tls else {}),
         }
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(json.dumps(content, indent=2))
@@ -119,7 +117,7 @@ class MessageServer:
                 _reachable(self.host).strip("[]"),
                 self.port,
                 # It is asked for its name only.
-                ssl=trusting_nobody() if self._tls else None,
+                ssl=trusting_nobody() if self._encrypted else None,
             )
         except OSError:
             return False

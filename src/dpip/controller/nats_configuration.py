@@ -13,11 +13,14 @@ _MOST_SUBSCRIPTIONS = 64
 _CONNECT_SECONDS = 1.5
 
 
-def access_rules(*, server_password: str, issuer: Issuer) -> dict[str, object]:
+def access_rules(
+    *, server_password: str, issuer: Issuer, tls: TlsFiles | None = None
+) -> dict[str, object]:
     """Return the rules, as a part of a server's configuration.
 
     DPIP's own parts connect as one user. About everybody else the server asks the controller,
-    whose answers it knows by their signature. The controller may cut connections off.
+    whose answers it knows by their signature. The controller may cut connections off. With ``tls``
+    the server speaks that from the first byte on.
     """
     return {
         "max_payload": LARGEST_MESSAGE,
@@ -38,11 +41,11 @@ def access_rules(*, server_password: str, issuer: Issuer) -> dict[str, object]:
                 "auth_users": [SERVER_USER],
             },
         },
+        **(_tls_rules(tls) if tls else {}),
     }
 
 
-def tls_rules(files: TlsFiles) -> dict[str, object]:
-    """Return how a server speaks TLS, and from the first byte, as a part of its configuration."""
+def _tls_rules(files: TlsFiles) -> dict[str, object]:
     return {
         "tls": {
             "cert_file": str(files.certificate.resolve()),

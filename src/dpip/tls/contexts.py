@@ -25,14 +25,15 @@ class TlsFiles(Struct, frozen=True, kw_only=True):
 
         Raises ``CannotStart`` unless the server would present that certificate.
         """
-        authority = _certificates_in(self.authority)[0]
-        if authority not in _certificates_in(self.certificate):
+        presented = [fingerprint(each) for each in _certificates_in(self.certificate)]
+        authority = authority_in(self.authority)
+        if authority not in presented:
             raise CannotStart(
                 part="TLS",
                 reason=f"{self.certificate} does not end with the authority of {self.authority}, "
                 "by which workers know the server; append the one to the other",
             )
-        return fingerprint(authority)
+        return authority
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
@@ -71,6 +72,11 @@ def trusting_nobody() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def authority_in(file: Path) -> str:
+    """The fingerprint of the authority's certificate in ``file``. Raises ``CannotStart``."""
+    return fingerprint(_certificates_in(file)[0])
 
 
 def fingerprint(certificate: bytes) -> str:

@@ -14,7 +14,14 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from dpip.errors import BusRefused, BusUnavailable, DpipError, NoAnswerInTime, NoResponder
+from dpip.errors import (
+    BusRefused,
+    BusUnavailable,
+    DpipError,
+    MalformedMessage,
+    NoAnswerInTime,
+    NoResponder,
+)
 from dpip.ports.bus import Handler
 
 log = structlog.get_logger()
@@ -63,6 +70,7 @@ class NatsBus:
         self._subscriptions: list[tuple[str, str, Handler]] = []
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
+        self._malformed = 0
 
     async def open(self, *, patience: float = 10.0) -> None:
         """Connect, trying for ``patience`` seconds.
@@ -159,6 +167,9 @@ class NatsBus:
                 answer = await handler(message.subject, message.data)
                 if answer is not None and message.reply:
                     await self._client.publish(message.reply, answer)
+            except MalformedMessage as error:
+                self._malformed += 1
+                log.warning("message dropped", reason=str(error), dropped=self._malformed)
             except DpipError as error:
                 log.warning("message not handled", subject=message.subject, reason=str(error))
             except Exception:
