@@ -50,12 +50,14 @@ class Process:
         *arguments: str,
         env: dict[str, str],
         program: tuple[str, ...] = ("-m", "dpip"),
+        cwd: Path | None = None,
     ) -> None:
         self._log = log
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [sys.executable, *program, *arguments],
                 env=env,
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

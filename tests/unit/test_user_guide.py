@@ -32,7 +32,9 @@ def test_every_setting_stands_in_its_table_with_its_default() -> None:
     assert [name for name, _ in rows] == list(defaults)
     for name, shown in rows:
         default = defaults[name]
-        if shown and isinstance(default, int | float):
+        if isinstance(default, bool):
+            assert shown.strip("`") == str(default).lower(), name
+        elif shown and isinstance(default, int | float):
             assert float(shown.strip("`")) == default, name
         elif shown:
             assert shown.strip("`") == default, name
@@ -41,7 +43,7 @@ def test_every_setting_stands_in_its_table_with_its_default() -> None:
 def test_every_command_stands_in_its_table_with_its_options() -> None:
     """The table of commands is what the command line takes."""
     rows = re.findall(
-        r"^\| `(dpip [a-z ]+?)(?: [A-Z…\[\]]+)?` \| (.*) \|$", GUIDE, flags=re.MULTILINE
+        r"^\| `(dpip [a-z -]+?)(?: [A-Z…\[\]]+)?` \| (.*) \|$", GUIDE, flags=re.MULTILINE
     )
     documented = {command: sorted(re.findall(r"--[a-z-]+", options)) for command, options in rows}
     assert documented == dict(_commands(typer.main.get_command(app), "dpip"))

@@ -38,6 +38,7 @@ FACTS: dict[str, Any] = {
     "path": "/p",
     "method": "PUT",
     "size": 10,
+    "authority": "00",
 }
 
 
