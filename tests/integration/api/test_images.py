@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from dpip.model.user import Role
+from dpip.model.worker import WorkerState
 from tests.hostile import POLYGLOTS
 from tests.integration.api.system import ApiSession, System, picture
 
@@ -166,3 +167,25 @@ def test_a_worker_is_let_in_nowhere_else(system: System, method: str, path: str)
     answer = system.worker()[1].request(method, path)
     assert answer.status_code == 403
     assert answer.json()["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("state", [WorkerState.LEFT, WorkerState.LOST])
+def test_the_token_of_a_worker_dies_with_it(
+    system: System, user: ApiSession, workload: str, state: WorkerState
+) -> None:
+    """Even where a lease is still out in its name."""
+    image = user.upload(workload, picture())
+    name, worker = system.worker()
+    lease = system.lease(image, name)
+    assert worker.get(f"/images/{image}").status_code == 200
+    system.do(system.datastore.end_worker(name, state, 0))
+    assert worker.get(f"/images/{image}").status_code == 401
+    fields = {
+        "type": "filtered",
+        "workload_id": workload,
+        "job_id": lease.job_id,
+        "attempt": str(lease.attempt),
+        "milliseconds": "1",
+    }
+    late = worker.post("/images", files={"data": picture()}, data=fields)
+    assert late.status_code == 401

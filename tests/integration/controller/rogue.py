@@ -62,16 +62,22 @@ class Rogue:
         return True
 
 
+def at(server: MessageServer) -> tuple[str, int]:
+    """Where it listens."""
+    return server.host, server.port
+
+
 @asynccontextmanager
 async def rogue(
-    server: MessageServer,
+    host: str,
+    port: int,
     name: str = "w",
     instance: str = "i",
     secret: JoinSecret = JOIN_SECRET,
     shown: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Rogue]:
     """Connect as a process of a worker by ``secret``, or with what is ``shown`` in its place."""
-    reader, writer = await asyncio.open_connection(server.host, server.port)
+    reader, writer = await asyncio.open_connection(host, port)
     as_worker = {"user": f"{secret.id}.{name}.{instance}", "pass": secret.secret}
     options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True}
     connection = Rogue(reader, writer)

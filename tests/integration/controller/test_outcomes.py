@@ -179,3 +179,14 @@ async def test_an_outcome_is_recorded_without_the_bus(parts: Parts) -> None:
     await parts.bus.close()
     await parts.outcome(lease, OutcomeKind.FAILED, FAILURE)
     assert await parts.failures(lease.job_id) == 1
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+async def test_a_process_that_was_not_taken_in_ends_nothing(
+    parts: Parts, kind: OutcomeKind
+) -> None:
+    """Whoever has a join token may connect under any name; the leases of the name are not its."""
+    lease = await parts.lease()
+    await parts.outcome(lease, kind, FAILURE, instance="impostor")
+    assert await parts.datastore.leases() == [lease]
+    assert (await parts.worker()).instance == "one"

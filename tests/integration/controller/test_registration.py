@@ -242,3 +242,30 @@ async def test_a_goodbye_does_not_end_a_quarantine(parts: Parts) -> None:
     await parts.quarantine()
     await parts.goodbye()
     assert (await parts.worker()).state is WorkerState.QUARANTINED
+
+
+async def test_a_goodbye_of_an_impostor_ends_nothing(parts: Parts) -> None:
+    """A process of the same name that was not taken in cannot send the other away."""
+    await welcomed(parts)
+    lease = await parts.lease()
+    await parts.goodbye(instance="impostor")
+    assert (await parts.worker()).state is WorkerState.ALIVE
+    assert await parts.datastore.leases() == [lease]
+
+
+async def test_a_hello_by_a_token_that_is_gone_is_refused(parts: Parts) -> None:
+    """Its connection is about to be closed; it may come back with another token."""
+    answer = await parts.hello(join_token="0" * 12)
+    assert isinstance(answer, Refusal)
+    assert not answer.final
+    assert await parts.datastore.workers() == []
+
+
+async def test_the_token_of_a_worker_that_left_is_dead(parts: Parts) -> None:
+    """As is that of one which is lost, until it says hello again."""
+    welcome = await welcomed(parts)
+    await parts.goodbye()
+    assert await speaks_for(parts, welcome.image_store_token) is None
+    again = await welcomed(parts)
+    await parts.roll_call.end("w", WorkerState.LOST)
+    assert await speaks_for(parts, again.image_store_token) is None

@@ -16,7 +16,7 @@ from dpip.model.join_token import JoinSecret, JoinToken
 from dpip.model.worker import WorkerState
 from dpip.wire import subjects
 from tests.integration.controller.parts import Parts, controller_parts
-from tests.integration.controller.rogue import rogue
+from tests.integration.controller.rogue import at, rogue
 from tests.nats import ISSUER, JOIN_SECRET, JOIN_TOKEN, new_server, part_of
 
 OTHER_SECRET = JoinSecret(id="ba9876543210", secret=JOIN_SECRET.secret)
@@ -63,8 +63,8 @@ async def test_a_revoked_token_cuts_off_who_came_by_it(cluster: Cluster, restart
     """
     parts = cluster.parts
     async with (
-        rogue(cluster.server, "w", "one") as worker,
-        rogue(cluster.server, "other", "one", OTHER_SECRET) as other,
+        rogue(*at(cluster.server), "w", "one") as worker,
+        rogue(*at(cluster.server), "other", "one", OTHER_SECRET) as other,
     ):
         for each in (worker, other):
             await each.send("PING")
@@ -121,7 +121,7 @@ async def test_a_cut_that_fails_is_made_again(
 ) -> None:
     """A server that was away when it was asked closes the connection the next time."""
     parts = cluster.parts
-    async with rogue(cluster.server, "w", "one") as worker:
+    async with rogue(*at(cluster.server), "w", "one") as worker:
         await worker.send("PING")
         await worker.until("pong")
         await parts.datastore.remove_join_token(JOIN_TOKEN.name)

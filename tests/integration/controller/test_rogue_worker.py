@@ -13,7 +13,7 @@ from dpip.model.join_token import JoinSecret, JoinToken
 from dpip.ports.clock import SystemClock
 from dpip.wire import subjects
 from dpip.wire.codec import LARGEST_MESSAGE
-from tests.integration.controller.rogue import rogue
+from tests.integration.controller.rogue import at, rogue
 from tests.nats import (
     ISSUER,
     JOIN_SECRET,
@@ -86,7 +86,7 @@ async def test_a_worker_hears_nothing_that_is_not_for_it(
     server: MessageServer, subject: str
 ) -> None:
     """No other's subject, no wildcard, no other's inbox: nothing is delivered."""
-    async with rogue(server) as worker, part_of(server) as bus:
+    async with rogue(*at(server)) as worker, part_of(server) as bus:
         await worker.subscribe(subject)
         assert "permissions violation for subscription" in await worker.until("-err")
         spoken = subject.replace("*", "x").replace(">", "x")
@@ -121,7 +121,7 @@ async def test_a_worker_hears_nothing_that_is_not_for_it(
 async def test_a_worker_says_nothing_as_another(server: MessageServer, subject: str) -> None:
     """The server objects, and what follows is the first to arrive."""
     received = Received()
-    async with rogue(server) as worker, part_of(server) as bus:
+    async with rogue(*at(server)) as worker, part_of(server) as bus:
         for everything in ("dpip.v1.>", "_INBOX.of.>", "_INBOX.other.>"):
             await bus.subscribe(everything, received)
         await worker.publish(subject, b"forged")
@@ -132,7 +132,7 @@ async def test_a_worker_says_nothing_as_another(server: MessageServer, subject: 
 
 async def test_an_answer_may_be_given_once_and_to_who_asked(server: MessageServer) -> None:
     """The inbox of a request is open to the one answer, and closed after it."""
-    async with rogue(server) as worker, part_of(server) as bus:
+    async with rogue(*at(server)) as worker, part_of(server) as bus:
         await worker.subscribe(subjects.ping("w", "i"))
         await worker.send("PING")
         await worker.until("pong")
@@ -152,13 +152,13 @@ async def test_what_is_too_large_costs_its_sender_the_connection(server: Message
     received = Received()
     async with part_of(server) as bus, worker_of(server, "other", "o") as other:
         await bus.subscribe(subjects.HEARTBEATS, received)
-        async with rogue(server) as worker:
+        async with rogue(*at(server)) as worker:
             await worker.publish(OWN, b"x" * (LARGEST_MESSAGE + 1))
             await worker.until_cut_off()
-        async with rogue(server) as worker:
+        async with rogue(*at(server)) as worker:
             await worker.send(f"PUB {'x' * 8192} 0", b"")
             await worker.until_cut_off()
-        async with rogue(server) as worker:
+        async with rogue(*at(server)) as worker:
             await worker.send("\x00\xff noise")
             await worker.until_cut_off()
         await other.publish(subjects.heartbeat("other", "o"), b"alive")
@@ -167,7 +167,7 @@ async def test_what_is_too_large_costs_its_sender_the_connection(server: Message
 
 async def test_subscriptions_are_counted(server: MessageServer) -> None:
     """A worker needs four; beyond some dozens it gets no more."""
-    async with rogue(server) as worker:
+    async with rogue(*at(server)) as worker:
         for number in range(100):
             await worker.send(f"SUB {subjects.run('w', 'i')} {number}")
         assert "maximum subscriptions exceeded" in await worker.until("-err")
@@ -197,7 +197,7 @@ async def test_a_join_without_what_it_takes_is_refused_and_told_nothing(
     server: MessageServer, secret: JoinSecret, name: str, instance: str
 ) -> None:
     """Wrong secret, unknown token, no secret, a name that is none: all are told the same."""
-    async with rogue(server, name, instance, secret) as worker:
+    async with rogue(*at(server), name, instance, secret) as worker:
         await worker.send("PING")
         assert await worker.until_cut_off() <= REFUSED
 
@@ -217,7 +217,7 @@ async def test_a_connection_without_credentials_is_refused(
     server: MessageServer, shown: dict[str, object]
 ) -> None:
     """Those of DPIP's own parts cannot be had by a join token, either."""
-    async with rogue(server, shown=shown) as worker:
+    async with rogue(*at(server), shown=shown) as worker:
         await worker.send("PING")
         assert await worker.until_cut_off() <= REFUSED
 
@@ -253,12 +253,12 @@ async def test_a_credential_ends_with_its_join_token(
 ) -> None:
     """The server closes the connection by itself, and lets nobody in by what has expired."""
     server, soon, stale = expiring
-    async with rogue(server, secret=soon) as worker:
+    async with rogue(*at(server), secret=soon) as worker:
         await worker.send("PING")
         await worker.until("pong")
         await worker.until_cut_off()
     for secret in (soon, stale):
-        async with rogue(server, secret=secret) as worker:
+        async with rogue(*at(server), secret=secret) as worker:
             await worker.send("PING")
             assert await worker.until_cut_off() <= REFUSED
 
@@ -268,6 +268,6 @@ async def test_noise_stops_the_gatekeeper_as_little(server: MessageServer) -> No
     async with part_of(server) as bus:
         for noise in (b"", b"noise", b"a.b.c", b"a.e30.c", b"\xff.\xff.\xff"):
             await bus.publish(AUTHENTICATE, noise)
-        async with rogue(server) as worker:
+        async with rogue(*at(server)) as worker:
             await worker.send("PING")
             assert await worker.until("pong")

@@ -474,5 +474,24 @@ async def test_a_quarantined_worker_gets_no_job(parts: Parts, workers: Workers) 
         assert (await honest.next()).job_id == job_id
         assert liar.waiting == 0
         await parts.datastore.release_worker("liar", parts.clock.now())
+        await parts.hello("liar", "i")
+        await liar.beat()
         job_id = await parts.add_job()
         assert (await liar.next()).job_id == job_id
+
+
+async def test_a_process_that_was_not_taken_in_gets_nothing(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """Whatever it says under whatever name: whom the controller has taken in is called."""
+    worker = await workers()
+    stranger = ScriptedWorker(parts.worker_bus, "stranger", accept, 4, 0)
+    impostor = ScriptedWorker(parts.worker_bus, "w", accept, 4, 0, instance="impostor")
+    for rogue in (stranger, impostor):
+        await rogue.listen()
+        await rogue.beat()
+    job_id = await parts.add_job()
+    await worker.beat()
+    await impostor.beat()
+    assert (await worker.next()).job_id == job_id
+    assert stranger.waiting == impostor.waiting == 0

@@ -39,16 +39,25 @@ async def say_nothing(_run: Run) -> None:
 class ScriptedWorker:
     """Answers calls with ``answer``, and beats when a test wants it to."""
 
-    def __init__(self, bus: Bus, name: str, answer: Answer, slots: int, prefetch: int) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        name: str,
+        answer: Answer,
+        slots: int,
+        prefetch: int,
+        instance: str = "i",
+    ) -> None:
         self.name = name
         self.answer = answer
+        self._instance = instance
         self._bus = bus
         self._slots = slots
         self._prefetch = prefetch
         self._calls: asyncio.Queue[Run] = asyncio.Queue()
 
     async def listen(self) -> None:
-        await self._bus.subscribe(subjects.run(self.name, "i"), self._on_run)
+        await self._bus.subscribe(subjects.run(self.name, self._instance), self._on_run)
 
     async def beat(self, *running: Lease, draining: bool = False) -> None:
         message = Heartbeat(
@@ -59,7 +68,7 @@ class ScriptedWorker:
             resources=Resources(cpu=0, cores=1, memory_total=1 << 31, memory_available=1 << 30),
             running=tuple(Running(job_id=each.job_id, attempt=each.attempt) for each in running),
         )
-        await self._bus.publish(subjects.heartbeat(self.name, "i"), encode(message))
+        await self._bus.publish(subjects.heartbeat(self.name, self._instance), encode(message))
 
     async def goodbye(self, instance: str = "i") -> None:
         await self._bus.publish(subjects.goodbye(self.name, instance), encode(Goodbye()))
