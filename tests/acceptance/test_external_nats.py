@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.apart import free_port
 from tests.acceptance.pictures import picture
 from tests.acceptance.system import Api, Process, dpip, environment
-from tests.acceptance.test_parts import free_port
 from tests.waiting import eventually
 
 NATS_SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or "nats-server"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.apart import free_port
 from tests.acceptance.pictures import picture
 from tests.acceptance.system import ADMIN, Api, Process, dpip, environment
-from tests.acceptance.test_parts import free_port
 from tests.waiting import eventually
 
 GUIDE = Path(__file__).parents[2].joinpath("user-guide.md").read_text()

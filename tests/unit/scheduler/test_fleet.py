@@ -191,7 +191,7 @@ def test_an_answer_ends_the_pause_and_its_growth() -> None:
 def test_a_new_process_is_not_blamed_for_its_predecessor() -> None:
     """It may hear well."""
     known, now = silent(4)
-    known.heard("w", "i", heartbeat(instance="new", slots=2), now=now)
+    known.heard("w", "new", heartbeat(slots=2), now=now)
     assert (the_node(known).pause_seconds, the_node(known).room) == (0, 2)
     assert known.reachable(now)
 
