@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+import msgspec
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 

@@ -34,8 +34,8 @@ from dpip.model.job import (
     RefusedResult,
     SettledJob,
 )
-from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.join_token import JoinToken
+from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.model.workload import Usage, Workload
 
