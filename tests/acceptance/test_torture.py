@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from dpip.cli.trial import Fate, try_system
 from dpip.client import Client
 from tests.acceptance.pictures import picture
@@ -50,3 +52,12 @@ def test_a_worker_that_is_not_the_same_process_is_told(own_system: System) -> No
     assert verdict.workers_lost == (name,)
     assert verdict.goes_on
     assert {trial.fate for trial in verdict.trials} == {Fate.FILTERED}
+
+
+def test_a_file_that_cannot_be_read_is_told(system: System, tmp_path: Path) -> None:
+    """It is no fault of the system: there is no verdict, and nothing stays on the server."""
+    with Client(system.ready["api"]) as client:
+        client.login(*ADMIN)
+        with pytest.raises(FileNotFoundError):
+            try_system(client, [("gone", tmp_path / "gone")], "blur")
+        assert list(client.workloads()) == []

@@ -1,8 +1,10 @@
 """A running system tried with files of any kind: what becomes of each, and what is left of it."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
@@ -84,17 +86,19 @@ def try_system(
     """Send ``files``, each with its name, through ``filter`` in a workload that is removed again.
 
     ``on_progress`` is called with the number of files that have been answered. Raises ``DpipError``
-    if the system cannot be used to begin with.
+    if the system cannot be used to begin with, and ``OSError`` if a file cannot be read.
     """
     begin = time.perf_counter()
     before = _instances(client.status())
     workload = client.create_workload(filter, "torture")
-    uploads = _Uploads(client, workload.id, files, on_progress)
-    uploads.run()
-    trials = [*uploads.refused, *_fates(client, workload.id, uploads.accepted)]
-    goes_on, lost = _what_is_left(client, before)
-    if goes_on:
-        client.remove_workload(workload.id)
+    try:
+        uploads = _Uploads(client, workload.id, files, on_progress)
+        uploads.run()
+        trials = [*uploads.refused, *_fates(client, workload.id, uploads.accepted)]
+        goes_on, lost = _what_is_left(client, before)
+    finally:
+        with contextlib.suppress(DpipError):
+            client.remove_workload(workload.id)
     return Verdict(
         trials=tuple(sorted(trials, key=lambda trial: trial.name)),
         workers=len(before),
@@ -122,18 +126,22 @@ class _Uploads:
         self._files = iter(files)
         self._on_progress = on_progress
         self._turn = threading.Lock()
-        self._api_is_gone = False
+        self._over = False
+        """Whether nothing more is to be sent."""
 
     def run(self) -> None:
-        """Return once every file has been answered, or the API answers no more."""
-        threads = [threading.Thread(target=self._send_all, daemon=True) for _ in range(_TRANSFERS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        """Return once every file has been answered, or the API answers no more.
 
-    def _send_all(self) -> None:
-        while not self._api_is_gone:
+        Raises ``OSError`` if a file cannot be read.
+        """
+        with ThreadPoolExecutor(_TRANSFERS) as threads:
+            try:
+                list(threads.map(self._send_all, range(_TRANSFERS)))
+            finally:
+                self._over = True  # Interrupted, or one of them failed: the others end too.
+
+    def _send_all(self, _: int) -> None:
+        while not self._over:
             with self._turn:
                 file = next(self._files, None)
                 self._on_progress(len(self.accepted) + len(self.refused))
@@ -153,7 +161,7 @@ class _Uploads:
                 reason=str(error),
             )
         except DpipError as error:
-            self._api_is_gone = True
+            self._over = True
             refusal = Trial(name=name, fate=Fate.LOST, reason=str(error))
         else:
             self.accepted[image_id] = name
