@@ -87,7 +87,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Take the next bytes of a request."""
         if self._phase is _Phase.IDLE:
             self._enter(_Phase.HEADERS)
-            self._age = 0.0
         began_in = self._phase
         if began_in is _Phase.BODY:
             self._incoming.moved += len(data)
@@ -101,6 +100,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
+        self._age = 0.0
         self._header_bytes = self._header_count = 0
         self._enter(_Phase.HEADERS)
 
@@ -148,7 +148,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._age += seconds
-        if not self.flow.read_paused:
+        is_read_from = self._is_read_from()
+        if is_read_from:
             self._seconds_of_phase += seconds
         if self._phase is _Phase.IDLE:
             if self._seconds_of_phase > self._limits.idle_seconds:
@@ -158,11 +159,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif self._phase is _Phase.HEADERS:
             if self._seconds_of_phase > self._limits.header_seconds:
                 self._refuse(self._too_late("header_seconds"))
-        elif self._phase is _Phase.BODY and not self.flow.read_paused:
+        elif self._phase is _Phase.BODY and is_read_from:
             if self._seconds_of_phase > self._limits.body_seconds:
                 self._refuse(self._too_late("body_seconds"))
             elif self._incoming.is_too_slow(seconds):
                 self._refuse(self._too_late("least_bytes_a_second"))
+
+    def _is_read_from(self) -> bool:
+        """Whether it is up to the client that no more has come in."""
+        waits_for_leave = self._phase is _Phase.BODY and self.cycle.waiting_for_100_continue
+        return not self.flow.read_paused and not waits_for_leave
 
     def _does_not_read(self, seconds: float) -> bool:
         """Whether bytes of an answer have waited too long for the client to take them."""

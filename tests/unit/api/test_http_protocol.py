@@ -192,6 +192,37 @@ async def test_a_server_that_does_not_read_makes_no_client_late(connections: Con
     assert not transport.closing
 
 
+async def test_a_client_that_asks_first_may_wait_for_the_answer(
+    connections: Connections, app: App
+) -> None:
+    """Its time begins when it is told to go on."""
+    protocol, transport = connections.open()
+    protocol.data_received(HEAD + b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+    protocol.count(200)
+    assert not transport.closing
+    app.may_read.set()
+    await settle()
+    assert transport.written.startswith(b"HTTP/1.1 100 ")
+    protocol.count(10)
+    assert transport.closing
+
+
+async def test_each_request_has_its_own_deadline(connections: Connections, app: App) -> None:
+    """Also where the next one is there before the answer to the one before."""
+    app.may_read.set()
+    app.may_answer.set()
+    protocol, transport = connections.open()
+    for _ in range(3):
+        protocol.data_received(REQUEST + REQUEST[:-2])
+        protocol.count(5)
+        protocol.data_received(b"\r\n")
+        protocol.count(150)
+        await settle()
+        protocol.count(60)
+    assert not transport.closing
+    assert transport.written.count(b"200 OK") == 6
+
+
 async def test_a_request_has_a_deadline(connections: Connections, app: App) -> None:
     """An answer that does not come is not waited for without end."""
     app.may_read.set()
