@@ -88,6 +88,8 @@ def running(directory: Path, workers: int = 2, **settings: str) -> Iterator[Syst
     """A system that has said nothing, in the end, of errors that it did not expect."""
     system = System(directory, workers=workers, **settings)
     try:
+        if workers:
+            eventually(system.api.workers, "a worker to join")
         yield system
     finally:
         system.process.stop()

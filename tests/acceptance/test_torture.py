@@ -11,6 +11,7 @@ from dpip.client import Client
 from tests.acceptance.pictures import picture
 from tests.acceptance.system import ADMIN, System, dpip
 from tests.hostile import HOSTILE
+from tests.waiting import eventually
 
 
 def test_a_folder_of_anything_leaves_the_system_as_it_was(system: System, tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_a_worker_that_is_not_the_same_process_is_told(own_system: System) -> No
                 own_system.process_of(name).kill()
             yield f"{number}", picture(number)
 
-    name = next(iter(own_system.api.workers()))
+    name = next(iter(eventually(own_system.api.workers, "a worker to join")))
     with Client(own_system.ready["api"]) as client:
         client.login(*ADMIN)
         verdict = try_system(client, files(), "blur")

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from dpip.model.join_token import JoinSecret
 from tests.acceptance.pictures import picture
 from tests.acceptance.system import Api, Process, System, dpip
 from tests.waiting import eventually
@@ -96,11 +97,14 @@ def test_a_frozen_worker_loses_its_jobs_and_does_no_harm(own_system: System) -> 
     all_came_back(api, workload_id)
 
 
-def test_a_wrong_join_token_is_refused(system: System) -> None:
-    """The worker ends with code 1 and one line that says what it needs."""
-    worker = system.worker("stranger", DPIP_JOIN_TOKEN="wrong")
-    assert worker.popen.wait(timeout=60) == 1
-    assert "DPIP_JOIN_TOKEN" in worker.said
+@pytest.mark.parametrize(
+    ("token", "code"), [(str(JoinSecret.new()), 1), ("wrong", 2)], ids=["unknown", "malformed"]
+)
+def test_a_wrong_join_token_is_refused(system: System, token: str, code: int) -> None:
+    """The worker ends with one line that says what it needs; 2 tells that it is no token at all."""
+    worker = system.worker("stranger", DPIP_JOIN_TOKEN=token)
+    assert worker.popen.wait(timeout=60) == code
+    assert "join token" in worker.said
     assert "Traceback" not in worker.said
     assert "stranger" not in system.api.workers()
 
