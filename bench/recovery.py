@@ -37,6 +37,7 @@ PATIENCE_SECONDS = 120.0
 STEADY_SECONDS = 11.0
 """How long a supervised process has to be up for its next start not to be delayed."""
 TARGETS = {"leased again": 15.0, "first placement": 5.0, "first upload": 5.0}
+SETTLED = ("done", "failed")
 Attempt = tuple[str, int]
 
 
@@ -146,22 +147,21 @@ class JobsTable:
         query = "SELECT id, attempt FROM jobs WHERE state = 'leased' AND worker = ?"
         return set(self._connection.execute(query, (worker,)).fetchall())
 
-    def taken(self) -> dict[Attempt, bool]:
-        """The last attempt of each job that had one, and whether it is done."""
-        query = "SELECT id, attempt, state = 'done' FROM jobs WHERE attempt > 0"
-        rows = self._connection.execute(query)
-        return {(job, attempt): bool(done) for job, attempt, done in rows}
+    def taken(self) -> dict[Attempt, str]:
+        """The last attempt of each job that had one, and the state of the job."""
+        rows = self._connection.execute("SELECT id, attempt, state FROM jobs WHERE attempt > 0")
+        return {(job, attempt): state for job, attempt, state in rows}
 
 
 def leased_again(table: JobsTable, disturb: Callable[[], None]) -> float:
-    """Disturb the victim; seconds until each job that it held is done or has its next attempt."""
+    """Disturb the victim; seconds until each job that it held has settled or its next attempt."""
     begin = time.monotonic()
     while not (held := _in_hand(table)):
         _look_again(begin)
     begin = time.monotonic()
     disturb()
     # The number of an attempt stays with its job until the next one is leased.
-    while any(not done for attempt, done in table.taken().items() if attempt in held):
+    while any(state not in SETTLED for attempt, state in table.taken().items() if attempt in held):
         _look_again(begin)
     return time.monotonic() - begin
 
@@ -180,11 +180,11 @@ def first_placement(table: JobsTable, disturb: Callable[[], None]) -> float:
     before = set(table.taken())
     seen: dict[Attempt, float] = {}
     while True:
-        for attempt, done in table.taken().items():
+        for attempt, state in table.taken().items():
             if attempt in before:
                 continue
             seconds = seen.setdefault(attempt, time.monotonic() - begin)
-            if done:
+            if state == "done":
                 return seconds
         _look_again(begin)
 

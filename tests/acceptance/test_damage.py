@@ -46,7 +46,7 @@ def test_an_original_that_was_damaged_fails_its_job(tmp_path: Path) -> None:
 
 
 def test_a_damaged_picture_is_never_given_out_whole(system: System) -> None:
-    """A small one is refused; of a large one the answer breaks off."""
+    """A small one is refused, and a part of any; of a large one the answer breaks off."""
     api = system.api
     workload_id = api.create()["workload_id"]
     small, large = (api.push(workload_id, picture(0, size=size)) for size in (SMALL, LARGE))
@@ -57,3 +57,6 @@ def test_a_damaged_picture_is_never_given_out_whole(system: System) -> None:
     assert (refused.status_code, refused.json()["code"]) == (500, "image_damaged")
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         api.session.get(f"{api.url}/images/{large}")
+    for image_id in (small, large):
+        part = api.session.get(f"{api.url}/images/{image_id}", headers={"Range": "bytes=1-"})
+        assert (part.status_code, part.json()["code"]) == (500, "image_damaged")

@@ -1,7 +1,7 @@
 """Whether there is room for one more upload."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from dpip.errors import TooBusy
 from dpip.ports.datastore import Jobs
@@ -14,29 +14,31 @@ class Admission:
         self._jobs = jobs
         self._pending_jobs = pending_jobs
         self._incoming_bytes = incoming_bytes
-        self._incoming = 0
+        self._uploads = 0
+        self._bytes = 0
 
-    async def check_queue(self) -> None:
-        """Raise ``TooBusy`` if as many jobs are pending as may be."""
-        if await self._jobs.pending_count() >= self._pending_jobs:
-            raise TooBusy(
-                reason=f"{self._pending_jobs} pictures or more are waiting",
-                setting="limits.pending_jobs",
-            )
-
-    @contextmanager
-    def incoming(self, size: int) -> Iterator[None]:
+    @asynccontextmanager
+    async def upload(self, size: int) -> AsyncIterator[None]:
         """Count an upload of at most ``size`` bytes in for the length of the block.
 
-        Raises ``TooBusy`` if it does not fit beside the others; alone, any upload does.
+        Raises ``TooBusy`` if its bytes do not fit beside those of the others (alone, any upload
+        does), or if more jobs would wait than may.
         """
-        if self._incoming and self._incoming + size > self._incoming_bytes:
+        if self._uploads and self._bytes + size > self._incoming_bytes:
             raise TooBusy(
-                reason=f"{self._incoming} bytes of other pictures are on their way in",
+                reason=f"{self._bytes} bytes of other pictures are on their way in",
                 setting="limits.incoming_bytes",
             )
-        self._incoming += size
+        self._uploads += 1
+        self._bytes += size
         try:
+            # Those on their way in, this one too, have a place in the queue already.
+            if await self._jobs.pending_count() + self._uploads > self._pending_jobs:
+                raise TooBusy(
+                    reason=f"{self._pending_jobs} pictures are waiting or on their way in",
+                    setting="limits.pending_jobs",
+                )
             yield
         finally:
-            self._incoming -= size
+            self._uploads -= 1
+            self._bytes -= size

@@ -70,9 +70,10 @@ class Part:
         Not before it has written the words ``busy_after`` to its log, and some time to work since.
         """
         with self._one_fault:
-            while busy_after.encode() not in self._said():
+            while busy_after.encode() not in self._said() and not self._stopping.is_set():
                 time.sleep(_LOOK_AGAIN_SECONDS)
-            time.sleep(_BUSY_SECONDS)
+            if self._stopping.wait(_BUSY_SECONDS):
+                return
             process = psutil.Process(self._running().pid)
             frozen = [process, *process.children(recursive=True)]
             _signal(frozen, signal.SIGSTOP)

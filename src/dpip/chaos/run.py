@@ -61,8 +61,7 @@ def run_chaos(
             threads = user.begin()
             threads += _inflict_when_due(system, user, faults, record, on_progress)
             user.wait_for(jobs)
-            for thread in threads:
-                thread.join()
+            _join(threads, _PATIENCE)
         # What was acknowledged is still there after everything was stopped and started again.
         with system.running(workers):
             user.look_at_everything()
@@ -89,6 +88,13 @@ def _inflict_when_due(
         threads.append(thread)
         on_progress(user.settled, number)
     return threads
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
+    """Wait for all of them, but not for ever: in a system that stands still some never end."""
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _files_after_the_sweep(system: System, expected: int) -> int:

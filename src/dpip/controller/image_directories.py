@@ -51,7 +51,7 @@ class ImageDirectories:
 
     async def stage(self) -> "StagingFile":
         """Begin to take bytes in."""
-        return await _in_thread(StagingFile, self._staging / new_id())
+        return await _in_thread(self._stage)
 
     async def keep(self, staged: StagedFile, image: Image) -> None:
         """Move ``staged`` to its place and make it durable, as the port promises."""
@@ -63,8 +63,11 @@ class ImageDirectories:
     ) -> AsyncIterator[bytes]:
         """Iterate over bytes of ``image`` in blocks of at most 1 MiB."""
         left = image.size - start if length is None else length
-        reader = await _in_thread(_Reader, self.path(image), image, start)
+        reader = await _in_thread(_Reader, self.path(image), image)
         try:
+            if left < image.size:
+                await _in_thread(reader.check)
+                await _in_thread(reader.seek, start)
             while left > 0:
                 block = await _in_thread(reader.read, min(left, _BLOCK))
                 left -= len(block)
@@ -88,6 +91,10 @@ class ImageDirectories:
         """Where the bytes of ``image`` lie."""
         directory = self._directory(image.workload_name, image.workload_id)
         return directory / image.kind.value / f"{image.id}{image.header.format.suffix}"
+
+    def _stage(self) -> "StagingFile":
+        self._staging.mkdir(parents=True, exist_ok=True)  # Somebody may have tidied up.
+        return StagingFile(self._staging / new_id())
 
     def _directory(self, workload_name: str, workload_id: str) -> Path:
         return self._root / directory_name(workload_name) / workload_id
@@ -187,14 +194,22 @@ class StagingFile:
 
 
 class _Reader:
-    """Reads an image from some position on; one that is read as a whole is compared by its hash."""
+    """Reads an image. What is read from its beginning to its end is compared by its hash."""
 
-    def __init__(self, path: Path, image: Image, start: int) -> None:
+    def __init__(self, path: Path, image: Image) -> None:
         self._image = image
         try:
             self._file = path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise ImageDamaged(id=image.id, what="missing") from error
+        self.seek(0)
+
+    def check(self) -> None:
+        """Read all of it. Raises ``ImageDamaged``."""
+        while self._length < self._image.size:
+            self.read(_BLOCK)
+
+    def seek(self, start: int) -> None:
         self._file.seek(start)
         self._hash = hashlib.sha256()
         self._length = 0

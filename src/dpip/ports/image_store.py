@@ -58,8 +58,8 @@ class ImageStore(Protocol):
     def read(self, image: Image, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Iterate over ``length`` bytes of ``image`` from ``start``; by default over all.
 
-        Raises ``ImageDamaged`` where the bytes are missing and, if all are read, before the last of
-        them where they are not those that were kept.
+        Raises ``ImageDamaged`` where the bytes are missing or not those that were kept: before the
+        last of them if all are read, before the first if a part is.
         """
         ...
 

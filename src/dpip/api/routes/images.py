@@ -145,10 +145,9 @@ async def _original_upload(
         if workload_id := fields.get("workload_id"):
             await visible_workload(context, user, workload_id)
 
-    await context.admission.check_queue()
     size = announced_size(request, context.settings.upload_bytes)
+    await stack.enter_async_context(context.admission.upload(size))
     room = await stack.enter_async_context(context.quotas.upload(user, size))
-    stack.enter_context(context.admission.incoming(size))
     limit, refusal = context.settings.upload_bytes, None
     if room < size:
         limit, refusal = room, context.quotas.exceeded(room)

@@ -150,6 +150,7 @@ def settled_jobs(
 
 def add_original(connection: Connection, image: Image, job_id: str, key: str | None) -> Image:
     if key is not None:
+        _lock_workload(connection, image.workload_id)  # Of two with one key, the other waits.
         wanted = {"in_workload": image.workload_id, "with_key": key}
         if known := connection.execute(_IMAGE_WITH_KEY, wanted).one_or_none():
             return image_in(known)
