@@ -31,7 +31,7 @@ class LocalWorkers:
                 environment={
                     "DPIP_DATA_DIR": str(data_dir),
                     "DPIP_LOG_LEVEL": log_level,
-                    "DPIP_JOIN_TOKEN": "",
+                    "DPIP_JOIN_TOKEN": "",  # nosec B105 # none: theirs is in the data directory
                 },
                 grace_seconds=drain_seconds + _GRACE_SECONDS,
                 pass_output_through=True,
