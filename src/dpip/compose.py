@@ -21,7 +21,7 @@ from msgspec import Struct
 from dpip import join_tokens, network
 from dpip.config import Settings
 from dpip.data_directory import DataDirectory
-from dpip.errors import CannotStart, UserExists
+from dpip.errors import CannotStart, InvalidValue, UserExists
 from dpip.model.ids import new_id
 from dpip.model.join_token import JoinSecret
 from dpip.model.user import Role, User
@@ -219,7 +219,10 @@ def _join_secret(settings: Settings, worker: str) -> JoinSecret:
             reason="it has no join token: set DPIP_JOIN_TOKEN to what 'dpip join-token create' "
             f"shows on the controller's machine ({settings.data_dir} has none)",
         )
-    return JoinSecret.read(text)
+    try:
+        return JoinSecret.read(text)
+    except InvalidValue as error:
+        raise CannotStart(part=f"Worker {worker}", reason=f"DPIP_JOIN_TOKEN: {error}") from error
 
 
 async def _trusted_by_a_worker(
@@ -229,13 +232,9 @@ async def _trusted_by_a_worker(
 
     if join_secret.authority is None:
         return client_context(settings.tls_ca) if settings.tls_ca else None
-    first = urlsplit(server.split(",")[0])
-    return await pinned_context(
-        first.hostname or "",
-        first.port or _NATS_PORT,
-        join_secret.authority,
-        patience=_PATIENCE_SECONDS,
-    )
+    named = [urlsplit(each) for each in server.split(",")]
+    servers = [(each.hostname or "", each.port or _NATS_PORT) for each in named]
+    return await pinned_context(servers, join_secret.authority, patience=_PATIENCE_SECONDS)
 
 
 def message_server_rules(settings: Settings) -> dict[str, object]:

@@ -27,9 +27,9 @@ _TRANSFER_SECONDS = 150.0
 class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a worker is and takes on."""
 
-    slots: Count = 1
+    slots: Annotated[int, Meta(ge=1, le=1000)] = 1
     """Pictures it filters at once."""
-    prefetch: Annotated[int, Meta(ge=0)] = 1
+    prefetch: Annotated[int, Meta(ge=0, le=2000)] = 1
     """Pictures it fetches ahead, so that the next is at hand."""
     scratch_dir: Path | None = None
     """Where pictures lie while they are worked on; a temporary directory by default."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
 import ssl
+from collections.abc import Sequence
 from typing import Any
 
 from dpip.errors import AuthorityUnknown, BusUnavailable
@@ -13,34 +15,34 @@ _LOOK_AGAIN_SECONDS = 0.3
 
 
 async def pinned_context(
-    host: str, port: int, authority: str, *, patience: float
+    servers: Sequence[tuple[str, int]], authority: str, *, patience: float
 ) -> ssl.SSLContext:
     """Return what a client speaks TLS with that trusts the authority of this SHA-256 alone.
 
-    The first handshake verifies nothing, and serves only to read the certificates that the server
-    presents; one of them has to be the authority's. What is believed of the server is verified by
-    it, in every handshake after that.
+    The first handshake, with whichever of the servers is there, verifies nothing: it serves only to
+    read the certificates that this server presents, one of which has to be the authority's. Every
+    handshake after it is verified by that one.
 
     Raises ``AuthorityUnknown``, and ``BusUnavailable`` if no server is there within ``patience``
     seconds.
     """
     clock = asyncio.get_running_loop().time
     give_up_at = clock() + patience
-    while True:
+    for host, port in itertools.cycle(servers):
+        address = f"{host}:{port}"
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 chain = await _chain_of(host, port)
-            break
         except (OSError, TimeoutError) as error:
             if clock() > give_up_at:
-                raise BusUnavailable(
-                    address=f"{host}:{port}", reason=str(error) or "no answer"
-                ) from error
+                raise BusUnavailable(address=address, reason=str(error) or "no answer") from error
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-    for certificate in chain:
-        if fingerprint(certificate) == authority:
-            return trusting(certificate)
-    raise AuthorityUnknown(address=f"{host}:{port}", authority=authority)
+            continue
+        for certificate in chain:
+            if fingerprint(certificate) == authority:
+                return trusting(certificate)
+        raise AuthorityUnknown(address=address, authority=authority)
+    raise AssertionError("there is at least one server")
 
 
 async def _chain_of(host: str, port: int) -> list[bytes]:

@@ -11,7 +11,7 @@ from dpip.wire.messages import Message
 M = TypeVar("M", bound=Message)
 N = TypeVar("N", bound=Message)
 
-LARGEST_MESSAGE = 64 * 1024
+LARGEST_MESSAGE = 256 * 1024
 """Bytes that a message may have; the server refuses larger ones already."""
 
 _encoder = msgspec.msgpack.Encoder()

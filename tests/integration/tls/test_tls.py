@@ -77,12 +77,12 @@ async def test_a_pin_finds_its_authority_and_trusts_it_alone(tmp_path: Path) -> 
     own, other = made(tmp_path / "own"), made(tmp_path / "other")
     async with listening(own) as port, listening(other) as stranger:
         pin = own.fingerprint()
-        trust = await pinned_context("127.0.0.1", port, pin, patience=PATIENCE)
+        trust = await pinned_context([("127.0.0.1", port)], pin, patience=PATIENCE)
         assert await greeting(port, trust) == b"hello\n"
         with pytest.raises(ssl.SSLCertVerificationError):
             await greeting(stranger, trust)
         with pytest.raises(AuthorityUnknown, match=pin):
-            await pinned_context("127.0.0.1", stranger, pin, patience=PATIENCE)
+            await pinned_context([("127.0.0.1", stranger)], pin, patience=PATIENCE)
 
 
 async def test_who_only_presents_the_authority_is_not_believed(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ async def test_who_only_presents_the_authority_is_not_believed(tmp_path: Path) -
     leaf = other.certificate.read_text().split("-----END CERTIFICATE-----\n")[0]
     forged.write_text(f"{leaf}-----END CERTIFICATE-----\n{own.authority.read_text()}")
     async with listening(msgspec.structs.replace(other, certificate=forged)) as port:
-        trust = await pinned_context("127.0.0.1", port, own.fingerprint(), patience=PATIENCE)
+        trust = await pinned_context([("127.0.0.1", port)], own.fingerprint(), patience=PATIENCE)
         with pytest.raises(ssl.SSLCertVerificationError):
             await greeting(port, trust)
 
@@ -102,7 +102,18 @@ async def test_a_pin_waits_for_its_server_no_longer_than_its_patience(tmp_path: 
     async with listening(made(tmp_path)) as port:
         pass
     with pytest.raises(BusUnavailable, match=f"127.0.0.1:{port}"):
-        await pinned_context("127.0.0.1", port, "0" * 64, patience=0)
+        await pinned_context([("127.0.0.1", port)], "0" * 64, patience=0)
+
+
+async def test_a_pin_asks_whichever_server_of_a_cluster_is_there(tmp_path: Path) -> None:
+    """One that is away is passed over."""
+    files = made(tmp_path)
+    async with listening(files) as away:
+        pass
+    async with listening(files) as port:
+        servers = [("127.0.0.1", away), ("127.0.0.1", port)]
+        trust = await pinned_context(servers, files.fingerprint(), patience=PATIENCE)
+        assert await greeting(port, trust) == b"hello\n"
 
 
 async def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:

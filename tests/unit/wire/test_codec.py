@@ -10,7 +10,7 @@ from dpip.errors import MalformedMessage
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure, FailureCode
 from dpip.model.worker import Gpu, Resources
-from dpip.wire.codec import decode, decode_either, encode
+from dpip.wire.codec import LARGEST_MESSAGE, decode, decode_either, encode
 from dpip.wire.messages import (
     PROTOCOL,
     Accepted,
@@ -174,6 +174,16 @@ def test_a_payload_nested_without_end_is_malformed() -> None:
     fields = encode(Goodbye())
     assert fields[0] == 0x81
     refused(b"\x82" + fields[1:] + b"\xa1x" + b"\x91" * 100_000 + b"\xc0")
+
+
+def test_the_fullest_worker_has_room_in_a_heartbeat() -> None:
+    """With as many jobs in hand as the settings allow; what is larger is refused."""
+    slots, prefetch = 1000, 2000
+    running = tuple(Running(job_id="0" * 26, attempt=999) for _ in range(slots + prefetch))
+    beat = msgspec.structs.replace(EXAMPLES[4], slots=slots, prefetch=prefetch, running=running)
+    assert len(encode(beat)) < LARGEST_MESSAGE
+    assert decode(encode(beat), Heartbeat, "s") == beat
+    assert "bytes" in refused(b"\x80" + b"\0" * LARGEST_MESSAGE)
 
 
 def test_an_answer_may_be_of_either_type() -> None:
