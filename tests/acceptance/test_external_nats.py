@@ -70,3 +70,53 @@ def test_workers_are_guarded_on_every_server_of_a_cluster(
         assert dpip("join-token", "revoke", "far", env=env).returncode == 0
         worker.until_it_says("not let in")
         eventually(lambda: api.workers()["far"]["state"] == "lost", "the worker to be lost")
+
+
+def test_a_worker_waits_for_a_controller_that_is_away(tmp_path: Path) -> None:
+    """One that had joined comes back by itself, however long a server has nobody to ask."""
+    rules = dpip("nats-config", env=environment(tmp_path / "data"))
+    (tmp_path / "rules.json").write_text(rules.stdout)
+    port = free_port()
+    configuration = tmp_path / "nats-server.conf"
+    configuration.write_text(f"listen: 127.0.0.1:{port}\ninclude ./rules.json\n")
+    env = environment(
+        tmp_path / "data",
+        DPIP_NATS_URL=f"nats://127.0.0.1:{port}",
+        DPIP_PORT=str(free_port()),
+    )
+    api_url = f"http://127.0.0.1:{env['DPIP_PORT']}"
+
+    with ExitStack() as stack:
+
+        def start_server() -> subprocess.Popen[bytes]:
+            with (tmp_path / "nats-server.log").open("ab") as log:
+                server = subprocess.Popen([NATS_SERVER, "-c", str(configuration)], stderr=log)
+            stack.callback(server.wait)
+            stack.callback(server.terminate)
+            return server
+
+        def start(name: str, *more: str) -> Process:
+            log = tmp_path / f"{name}.log"
+            log.unlink(missing_ok=True)
+            process = Process(log, name, *more, env=env)
+            stack.callback(process.stop)
+            return process
+
+        server = start_server()
+        controller = start("controller", "--api-url", api_url).until_it_says("Ready")
+        for part in ("api", "scheduler"):
+            start(part).until_it_says("Ready")
+        worker = start("worker", "--worker-name", "faithful").until_it_says("joined")
+        controller.kill()
+        server.kill()
+        server.wait()
+        start_server()
+        worker.until_it_says("not let in")
+        start("controller", "--api-url", api_url).until_it_says("Ready")
+        worker.until_it_says("connected to the message-passing server again")
+        api = Api(api_url).login()
+        workload_id = api.create()["workload_id"]
+        for number in range(5):
+            api.push(workload_id, picture(number))
+        assert len(api.until_completed(workload_id)["filtered_images"]) == 5
+        assert worker.popen.poll() is None

@@ -17,6 +17,8 @@ log = structlog.get_logger()
 _CONNECTIONS = "$SYS.REQ.ACCOUNT.PING.CONNZ"
 _ANSWER_SECONDS = 0.5
 _PAGE = 256
+# After a change: a server may answer late, and let one in at the very moment of a look.
+_LOOKS = 10
 
 
 class _Connection(Struct):
@@ -59,7 +61,8 @@ class Revocation:
         self._roll_call = roll_call
         self._bus = bus
         self._clock = clock
-        self._enforced: list[frozenset[str]] = []
+        self._in_force: frozenset[str] | None = None
+        self._looks_left = 0
 
     async def enforce(self) -> None:
         """Cut off every worker whose join token is not in force any more."""
@@ -71,10 +74,11 @@ class Revocation:
                 worker.join_token not in in_force
             ):
                 await self._dismiss(worker.name)
-        # Looked for twice: one may have been let in at the very moment of the first look.
-        if self._enforced != [in_force, in_force]:
+        if in_force != self._in_force:
+            self._in_force, self._looks_left = in_force, _LOOKS
+        if self._looks_left:
             await self._disconnect_all_but(in_force)
-            self._enforced = [*self._enforced[-1:], in_force]
+            self._looks_left -= 1
 
     async def _dismiss(self, worker: str) -> None:
         log.warning("worker cut off: its join token is not in force any more", worker=worker)

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import msgspec
 import pytest
 
 from dpip.errors import MalformedMessage, WorkerQuarantined
@@ -11,7 +12,7 @@ from dpip.model.worker import WorkerState
 from dpip.wire import subjects
 from dpip.wire.messages import PROTOCOL, Refusal, Welcome
 from tests.integration.controller.parts import RESOURCES, Parts
-from tests.nats import Received
+from tests.nats import JOIN_TOKEN, Received
 
 
 async def welcomed(parts: Parts, name: str = "w", instance: str = "one") -> Welcome:
@@ -259,6 +260,15 @@ async def test_a_hello_by_a_token_that_is_gone_is_refused(parts: Parts) -> None:
     assert isinstance(answer, Refusal)
     assert not answer.final
     assert await parts.datastore.workers() == []
+
+
+async def test_a_hello_by_a_token_that_has_expired_is_refused(parts: Parts) -> None:
+    """From that moment on."""
+    expiring = msgspec.structs.replace(JOIN_TOKEN, expires_at=parts.clock.now() + 10)
+    await parts.datastore.replace_join_token(expiring)
+    await welcomed(parts)
+    parts.clock.pass_by(10)
+    assert "not in force" in (await refused(parts)).reason
 
 
 async def test_the_token_of_a_worker_that_left_is_dead(parts: Parts) -> None:
