@@ -21,7 +21,7 @@ from msgspec import Struct
 from dpip import join_tokens, network
 from dpip.config import Settings
 from dpip.data_directory import DataDirectory
-from dpip.errors import CannotStart, InvalidValue, UserExists
+from dpip.errors import CannotStart, UserExists
 from dpip.model.ids import new_id
 from dpip.model.join_token import JoinSecret
 from dpip.model.user import Role, User
@@ -219,10 +219,7 @@ def _join_secret(settings: Settings, worker: str) -> JoinSecret:
             reason="it has no join token: set DPIP_JOIN_TOKEN to what 'dpip join-token create' "
             f"shows on the controller's machine ({settings.data_dir} has none)",
         )
-    try:
-        return JoinSecret.read(text)
-    except InvalidValue as error:
-        raise CannotStart(part=f"Worker {worker}", reason=f"DPIP_JOIN_TOKEN: {error}") from error
+    return JoinSecret.read(text)
 
 
 async def _trusted_by_a_worker(

@@ -29,7 +29,6 @@ class Uploads:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        eventually(api.workers, "workers to join")
         self.workload_id = api.create(filter="blur")["workload_id"]
         self.acknowledged: dict[str, bytes] = {}
         self.refusals: list[requests.Response] = []
