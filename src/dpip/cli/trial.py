@@ -89,6 +89,7 @@ def try_system(
     if the system cannot be used to begin with, and ``OSError`` if a file cannot be read.
     """
     begin = time.perf_counter()
+    _filters_a_sound_picture(client)  # By then workers have joined, in a system just started too.
     before = _instances(client.status())
     workload = client.create_workload(filter, "torture")
     try:
@@ -199,10 +200,7 @@ def _what_is_left(client: Client, before: dict[str, str]) -> tuple[bool, tuple[s
     Workers are asked once each has been heard of after that picture, or is not heard of any more.
     """
     try:
-        workload = client.create_workload(name="torture: a sound picture")
-        image_id = client.upload(workload.id, _SOUND_PICTURE)
-        (sound,) = _fates(client, workload.id, {image_id: "a sound picture"})
-        client.remove_workload(workload.id)
+        goes_on = _filters_a_sound_picture(client)
         now = client.status()
         heard_of_since = now.server_time
         give_up_at = time.monotonic() + _HEARTBEAT_PATIENCE_SECONDS
@@ -218,7 +216,15 @@ def _what_is_left(client: Client, before: dict[str, str]) -> tuple[bool, tuple[s
         return False, tuple(before)
     after = _instances(now)
     lost = tuple(name for name, instance in before.items() if after.get(name) != instance)
-    return sound.fate is Fate.FILTERED, lost
+    return goes_on, lost
+
+
+def _filters_a_sound_picture(client: Client) -> bool:
+    workload = client.create_workload(name="torture: a sound picture")
+    image_id = client.upload(workload.id, _SOUND_PICTURE)
+    (sound,) = _fates(client, workload.id, {image_id: "a sound picture"})
+    client.remove_workload(workload.id)
+    return sound.fate is Fate.FILTERED
 
 
 def _instances(status: Status) -> dict[str, str]:
