@@ -14,6 +14,7 @@ from dpip.controller.outcomes import Outcomes
 from dpip.controller.registration import Registration
 from dpip.controller.revocation import Revocation
 from dpip.controller.roll_call import RollCall
+from dpip.controller.watch import Watch
 from dpip.errors import DpipError
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
@@ -54,15 +55,21 @@ class Controller:
         self._clock = clock
         self._times = times
         attempts = Attempts(datastore, bus, clock)
+        self._watch = Watch(bus, clock, term_seconds=times.timeout_seconds)
         self._reaper = LeaseReaper(
             datastore,
             attempts,
-            clock,
+            self._watch,
             term_seconds=times.timeout_seconds,
             longest_seconds=times.longest_lease_seconds,
         )
         self._roll_call = RollCall(
-            datastore, self._reaper, bus, clock, timeout_seconds=times.timeout_seconds
+            datastore,
+            self._reaper,
+            bus,
+            clock,
+            self._watch,
+            timeout_seconds=times.timeout_seconds,
         )
         self._outcomes = Outcomes(attempts, self._roll_call)
         self._gatekeeper = Gatekeeper(datastore.join_token, issuer, clock)
@@ -89,6 +96,7 @@ class Controller:
         self._chores = [
             asyncio.create_task(again_and_again(chore, every), name=chore.__name__)
             for chore, every in [
+                (self._watch.look, term / 6),
                 (self._reaper.reap, term / 6),
                 (self._roll_call.call, term / 6),
                 (self._revocation.enforce, _REVOCATION_SECONDS),

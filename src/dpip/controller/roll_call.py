@@ -5,6 +5,7 @@ import contextlib
 import structlog
 
 from dpip.controller.lease_reaper import LeaseReaper
+from dpip.controller.watch import Watch
 from dpip.errors import BusUnavailable
 from dpip.model.worker import Resources, WorkerState
 from dpip.ports.bus import Bus
@@ -32,6 +33,7 @@ class RollCall:
         reaper: LeaseReaper,
         bus: Bus,
         clock: Clock,
+        watch: Watch,
         *,
         timeout_seconds: float,
     ) -> None:
@@ -39,6 +41,7 @@ class RollCall:
         self._reaper = reaper
         self._bus = bus
         self._clock = clock
+        self._watch = watch
         self._timeout_seconds = timeout_seconds
         self._last_heard: dict[str, float] = {}
         self._instances: dict[str, str] = {}
@@ -53,7 +56,7 @@ class RollCall:
             with contextlib.suppress(BusUnavailable):
                 await self._bus.publish(subjects.rejoin(*speaker), b"")
             return
-        self._last_heard[name] = self._clock.monotonic()
+        self._last_heard[name] = self._watch.seconds()
         self._reaper.extend(name, beat.running)
         self._readings[name] = (
             name,
@@ -66,7 +69,7 @@ class RollCall:
     def registered(self, name: str, instance: str) -> None:
         """A worker was taken in under ``name``; other instances of it are nobody's now."""
         self._instances[name] = instance
-        self._last_heard[name] = self._clock.monotonic()
+        self._last_heard[name] = self._watch.seconds()
 
     async def end(self, name: str, state: WorkerState) -> None:
         """Record that a worker has gone; only a hello brings it back."""
@@ -90,7 +93,7 @@ class RollCall:
 
         One that had been told to stop has left: it is not there to say goodbye.
         """
-        now = self._clock.monotonic()
+        now = self._watch.seconds()
         for worker in await self._workers.workers():
             if worker.state is WorkerState.QUARANTINED:
                 self._quarantined(worker.name)

@@ -32,6 +32,13 @@ class FilterFailed(FilterError):
     """The picture can be read, but not filtered or not written again."""
 
 
+class CannotWrite(DpipError):
+    """The disk does not take the result; that is no fault of the picture."""
+
+    code = "cannot_write"
+    sentence = "The result cannot be written: {reason}"
+
+
 class OutOfMemory(FilterError):
     """There was not enough memory for the picture."""
 

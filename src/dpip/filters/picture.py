@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dpip.filters.failures import DecodeFailed, FilterError, FilterFailed, OutOfMemory
+from dpip.filters.failures import CannotWrite, DecodeFailed, FilterError, FilterFailed, OutOfMemory
 from dpip.filters.frames import each_frame
 from dpip.filters.libvips import pyvips
 from dpip.filters.loading import check_decodes, load
@@ -32,8 +32,8 @@ def filter_picture(
     """Filter the picture in ``source`` into ``target``, in the same ``format``.
 
     It is turned upright as its EXIF orientation says; frames of animations and pages of TIFFs stay
-    apart. Returns the header of what was written. Raises ``DecodeFailed``, ``FilterFailed`` or
-    ``OutOfMemory``, and then leaves no ``target``.
+    apart. Returns the header of what was written. Raises ``DecodeFailed``, ``FilterFailed``,
+    ``OutOfMemory`` or ``CannotWrite``, and then leaves no ``target``.
     """
     try:
         image = _apply(pipeline, load(source, format))
@@ -42,6 +42,9 @@ def filter_picture(
         save(image, source, target, format, keep)
     except (pyvips.Error, MemoryError, OSError) as error:
         target.unlink(missing_ok=True)
+        # The words are libvips' own, behind a name that no picture can know.
+        if f"{target}: write error" in _said(error):
+            raise CannotWrite(reason=_said(error)[:_REASON_LENGTH]) from error
         explained = _explain(error, source, format)
         # Where its files lay is nothing to the owner of a picture.
         reason = str(explained).replace(str(source), "it").replace(str(target), "the result")

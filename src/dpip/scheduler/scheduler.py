@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+from collections.abc import Sequence
 
 import structlog
 
@@ -12,11 +14,11 @@ from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Jobs, Workers
 from dpip.scheduler.caller import WorkerCaller
-from dpip.scheduler.fleet import Fleet
-from dpip.scheduler.placement import Placement, place
+from dpip.scheduler.fleet import Fleet, Node
+from dpip.scheduler.placement import EVERY_JOB, Placement, infeasibility, place
 from dpip.wire import subjects
 from dpip.wire.codec import decode
-from dpip.wire.messages import Goodbye, Heartbeat, Outcome
+from dpip.wire.messages import Goodbye, Heartbeat, Outcome, OutcomeKind
 from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 _WINDOW = 256
 _LOOK_AGAIN_SECONDS = 0.5
 _ALIGN_SECONDS = 2.0
+_SAY_AGAIN_SECONDS = 60.0
+_AT_WORK = (WorkerState.ALIVE, WorkerState.DRAINING)
 
 
 class Scheduler:
@@ -56,6 +60,7 @@ class Scheduler:
         self._placing: asyncio.Task[None] | None = None
         self._aligning: asyncio.Task[None] | None = None
         self._stopping = False
+        self._said_at = -math.inf
 
     async def start(self) -> None:
         """Begin to listen and to place."""
@@ -101,11 +106,20 @@ class Scheduler:
             return
         jobs = await self._jobs.pending_jobs(now=self._clock.now(), limit=min(room, _WINDOW))
         placements = {placed.job.id: placed for placed in place(jobs, nodes)}
+        if jobs and not placements:
+            self._say_why(nodes)
         leases = await self._jobs.lease(
             [(placed.job.id, placed.worker) for placed in placements.values()]
         )
         for lease in leases:
             self._call(placements[lease.job_id], lease)
+
+    def _say_why(self, nodes: Sequence[Node]) -> None:
+        if self._clock.monotonic() - self._said_at < _SAY_AGAIN_SECONDS:
+            return
+        self._said_at = self._clock.monotonic()
+        reasons = {f"{node.name} {infeasibility(node, EVERY_JOB)}" for node in nodes}
+        log.warning("jobs wait, and no worker can take one", reason="; ".join(sorted(reasons)))
 
     def _call(self, placed: Placement, lease: Lease) -> None:
         self._fleet.placed(lease)
@@ -116,16 +130,24 @@ class Scheduler:
 
     async def _send(self, job: PendingJob, lease: Lease) -> None:
         try:
-            if await self._is_taken(job, lease):
-                return
-            self._end(lease)
-            await self._jobs.give_back(lease)
-        except DpipError as error:
-            # The lease lapses by itself.
-            log.warning("job not given back", job=job.id, reason=str(error))
+            if not await self._is_taken(job, lease):
+                self._end(lease)
+                await self._give_back(lease)
         finally:
             self._calling.discard(lease)
             self._wake.set()
+
+    async def _give_back(self, lease: Lease) -> None:
+        while True:
+            try:
+                await self._jobs.give_back(lease)
+            except DpipError as error:
+                log.warning("job not given back", job=lease.job_id, reason=str(error))
+            else:
+                return
+            if self._stopping:  # The controller does it, when no heartbeat lists the lease.
+                return
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _is_taken(self, job: PendingJob, lease: Lease) -> bool:
         node = self._fleet.node(lease.worker)
@@ -135,13 +157,13 @@ class Scheduler:
             taken = await self._caller.run(job, lease, node)
         except NoAnswerInTime as error:
             log.warning("job not taken", worker=node.name, job=job.id, reason=str(error))
-            self._fleet.unanswered(node.name, self._clock.monotonic())
+            self._fleet.unanswered(node.speaker, self._clock.monotonic())
             return False
         if taken:
-            self._fleet.answered(node.name)
+            self._fleet.answered(node.speaker)
         else:
             # A worker that was not there, or said no, is asked again when it is heard again.
-            self._fleet.gone(node.name)
+            self._fleet.gone(node.speaker)
         return taken
 
     async def _align_now_and_then(self) -> None:
@@ -153,40 +175,46 @@ class Scheduler:
                 out = set(await self._jobs.leases())
                 self._fleet.align((out | calling | self._calling) - self._ended_lately)
                 self._fleet.quarantine(await self._jobs.quarantined_workers())
+                await self._forget_the_unregistered()
             await asyncio.sleep(_ALIGN_SECONDS)
+
+    async def _forget_the_unregistered(self) -> None:
+        # Only those known before the reading: who is heard while it goes on is newer.
+        known = self._fleet.processes()
+        workers = await self._workers.workers()
+        for process in known - {
+            Speaker(each.name, each.instance) for each in workers if each.state in _AT_WORK
+        }:
+            self._fleet.gone(process)
 
     async def _on_heartbeat(self, subject: str, payload: bytes) -> None:
         beat = decode(payload, Heartbeat, subject)
         speaker = subjects.speaker_in(subject)
-        if self._is_in_the_fleet(speaker) or await self._is_registered(speaker):
+        if self._fleet.has(speaker) or await self._is_registered(speaker):
             self._fleet.heard(*speaker, beat, self._clock.monotonic())
             self._wake.set()
 
     async def _on_goodbye(self, subject: str, payload: bytes) -> None:
         decode(payload, Goodbye, subject)
-        speaker = subjects.speaker_in(subject)
-        if self._is_in_the_fleet(speaker):
-            self._fleet.gone(speaker.worker)
+        self._fleet.gone(subjects.speaker_in(subject))
 
     async def _on_outcome(self, subject: str, payload: bytes) -> None:
         outcome = decode(payload, Outcome, subject)
         speaker = subjects.speaker_in(subject)
-        if self._is_in_the_fleet(speaker):
-            worker = speaker.worker
-            self._end(Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=worker))
-            self._wake.set()
-
-    def _is_in_the_fleet(self, speaker: Speaker) -> bool:
-        node = self._fleet.node(speaker.worker)
-        return node is not None and node.instance == speaker.instance
+        if not self._fleet.has(speaker):
+            return
+        self._end(Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker))
+        if outcome.kind is OutcomeKind.RETURNED:
+            self._fleet.returned(speaker, self._clock.monotonic())
+        else:
+            self._fleet.finished(speaker)
+        self._wake.set()
 
     async def _is_registered(self, speaker: Speaker) -> bool:
         """Whether the controller has taken this process in, and not only let it say hello."""
         worker = await self._workers.worker(speaker.worker)
         return (
-            worker is not None
-            and worker.instance == speaker.instance
-            and worker.state in (WorkerState.ALIVE, WorkerState.DRAINING)
+            worker is not None and worker.instance == speaker.instance and worker.state in _AT_WORK
         )
 
     def _end(self, lease: Lease) -> None:

@@ -16,6 +16,9 @@ JOBS_READY = "dpip.v1.ready"
 
 ALL_SETTLED = "dpip.v1.settled.*"
 
+NOBODY = "dpip.v1.nobody"
+"""Nobody listens here; that the server says so shows that it is well."""
+
 
 class Speaker(NamedTuple):
     """One process of a worker."""

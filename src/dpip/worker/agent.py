@@ -151,7 +151,14 @@ class Agent:
                 await self._send_heartbeat()
             await asyncio.sleep(self._heartbeat_seconds)
 
+    @property
+    def _is_joining(self) -> bool:
+        """Whether the controller knows this process no more, and has not taken it in again yet."""
+        return self._joining is not None and not self._joining.done()
+
     async def _send_heartbeat(self) -> None:
+        if self._is_joining:  # Its name may be another's.
+            return
         beat = Heartbeat(
             tags=self._settings.tags,
             slots=self._settings.slots,
@@ -167,7 +174,7 @@ class Agent:
 
     async def _on_rejoin(self, _subject: str, _payload: bytes) -> None:
         # Several heartbeats may each have been answered so before the first hello was.
-        if self._joining is None or self._joining.done():
+        if not self._is_joining:
             self._joining = asyncio.create_task(self._join(), name="join again")
 
     async def _on_run(self, subject: str, payload: bytes) -> bytes:
@@ -179,7 +186,7 @@ class Agent:
             return encode(Refusal(reason="The worker is draining."))
         if len(self._in_hand) >= self._settings.slots + self._settings.prefetch:
             return encode(Refusal(reason="The worker has no free slot."))
-        if self._images is None:
+        if self._images is None or self._is_joining:
             return encode(Refusal(reason="The worker has not joined yet."))
         task = asyncio.create_task(self._see_through(run, self._images), name=f"job {run.job_id}")
         self._in_hand[attempt] = task

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dpip.errors import InvalidValue
-from dpip.filters.failures import FilterError
+from dpip.filters.failures import CannotWrite, FilterError
 from dpip.filters.libvips import warm_up
 from dpip.filters.picture import filter_picture
 from dpip.filters.pipeline import decode_pipeline
@@ -21,10 +21,12 @@ from dpip.worker.child_confinement import confine
 from dpip.worker.child_messages import (
     FILTERED,
     ORIGINAL,
+    Answer,
     Failed,
     Filtered,
     Ready,
     Task,
+    Unwritten,
     framed,
     read_task,
 )
@@ -52,12 +54,14 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return tasks, answers
 
 
-def _answer(task: Task, room: Path) -> Filtered | Failed:
+def _answer(task: Task, room: Path) -> Filtered | Failed | Unwritten:
     begin = time.perf_counter()
     try:
         header = filter_picture(
             room / ORIGINAL, room / FILTERED, decode_pipeline(task.pipeline), task.format
         )
+    except CannotWrite as error:
+        return Unwritten(reason=str(error))
     except FilterError as error:
         return Failed(failure=error.failure)
     except (InvalidValue, OSError) as error:
@@ -65,7 +69,7 @@ def _answer(task: Task, room: Path) -> Filtered | Failed:
     return Filtered(milliseconds=(time.perf_counter() - begin) * 1000, header=header)
 
 
-def _send(answers: BinaryIO, answer: Ready | Filtered | Failed) -> None:
+def _send(answers: BinaryIO, answer: Answer) -> None:
     answers.write(framed(answer))
 
 

@@ -46,7 +46,13 @@ class Failed(Struct, frozen=True, kw_only=True, tag=True):
     failure: Failure
 
 
-Answer = Ready | Filtered | Failed
+class Unwritten(Struct, frozen=True, kw_only=True, tag=True):
+    """The picture is filtered, and the disk does not take the result."""
+
+    reason: str
+
+
+Answer = Ready | Filtered | Failed | Unwritten
 
 _encoder = msgspec.msgpack.Encoder()
 _task_decoder = msgspec.msgpack.Decoder(Task)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from dpip.errors import DpipError, ImageDamaged
 from dpip.model.image import PictureFormat
 from dpip.wire.messages import Run
+from dpip.worker.scratch import ScratchUnusable
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class ImageClient:
         """Write the bytes of an original to ``target``.
 
         Raises ``AttemptIsStale`` where it is no longer this worker's, ``OriginalUnavailable``,
-        ``ApiAway``.
+        ``ApiAway``, ``ScratchUnusable``.
         """
         broken_off = 0
 
@@ -102,9 +103,7 @@ class ImageClient:
                     if problem.code == _DAMAGED:
                         raise OriginalUnavailable(reason=problem.detail)
                 answer.raise_for_status()
-                with target.open("wb") as file:
-                    async for block in answer.content.iter_chunked(_BLOCK):
-                        file.write(block)
+                await _save(answer, target)
 
         await _patiently(attempt)
 
@@ -146,6 +145,17 @@ class ImageClient:
                     answer.raise_for_status()
 
         await _patiently(attempt)
+
+
+async def _save(answer: aiohttp.ClientResponse, target: Path) -> None:
+    try:
+        with target.open("wb") as file:
+            async for block in answer.content.iter_chunked(_BLOCK):
+                file.write(block)
+    except (aiohttp.ClientError, ConnectionError, TimeoutError):  # Some are an OSError, too.
+        raise
+    except OSError as error:
+        raise ScratchUnusable(reason=error) from error
 
 
 def _sha256_of(file: Path) -> str:

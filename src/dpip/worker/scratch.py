@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dpip.errors import DpipError
+
 _PREFIX = "dpip-worker-"
+
+
+class ScratchUnusable(DpipError):
+    """The worker's own disk does not take a picture; that is no fault of the picture."""
+
+    code = "scratch_unusable"
+    sentence = "There is no room in worker.scratch_dir, or it cannot be used: {reason}."
 
 
 @contextmanager

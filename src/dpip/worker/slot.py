@@ -8,7 +8,8 @@ from pathlib import Path
 from dpip.errors import DpipError
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure, FailureCode
-from dpip.worker.child_messages import Failed, Filtered, Task
+from dpip.worker.child_messages import Failed, Filtered, Task, Unwritten
+from dpip.worker.scratch import ScratchUnusable
 from dpip.worker.slot_process import ChildEnded, ChildProcess
 
 __all__ = ["Filtered", "Slot", "SlotFailure"]
@@ -70,8 +71,8 @@ class Slot:
 
         Both are on the file system of the scratch directory. A second caller waits until the first
         is done. ``memory_limit`` is in bytes of the child's memory, ``time_limit`` in seconds on
-        the pixels, by the clock and of CPU. Raises ``SlotFailure``, and then leaves no ``target``,
-        or ``CannotStart`` if there can be no child.
+        the pixels, by the clock and of CPU. Raises ``SlotFailure`` or ``ScratchUnusable``, and then
+        leaves no ``target``, or ``CannotStart`` if there can be no child.
         """
         task = Task(pipeline=pipeline, format=format)
         async with self._turn:
@@ -82,7 +83,7 @@ class Slot:
                 )
                 return await _filter_within(child, asking, memory_limit, time_limit)
             except BaseException as error:
-                if not (isinstance(error, SlotFailure) and child.is_idle):
+                if not (isinstance(error, SlotFailure | ScratchUnusable) and child.is_idle):
                     await asyncio.shield(self._replace(child))
                     target.unlink(missing_ok=True)
                 raise
@@ -125,7 +126,7 @@ def _is_of_no_use(coming: "asyncio.Task[ChildProcess]") -> bool:
 
 async def _filter_within(
     child: ChildProcess,
-    answer_to_come: Coroutine[None, None, Filtered | Failed],
+    answer_to_come: Coroutine[None, None, Filtered | Failed | Unwritten],
     memory_limit: int,
     time_limit: float,
 ) -> Filtered:
@@ -149,6 +150,8 @@ async def _filter_within(
         await asyncio.gather(asking, watching, return_exceptions=True)
     if isinstance(answer, Failed):
         raise SlotFailure(answer.failure)
+    if isinstance(answer, Unwritten):
+        raise ScratchUnusable(reason=answer.reason)
     return answer
 
 

@@ -26,6 +26,7 @@ from dpip.worker.child_messages import (
     Filtered,
     Ready,
     Task,
+    Unwritten,
     decode_answer,
     framed,
 )
@@ -115,7 +116,7 @@ class ChildProcess:
 
     async def ask(
         self, source: Path, target: Path, task: Task, *, memory_limit: int, cpu_seconds: float
-    ) -> Filtered | Failed:
+    ) -> Filtered | Failed | Unwritten:
         """Have the child filter ``source``, which it uses up, into ``target``.
 
         Raises ``ChildEnded``.

@@ -17,6 +17,7 @@ from dpip.worker.image_client import (
     OriginalUnavailable,
     ResultRefused,
 )
+from dpip.worker.scratch import ScratchUnusable
 from dpip.worker.slot import Slot, SlotFailure
 
 log = structlog.get_logger()
@@ -62,7 +63,7 @@ class Workshop:
         except (ResultRefused, OriginalUnavailable) as error:
             failure = Failure(code=FailureCode(error.code), reason=str(error))
             return _outcome(run, OutcomeKind.FAILED, failure)
-        except (AttemptIsStale, ApiAway, CannotStart) as error:
+        except (AttemptIsStale, ApiAway, CannotStart, ScratchUnusable) as error:
             log.warning("job given back", job=run.job_id, attempt=run.attempt, reason=str(error))
             return _outcome(run, OutcomeKind.RETURNED)
         return _outcome(run, OutcomeKind.DONE)
@@ -74,6 +75,8 @@ class Workshop:
         target = self._scratch / f"{stem}-filtered{run.format.suffix}"
         try:
             yield source, target
+        except OSError as error:  # Of the files: those of connections have become other errors.
+            raise ScratchUnusable(reason=error) from error
         finally:
             source.unlink(missing_ok=True)
             target.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from dpip.controller.lease_reaper import LeaseReaper
 from dpip.controller.outcomes import Outcomes
 from dpip.controller.registration import Registration
 from dpip.controller.roll_call import RollCall
+from dpip.controller.watch import Watch
 from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import MAX_RETRY_DELAY, Failure, FailureCode, Lease, SettledJob
@@ -70,15 +71,21 @@ class Parts:
     def restart(self) -> None:
         """Forget all that is not in the datastore."""
         self.attempts = Attempts(self.datastore, self.bus, self.clock)
+        self.watch = Watch(self.bus, self.clock, term_seconds=TERM)
         self.reaper = LeaseReaper(
             self.datastore,
             self.attempts,
-            self.clock,
+            self.watch,
             term_seconds=TERM,
             longest_seconds=LONGEST,
         )
         self.roll_call = RollCall(
-            self.datastore, self.reaper, self.bus, self.clock, timeout_seconds=TERM
+            self.datastore,
+            self.reaper,
+            self.bus,
+            self.clock,
+            self.watch,
+            timeout_seconds=TERM,
         )
         self.registration = Registration(
             self.datastore,
@@ -90,6 +97,13 @@ class Parts:
             heartbeat_seconds=1.5,
         )
         self.outcomes = Outcomes(self.attempts, self.roll_call)
+
+    async def pass_by(self, seconds: float) -> None:
+        """Let time pass in which the controller watches."""
+        end = self.clock.monotonic() + seconds
+        while (left := end - self.clock.monotonic()) > 0:
+            self.clock.pass_by(min(left, TERM / 4))
+            await self.watch.look()
 
     async def add_workload(self) -> None:
         now = self.clock.now()

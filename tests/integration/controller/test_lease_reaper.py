@@ -2,7 +2,9 @@
 
 import pytest
 
+from dpip.errors import BusUnavailable, DpipError, NoAnswerInTime
 from dpip.model.job import MAX_FAILURES, FailureCode, Lease
+from dpip.model.worker import WorkerState
 from tests.integration.controller.parts import LONGEST, TERM, Parts
 
 JUST_LESS = TERM - 0.001
@@ -13,10 +15,10 @@ async def test_a_lease_lapses_when_its_term_is_over(parts: Parts) -> None:
     """Not before; the job waits for its next attempt and the failure is counted."""
     lease = await parts.lease()
     await parts.reaper.reap()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == [lease]
-    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == []
     assert await parts.failures(lease.job_id) == 1
@@ -27,7 +29,7 @@ async def test_a_job_whose_leases_lapse_fails_as_lost(parts: Parts) -> None:
     lease = await parts.lease()
     for _ in range(3):
         await parts.reaper.reap()
-        parts.clock.pass_by(JUST_MORE)
+        await parts.pass_by(JUST_MORE)
         await parts.reaper.reap()
         if not await parts.failed():
             lease = await parts.lease_again(lease.job_id)
@@ -41,12 +43,100 @@ async def test_heartbeats_extend_what_they_list(parts: Parts) -> None:
     await parts.hello()
     held, dropped = await parts.lease(), await parts.lease()
     await parts.reaper.reap()
+    await parts.beat(held, dropped)
     for _ in range(3):
-        parts.clock.pass_by(JUST_LESS)
+        await parts.pass_by(JUST_LESS)
         await parts.beat(held)
         await parts.reaper.reap()
     assert await parts.datastore.leases() == [held]
     assert await parts.failures(dropped.job_id) == 1
+
+
+async def test_a_lease_that_never_reached_its_worker_costs_nothing(parts: Parts) -> None:
+    """The scheduler was killed before it called: the worker is there, and never listed it."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.reaper.reap()
+    await parts.pass_by(JUST_LESS)
+    await parts.beat()
+    await parts.reaper.reap()
+    assert await parts.datastore.leases() == [lease]
+    await parts.pass_by(JUST_MORE - JUST_LESS)
+    await parts.reaper.reap()
+    assert await parts.datastore.leases() == []
+    assert await parts.failures(lease.job_id) == 0
+
+
+async def test_a_lease_whose_worker_fell_silent_at_once_counts(parts: Parts) -> None:
+    """The job may be what ended it, before it could list the lease."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.reaper.reap()
+    await parts.beat()
+    await parts.pass_by(JUST_MORE)
+    await parts.reaper.reap()
+    assert await parts.failures(lease.job_id) == 1
+
+
+class DeadBus:
+    """In the place of a bus whose server does not answer."""
+
+    def __init__(self, error: DpipError) -> None:
+        self._error = error
+
+    async def request(self, *_: object) -> bytes:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoAnswerInTime(subject="s", seconds=1),
+        BusUnavailable(address="nats://test", reason="test"),
+    ],
+    ids=["frozen", "gone"],
+)
+async def test_an_outage_of_the_bus_is_nobodys_silence(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, error: DpipError
+) -> None:
+    """However long it is; when it is over, leases and workers have a term to be heard again."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.reaper.reap()
+    await parts.beat(lease)
+    with monkeypatch.context() as outage:
+        outage.setattr(parts.watch, "_bus", DeadBus(error))
+        for _ in range(3):
+            await parts.pass_by(TERM)
+            await parts.roll_call.call()
+            await parts.reaper.reap()
+    await parts.pass_by(JUST_LESS)
+    await parts.roll_call.call()
+    await parts.reaper.reap()
+    assert await parts.datastore.leases() == [lease]
+    assert (await parts.worker()).state is WorkerState.ALIVE
+    await parts.pass_by(2 * TERM)
+    await parts.roll_call.call()
+    await parts.reaper.reap()
+    assert await parts.failures(lease.job_id) == 1
+    assert (await parts.worker()).state is WorkerState.LOST
+
+
+async def test_a_controller_that_was_frozen_blames_nobody(parts: Parts) -> None:
+    """What it slept through is not counted; what it sees afterwards is."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.reaper.reap()
+    await parts.beat(lease)
+    parts.clock.pass_by(100 * TERM)
+    await parts.roll_call.call()
+    await parts.reaper.reap()
+    assert await parts.datastore.leases() == [lease]
+    assert (await parts.worker()).state is WorkerState.ALIVE
+    await parts.watch.look()
+    await parts.pass_by(JUST_MORE)
+    await parts.reaper.reap()
+    assert await parts.failures(lease.job_id) == 1
 
 
 async def test_an_extended_lease_lapses_a_term_after_the_last_heartbeat(parts: Parts) -> None:
@@ -54,12 +144,12 @@ async def test_an_extended_lease_lapses_a_term_after_the_last_heartbeat(parts: P
     await parts.hello()
     lease = await parts.lease()
     await parts.reaper.reap()
-    parts.clock.pass_by(TERM / 2)
+    await parts.pass_by(TERM / 2)
     await parts.beat(lease)
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == [lease]
-    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == []
 
@@ -69,9 +159,9 @@ async def test_a_heartbeat_extends_leases_of_its_worker_alone(parts: Parts) -> N
     await parts.hello()
     lease = await parts.lease("other")
     await parts.reaper.reap()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.beat(lease)
-    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == []
 
@@ -83,9 +173,9 @@ async def test_a_heartbeat_of_a_former_attempt_extends_nothing(parts: Parts) -> 
     await parts.attempts.give_back(former)
     await parts.lease_again(former.job_id)
     await parts.reaper.reap()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.beat(former)
-    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == []
 
@@ -96,10 +186,10 @@ async def test_jumps_of_the_wall_clock_change_no_deadline(parts: Parts, jump: fl
     lease = await parts.lease()
     await parts.reaper.reap()
     parts.clock.wall += jump
-    parts.clock.steady += JUST_LESS
+    await parts.pass_by(JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == [lease]
-    parts.clock.steady += JUST_MORE - JUST_LESS
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == []
 
@@ -108,13 +198,13 @@ async def test_after_a_restart_a_lease_has_a_full_term(parts: Parts) -> None:
     """A controller that was away does not hold that against the workers."""
     lease = await parts.lease()
     await parts.reaper.reap()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     parts.restart()
     await parts.reaper.reap()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == [lease]
-    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == []
 
@@ -123,11 +213,11 @@ async def test_each_attempt_has_a_term_of_its_own(parts: Parts) -> None:
     """A new lease on the same job does not inherit the deadline of the last."""
     lease = await parts.lease()
     await parts.reaper.reap()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.attempts.give_back(lease)
     again = await parts.lease_again(lease.job_id)
     await parts.reaper.reap()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == [again]
 
@@ -136,7 +226,7 @@ async def beat_for(parts: Parts, seconds: float, lease: Lease) -> None:
     """Let time pass while a worker says that it holds ``lease``."""
     while seconds > 0:
         step = min(seconds, TERM / 2)
-        parts.clock.pass_by(step)
+        await parts.pass_by(step)
         seconds -= step
         await parts.beat(lease)
         await parts.reaper.reap()
@@ -196,7 +286,7 @@ async def test_the_lease_of_a_worker_that_was_told_to_stop_costs_nothing(parts: 
             lease = await parts.lease_again(lease.job_id)
         await parts.reaper.reap()
         await parts.roll_call.call()
-        parts.clock.pass_by(JUST_MORE)
+        await parts.pass_by(JUST_MORE)
         await parts.roll_call.call()
         await parts.reaper.reap()
         assert await parts.datastore.leases() == []

@@ -18,7 +18,7 @@ async def test_a_heartbeat_is_recorded(parts: Parts) -> None:
     """Its reading, its number of jobs and its time."""
     await parts.hello()
     lease = await parts.lease()
-    parts.clock.pass_by(3)
+    await parts.pass_by(3)
     await parts.beat(lease, cpu=0.875)
     await parts.roll_call.write_readings(history=False)
     worker = await parts.worker()
@@ -60,10 +60,10 @@ async def test_history_is_kept_where_it_is_asked_for(
 async def test_a_silent_worker_is_lost_after_its_term(parts: Parts) -> None:
     """Not a moment earlier, and it is recorded once."""
     await parts.hello()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.ALIVE
-    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.roll_call.call()
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.LOST
@@ -75,7 +75,7 @@ async def test_a_worker_that_beats_is_not_lost(parts: Parts) -> None:
     """However long it lives; a draining one neither."""
     await parts.hello()
     for draining in (False, False, True, True):
-        parts.clock.pass_by(JUST_LESS)
+        await parts.pass_by(JUST_LESS)
         await parts.beat(draining=draining)
         await parts.roll_call.call()
         await parts.roll_call.write_readings(history=False)
@@ -87,10 +87,10 @@ async def test_a_draining_worker_that_falls_silent_has_left(parts: Parts) -> Non
     await parts.hello()
     await parts.beat(draining=True)
     await parts.roll_call.write_readings(history=False)
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.DRAINING
-    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.roll_call.call()
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.LEFT
@@ -102,7 +102,7 @@ async def test_a_reading_not_yet_written_does_not_revive_the_lost(parts: Parts) 
     """It is older than the silence."""
     await parts.hello()
     await parts.beat()
-    parts.clock.pass_by(JUST_MORE)
+    await parts.pass_by(JUST_MORE)
     await parts.roll_call.call()
     await parts.roll_call.write_readings(history=False)
     assert (await parts.worker()).state is WorkerState.LOST
@@ -111,7 +111,7 @@ async def test_a_reading_not_yet_written_does_not_revive_the_lost(parts: Parts) 
 async def test_a_lost_worker_that_beats_again_is_asked_to_join(parts: Parts) -> None:
     """A frozen process that thaws is as good as before once it has said hello again."""
     await parts.hello()
-    parts.clock.pass_by(JUST_MORE)
+    await parts.pass_by(JUST_MORE)
     await parts.roll_call.call()
     asked = Received()
     await parts.worker_bus.subscribe(subjects.rejoin("w", "one"), asked)
@@ -129,10 +129,10 @@ async def test_a_worker_that_joins_anew_has_a_full_term(parts: Parts) -> None:
     """Its name's former silence is not its own."""
     await parts.hello()
     await parts.beat()
-    parts.clock.pass_by(JUST_MORE)
+    await parts.pass_by(JUST_MORE)
     await parts.roll_call.call()
     await parts.hello(instance="two")
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.ALIVE
 
@@ -144,7 +144,7 @@ async def test_the_wall_clock_loses_no_worker_and_saves_none(parts: Parts, jump:
     parts.clock.wall += jump
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.ALIVE
-    parts.clock.steady += JUST_MORE
+    await parts.pass_by(JUST_MORE)
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.LOST
 
@@ -152,10 +152,10 @@ async def test_the_wall_clock_loses_no_worker_and_saves_none(parts: Parts, jump:
 async def test_after_a_restart_each_worker_has_a_full_term(parts: Parts) -> None:
     """The time in which there was no controller is nobody's silence."""
     await parts.hello()
-    parts.clock.pass_by(10 * TERM)
+    await parts.pass_by(10 * TERM)
     parts.restart()
     await parts.roll_call.call()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.ALIVE
 
@@ -187,9 +187,9 @@ async def test_a_heartbeat_of_a_former_process_keeps_no_lease(parts: Parts) -> N
     await parts.hello()
     lease = await parts.lease()
     await parts.reaper.reap()
-    parts.clock.pass_by(JUST_LESS)
+    await parts.pass_by(JUST_LESS)
     await parts.beat(lease, instance="former")
-    parts.clock.pass_by(JUST_MORE - JUST_LESS)
+    await parts.pass_by(JUST_MORE - JUST_LESS)
     await parts.reaper.reap()
     assert await parts.datastore.leases() == []
 
@@ -233,7 +233,7 @@ async def test_a_quarantined_worker_is_asked_to_say_hello(parts: Parts) -> None:
     await parts.roll_call.call()
     hints = Received()
     await parts.worker_bus.subscribe(subjects.rejoin("w", "one"), hints)
-    parts.clock.pass_by(1)
+    await parts.pass_by(1)
     await parts.beat(cpu=0.9)
     assert await hints.next() == (subjects.rejoin("w", "one"), b"")
     await parts.roll_call.write_readings(history=False)
@@ -251,6 +251,6 @@ async def test_a_quarantined_worker_is_never_lost(parts: Parts) -> None:
     """However long it is silent."""
     await parts.hello()
     await parts.quarantine()
-    parts.clock.pass_by(10 * TERM)
+    await parts.pass_by(10 * TERM)
     await parts.roll_call.call()
     assert (await parts.worker()).state is WorkerState.QUARANTINED

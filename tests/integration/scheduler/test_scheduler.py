@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from dpip.errors import StorageUnavailable
 from dpip.model.job import Lease, PendingJob
+from dpip.model.worker import WorkerState
 from dpip.model.workload import JobCounts
 from dpip.ports.datastore import Jobs
 from dpip.scheduler import caller as caller_module
@@ -214,7 +216,7 @@ async def test_jobs_go_out_in_the_order_in_which_they_came(
         await worker.ended(run)
 
 
-@pytest.mark.parametrize("kind", list(OutcomeKind))
+@pytest.mark.parametrize("kind", [OutcomeKind.DONE, OutcomeKind.FAILED])
 async def test_the_end_of_an_attempt_makes_room(
     parts: Parts, workers: Workers, scheduler: Scheduler, kind: OutcomeKind
 ) -> None:
@@ -227,6 +229,78 @@ async def test_the_end_of_an_attempt_makes_room(
     await settle(parts, worker.lease(run))
     await worker.ended(run, kind)
     assert (await worker.next()).job_id == second
+
+
+async def test_a_worker_that_gives_a_job_back_is_left_alone(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """Though it is idle and beats: its jobs go to others, until its pause is over."""
+    job_id = await parts.add_job()
+    broken = await workers("broken", slots=4)
+    await broken.beat()
+    run = await broken.next()
+    await broken.ended(run, OutcomeKind.RETURNED)
+    await parts.datastore.give_back(broken.lease(run))
+    await broken.beat()
+    other = await workers("other")
+    await other.beat()
+    assert (await other.next()).job_id == job_id
+    assert broken.waiting == 0
+    parts.clock.pass_by(1)
+    await parts.add_job()
+    await broken.beat()
+    await broken.next()
+
+
+async def test_a_job_is_given_back_until_the_datastore_has_it(
+    parts: Parts, workers: Workers
+) -> None:
+    """A database that is away for a moment costs the job nothing."""
+    errors = [StorageUnavailable(storage="datastore", reason="test") for _ in range(2)]
+
+    class Failing(Wrapped):
+        async def give_back(self, lease: Lease) -> bool:
+            if errors:
+                raise errors.pop()
+            return await self._jobs.give_back(lease)
+
+    job_id = await parts.add_job()
+    worker = await workers(answer=refuse)
+    async with scheduling(parts, Failing(parts.datastore)):
+        await worker.beat()
+        await worker.next()
+        await put_back(parts)
+    assert errors == []
+    assert await parts.failures(job_id) == 0
+
+
+async def test_jobs_that_fit_nowhere_are_spoken_of(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """Once a minute, with the reason of each worker."""
+    with capture_logs() as logs:
+
+        def said() -> list[str]:
+            return [each["reason"] for each in logs if each["event"].startswith("jobs wait")]
+
+        async def spoken(times: int) -> None:
+            async def look() -> bool:
+                return len(said()) == times
+
+            await until(look, "the scheduler to say why jobs wait")
+
+        await parts.add_job()
+        worker = await workers()
+        await worker.beat(memory_available=1)
+        await spoken(1)
+        await worker.beat(memory_available=1)
+        parts.clock.pass_by(TERM)
+        await worker.beat(memory_available=1)
+        await scheduler._place()
+        assert said() == ["w has too little memory free"]
+        parts.clock.pass_by(60)
+        await worker.beat(memory_available=1)
+        await spoken(2)
 
 
 async def test_an_end_that_was_not_told_is_found_out(
@@ -495,3 +569,25 @@ async def test_a_process_that_was_not_taken_in_gets_nothing(
     await impostor.beat()
     assert (await worker.next()).job_id == job_id
     assert stranger.waiting == impostor.waiting == 0
+
+
+async def test_a_process_whose_name_is_anothers_is_forgotten(
+    parts: Parts, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was frozen and goes on beating; it gets nothing, before its successor has beaten too."""
+    monkeypatch.setattr(scheduler_module, "_ALIGN_SECONDS", 0.02)
+    worker = await workers()
+    async with scheduling(parts) as scheduler:
+        await worker.beat()
+        await until_known(scheduler, "w")
+        await parts.datastore.end_worker("w", WorkerState.LOST, parts.clock.now())
+        await parts.hello("w", "second")
+        await until_forgotten(scheduler, "w")
+        second = ScriptedWorker(parts.worker_bus, "w", accept, 1, 0, instance="second")
+        await second.listen()
+        await parts.add_job()
+        await worker.beat()
+        await second.beat()
+        await worker.beat()
+        await second.next()
+        assert worker.waiting == 0

@@ -59,13 +59,17 @@ class ScriptedWorker:
     async def listen(self) -> None:
         await self._bus.subscribe(subjects.run(self.name, self._instance), self._on_run)
 
-    async def beat(self, *running: Lease, draining: bool = False) -> None:
+    async def beat(
+        self, *running: Lease, draining: bool = False, memory_available: int = 1 << 30
+    ) -> None:
         message = Heartbeat(
             tags=(),
             slots=self._slots,
             prefetch=self._prefetch,
             draining=draining,
-            resources=Resources(cpu=0, cores=1, memory_total=1 << 31, memory_available=1 << 30),
+            resources=Resources(
+                cpu=0, cores=1, memory_total=1 << 31, memory_available=memory_available
+            ),
             running=tuple(Running(job_id=each.job_id, attempt=each.attempt) for each in running),
         )
         await self._bus.publish(subjects.heartbeat(self.name, self._instance), encode(message))

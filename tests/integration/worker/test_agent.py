@@ -272,6 +272,27 @@ async def test_a_worker_that_is_asked_to_joins_again(
     assert (await headquarters.hello())[0] == first
 
 
+async def test_a_worker_that_is_to_join_anew_is_not_there_yet(
+    agent: Agent, headquarters: Headquarters
+) -> None:
+    """Its name may be another's: until it is taken in again it does not beat and takes no job."""
+    speaker, _ = await headquarters.hello()
+    await headquarters.heartbeat()
+    headquarters.answers = [NOT_NOW]
+    await headquarters.bus.publish(subjects.rejoin(*speaker), b"")
+    await headquarters.hello()  # Refused by the time at which it says the next.
+    await headquarters.hello()
+    assert isinstance(await headquarters.call(agent, run()), Refusal)
+    while headquarters.heartbeats.waiting:
+        await headquarters.heartbeat()
+    for _ in range(2):
+        await headquarters.hello()
+    assert headquarters.heartbeats.waiting == 0
+    headquarters.answers = [WELCOME]
+    await headquarters.heartbeat()
+    assert isinstance(await headquarters.call(agent, run()), Accepted)
+
+
 async def test_a_worker_answers_to_its_name(agent: Agent, headquarters: Headquarters) -> None:
     """For as long as it is connected."""
     speaker, _ = await headquarters.hello()

@@ -1,9 +1,11 @@
 import pytest
 
 from dpip.scheduler.fleet import Fleet, Node
+from dpip.wire.subjects import Speaker
 from tests.unit.scheduler.nodes import heartbeat, lease
 
 SILENCE = 6.0
+W = Speaker("w", "i")
 
 
 def fleet() -> Fleet:
@@ -42,12 +44,12 @@ def test_room_is_what_is_left_of_slots_and_prefetch() -> None:
     """It goes with each placement and comes back with each end."""
     known = fleet()
     worker = the_node(known)
-    assert (worker.room, worker.idle_slots) == (2, 2)
+    assert worker.room == 2
     known.placed(lease("a"))
     known.placed(lease("b"))
-    assert (worker.room, worker.idle_slots) == (0, 0)
+    assert worker.room == 0
     known.ended(lease("a"))
-    assert (worker.room, worker.idle_slots) == (1, 1)
+    assert worker.room == 1
 
 
 def test_the_same_lease_counts_once() -> None:
@@ -97,8 +99,8 @@ def test_a_worker_that_is_gone_is_forgotten_until_it_is_heard() -> None:
     """Then it is as good as new."""
     known = fleet()
     known.placed(lease("a"))
-    known.gone("w")
-    known.gone("w")
+    known.gone(W)
+    known.gone(W)
     assert known.reachable(0) == []
     known.heard("w", "i", heartbeat(), now=1)
     assert the_node(known).room == 1
@@ -140,7 +142,7 @@ def silent(times: int) -> tuple[Fleet, float]:
     for _ in range(times):
         now = max(now, the_node(known).paused_until)
         known.heard("w", "i", heartbeat(slots=2), now=now)
-        known.unanswered("w", now)
+        known.unanswered(W, now)
     return known, now
 
 
@@ -165,7 +167,7 @@ def test_calls_of_one_round_count_once() -> None:
     """A worker with many slots was sent many calls."""
     known = fleet()
     for _ in range(10):
-        known.unanswered("w", 0)
+        known.unanswered(W, 0)
     assert the_node(known).pause_seconds == 1
 
 
@@ -175,7 +177,7 @@ def test_a_worker_that_did_not_answer_is_tried_with_one_job() -> None:
     assert the_node(known).room == 1
     known.placed(lease("a"))
     assert the_node(known).room == 0
-    known.answered("w")
+    known.answered(W)
     assert the_node(known).room == 1
     assert known.reachable(0)
 
@@ -183,8 +185,8 @@ def test_a_worker_that_did_not_answer_is_tried_with_one_job() -> None:
 def test_an_answer_ends_the_pause_and_its_growth() -> None:
     """The next silence is the first again."""
     known, now = silent(4)
-    known.answered("w")
-    known.unanswered("w", now)
+    known.answered(W)
+    known.unanswered(W, now)
     assert the_node(known).paused_until - now <= 1
 
 
@@ -199,6 +201,51 @@ def test_a_new_process_is_not_blamed_for_its_predecessor() -> None:
 def test_answers_of_strangers_are_passed_over() -> None:
     """They may have left since they were called."""
     known = fleet()
-    known.answered("stranger")
-    known.unanswered("stranger", 0)
+    known.answered(Speaker("stranger", "i"))
+    known.unanswered(Speaker("stranger", "i"), 0)
     assert [node.name for node in known.reachable(0)] == ["w"]
+
+
+def test_a_verdict_on_a_former_process_is_none_on_the_present_one() -> None:
+    """A call to the old one may end when the new one has been heard."""
+    known = fleet()
+    known.heard("w", "new", heartbeat(slots=2), now=1)
+    known.unanswered(W, 1)
+    known.returned(W, 1)
+    known.gone(W)
+    assert [node.instance for node in known.reachable(1)] == ["new"]
+    assert the_node(known).room == 2
+
+
+# Workers that give jobs back
+
+
+def returning(times: int) -> tuple[Fleet, float]:
+    """A fleet whose worker has taken so many jobs and given each back, and when it did so last."""
+    known, now = fleet(), 0.0
+    for _ in range(times):
+        now = max(now, the_node(known).paused_until)
+        known.heard("w", "i", heartbeat(slots=2), now=now)
+        known.answered(W)
+        known.returned(W, now)
+    return known, now
+
+
+@pytest.mark.parametrize(("times", "longest"), [(1, 1), (2, 2), (3, 4), (50, 30)])
+def test_a_worker_that_gives_jobs_back_is_left_alone(times: int, longest: float) -> None:
+    """Each time twice as long, though it takes each job at first; then it is tried with one."""
+    known, now = returning(times)
+    pause = the_node(known).paused_until - now
+    assert longest / 2 <= pause <= longest
+    assert known.reachable(now) == []
+    known.heard("w", "i", heartbeat(slots=2), now=now + pause)
+    assert [node.room for node in known.reachable(now + pause)] == [1]
+
+
+def test_a_job_brought_to_its_end_ends_the_pause() -> None:
+    """The worker can do jobs again."""
+    known, now = returning(4)
+    known.finished(W)
+    assert [node.room for node in known.reachable(now)] == [2]
+    known.returned(W, now)
+    assert the_node(known).paused_until - now <= 1
