@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.apart import Apart
-from tests.acceptance.system import Api, System
+from tests.acceptance.system import LONG_LEASES, Api, System
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +20,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def own_system(tmp_path: Path) -> Iterator[System]:
     """A system that a test may harm."""
     system = System(tmp_path)
+    yield system
+    system.process.stop()
+
+
+@pytest.fixture
+def patient_system(tmp_path: Path) -> Iterator[System]:
+    """One that a test may harm, and in which no lease lapses meanwhile."""
+    system = System(tmp_path, **LONG_LEASES)
     yield system
     system.process.stop()
 

@@ -14,6 +14,8 @@ import requests
 from tests.waiting import eventually
 
 ADMIN = ("admin", "correct horse")
+LONG_LEASES = {"DPIP_LEASE__TIMEOUT_SECONDS": "120"}
+"""For tests in which no attempt may fail: a machine that stalls is nobody's silence."""
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:

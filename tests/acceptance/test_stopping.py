@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.apart import PARTS, Apart
 from tests.acceptance.pictures import picture
-from tests.acceptance.system import Api, System
+from tests.acceptance.system import LONG_LEASES, Api, System
 from tests.waiting import eventually
 
 TERMINATED = 128 + signal.SIGTERM
@@ -18,11 +18,17 @@ TERMINATED = 128 + signal.SIGTERM
 
 @contextmanager
 def apart_with(directory: Path, **settings: str) -> Iterator[Apart]:
-    apart = Apart(directory, **settings)
+    apart = Apart(directory, **LONG_LEASES, **settings)
     try:
         yield apart
     finally:
         apart.stop()
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Apart]:
+    with apart_with(tmp_path) as apart:
+        yield apart
 
 
 def one_job_that_does_not_end(
@@ -60,9 +66,9 @@ def test_a_part_stops_in_good_order(apart: Apart, part: str) -> None:
     assert apart.failed_attempts() == 0
 
 
-def test_a_system_stops_in_good_order(own_system: System) -> None:
+def test_a_system_stops_in_good_order(patient_system: System) -> None:
     """All of it, with jobs under way."""
-    api, process = own_system.api, own_system.process
+    api, process = patient_system.api, patient_system.process
     workload_id = api.create(filter="blur")["workload_id"]
     for number in range(10):
         api.push(workload_id, picture(number, size=400))
@@ -85,13 +91,13 @@ def test_a_second_signal_stops_a_worker_at_once(apart: Apart) -> None:
     assert apart.failed_attempts() == 0
 
 
-def test_a_second_signal_stops_a_system_at_once(own_system: System) -> None:
+def test_a_second_signal_stops_a_system_at_once(patient_system: System) -> None:
     """Its workers, which wait for a picture, end with it (Linux)."""
-    one_job_that_does_not_end(own_system.api, 2, own_system.process.children)
-    children = own_system.process.children()
-    own_system.process.popen.send_signal(signal.SIGTERM)
-    own_system.process.until_it_says("finishing jobs in hand")
-    assert own_system.process.stop() == TERMINATED
+    one_job_that_does_not_end(patient_system.api, 2, patient_system.process.children)
+    children = patient_system.process.children()
+    patient_system.process.popen.send_signal(signal.SIGTERM)
+    patient_system.process.until_it_says("finishing jobs in hand")
+    assert patient_system.process.stop() == TERMINATED
     eventually(lambda: not any(child.is_running() for child in children), "all to end")
 
 

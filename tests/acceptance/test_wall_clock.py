@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.pictures import picture
-from tests.acceptance.system import Api, System
+from tests.acceptance.system import LONG_LEASES, Api, System
 
 HOUR = 3600
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -43,7 +43,7 @@ def clock(tmp_path: Path) -> JumpingClock:
 
 @pytest.fixture
 def system(tmp_path: Path, clock: JumpingClock) -> Iterator[System]:
-    system = System(tmp_path, workers=2, **clock.settings)
+    system = System(tmp_path, workers=2, **LONG_LEASES, **clock.settings)
     yield system
     system.process.stop()
 

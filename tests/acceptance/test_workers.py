@@ -3,6 +3,7 @@
 import os
 import signal
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -67,17 +68,17 @@ def test_a_third_worker_joins_midway(own_system: System) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_worker_ends_midway(own_system: System, how: signal.Signals) -> None:
+def test_a_worker_ends_midway(patient_system: System, how: signal.Signals) -> None:
     """Every picture comes back once, whether a worker is killed or told to stop."""
-    api = own_system.api
+    api = patient_system.api
     for name in ("local-1", "local-2"):
         until_alive(api, name)
     workload_id = push_all(api)
     eventually(lambda: who_did(api, workload_id).get("local-1"), "local-1 to have done one")
-    own_system.process_of("local-1").send_signal(how)
+    patient_system.process_of("local-1").send_signal(how)
     all_came_back(api, workload_id)
     if how is signal.SIGTERM:
-        assert "attempt failed" not in own_system.process.said
+        assert "attempt failed" not in patient_system.process.said
 
 
 def test_a_frozen_worker_loses_its_jobs_and_does_no_harm(own_system: System) -> None:
@@ -95,6 +96,42 @@ def test_a_frozen_worker_loses_its_jobs_and_does_no_harm(own_system: System) -> 
         frozen.send_signal(signal.SIGCONT)
     until_alive(api, "local-1")
     all_came_back(api, workload_id)
+
+
+def test_a_result_that_comes_too_late_is_refused(tmp_path: Path) -> None:
+    """Frozen with a picture in hand, which another has done: 409, nothing kept, and it goes on."""
+    system = System(tmp_path, workers=1, DPIP_LOG_LEVEL="debug")
+    try:
+        api, late = system.api, system.process_of("local-1")
+        until_alive(api, "local-1")
+        (child,) = late.children()
+        child.suspend()
+        workload_id = push_all(api, 1)
+        eventually(lambda: api.workers()["local-1"]["running_jobs"], "the job to be in hand")
+        late.suspend()
+        eventually(lambda: api.workers()["local-1"]["state"] == "lost", "the worker to be lost")
+        other = system.worker("other")
+        all_came_back(api, workload_id, 1)
+        kept = image_files(system)
+        late.resume()
+        until_alive(api, "local-1")
+        child.resume()
+        system.process.until_it_says("status=409")
+        system.process.until_it_says("The lease has passed to another attempt.")
+        assert image_files(system) == kept
+        assert who_did(api, workload_id) == {"other": 1}
+        assert other.stop() == 0
+        again = push_all(api, 1)
+        all_came_back(api, again, 1)
+        assert who_did(api, again) == {"local-1": 1}
+    finally:
+        system.process.stop()
+
+
+def image_files(system: System) -> dict[Path, bytes]:
+    """All files of the image store with their contents."""
+    files = (system.data_dir / "images").rglob("*")
+    return {file: file.read_bytes() for file in files if file.is_file()}
 
 
 @pytest.mark.parametrize(

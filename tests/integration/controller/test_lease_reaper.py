@@ -104,6 +104,7 @@ async def test_an_outage_of_the_bus_is_nobodys_silence(
     lease = await parts.lease()
     await parts.reaper.reap()
     await parts.beat(lease)
+    await parts.pass_by(TERM / 2)
     with monkeypatch.context() as outage:
         outage.setattr(parts.watch, "_bus", DeadBus(error))
         for _ in range(3):
