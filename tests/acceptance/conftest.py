@@ -27,7 +27,7 @@ def own_system(tmp_path: Path) -> Iterator[System]:
 @pytest.fixture
 def patient_system(tmp_path: Path) -> Iterator[System]:
     """One that a test may harm, and in which no lease lapses meanwhile."""
-    system = System(tmp_path, **LONG_LEASES)
+    system = System(tmp_path, workers=2, **LONG_LEASES)
     yield system
     system.process.stop()
 
