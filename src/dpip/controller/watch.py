@@ -5,6 +5,8 @@ from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.wire import subjects
 
+_ANSWER_SECONDS = 1.0
+
 
 class Watch:
     """Seconds in which workers could have been heard.
@@ -41,7 +43,7 @@ class Watch:
 
     async def _server_answers(self) -> bool:
         try:
-            await self._bus.request(subjects.NOBODY, b"", self._term_seconds / 6)
+            await self._bus.request(subjects.NOBODY, b"", _ANSWER_SECONDS)
         except NoResponder:
             return True
         except (BusUnavailable, NoAnswerInTime):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from dpip.controller.attempts import Attempts
 from dpip.controller.datastore import SqlDatastore
@@ -17,6 +18,7 @@ from dpip.model.job import MAX_RETRY_DELAY, Failure, FailureCode, Lease, Settled
 from dpip.model.user import Role, User
 from dpip.model.worker import MOST_REFUSED, Resources, Worker
 from dpip.model.workload import JobCounts, Workload
+from dpip.ports.bus import Bus
 from dpip.wire import subjects
 from dpip.wire.codec import decode, decode_either, encode
 from dpip.wire.messages import (
@@ -32,7 +34,7 @@ from dpip.wire.messages import (
     Welcome,
 )
 from dpip.wire.nats_bus import NatsBus
-from tests.nats import JOIN_TOKEN, message_server, part_of
+from tests.nats import JOIN_TOKEN, PATIENCE, message_server, part_of
 
 TERM = 6.0
 LONGEST = 10 * TERM
@@ -57,6 +59,19 @@ class HandClock:
         self.steady += seconds
 
 
+class PatientBus:
+    """A bus whose requests may take as long as a loaded machine does."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+    async def request(self, subject: str, payload: bytes, timeout: float) -> bytes:
+        return await self._bus.request(subject, payload, max(timeout, PATIENCE))
+
+
 class Parts:
     """What a controller is made of, without its chores: a test does them when it wants to."""
 
@@ -71,7 +86,7 @@ class Parts:
     def restart(self) -> None:
         """Forget all that is not in the datastore."""
         self.attempts = Attempts(self.datastore, self.bus, self.clock)
-        self.watch = Watch(self.bus, self.clock, term_seconds=TERM)
+        self.watch = Watch(PatientBus(self.bus), self.clock, term_seconds=TERM)
         self.reaper = LeaseReaper(
             self.datastore,
             self.attempts,

@@ -1,5 +1,6 @@
 """Leases end when their worker is silent, by a clock that does not jump."""
 
+import psutil
 import pytest
 
 from dpip.errors import BusUnavailable, DpipError, NoAnswerInTime
@@ -121,6 +122,31 @@ async def test_an_outage_of_the_bus_is_nobodys_silence(
     await parts.reaper.reap()
     assert await parts.failures(lease.job_id) == 1
     assert (await parts.worker()).state is WorkerState.LOST
+
+
+async def test_a_server_that_is_frozen_is_found_out(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its connections stay as they are."""
+    await parts.hello()
+    lease = await parts.lease()
+    await parts.reaper.reap()
+    await parts.beat(lease)
+    (server,) = (each for each in psutil.Process().children() if each.name() == "nats-server")
+    server.suspend()
+    try:
+        with monkeypatch.context() as hasty:
+            hasty.setattr(parts.watch, "_bus", parts.bus)
+            for _ in range(3):
+                parts.clock.pass_by(TERM)
+                await parts.watch.look()
+    finally:
+        server.resume()
+    await parts.pass_by(JUST_LESS)
+    await parts.roll_call.call()
+    await parts.reaper.reap()
+    assert await parts.datastore.leases() == [lease]
+    assert (await parts.worker()).state is WorkerState.ALIVE
 
 
 async def test_a_controller_that_was_frozen_blames_nobody(parts: Parts) -> None:
