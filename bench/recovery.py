@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import json
 import os
-import secrets
 import signal
 import socket
 import sqlite3
@@ -57,7 +56,6 @@ class System:
             "DPIP_CONTROLLER_PORT": str(controller_port),
             "DPIP_CONTROLLER": f"127.0.0.1:{controller_port}",
             "DPIP_ADMIN_PASSWORD": PASSWORD,
-            "DPIP_JOIN_TOKEN": secrets.token_urlsafe(),
         }
         (home / "dpip.toml").touch()
 
@@ -209,8 +207,11 @@ def measure(rounds: int) -> Iterator[tuple[str, str, list[float]]]:
         table = None
         done = threading.Event()
         try:
-            for part in ("controller", "api", "scheduler", *WORKERS):
+            for part in ("controller", "api", "scheduler"):
                 system.start(part)
+            _eventually(Path(home, "data", "join-token").read_text)  # Workers find it there.
+            for worker in WORKERS:
+                system.start(worker)
             picture = pyvips.Image.black(3000, 3000, bands=3).pngsave_buffer()
             api = Api(system.url)
             _eventually(api.begin)
@@ -298,13 +299,15 @@ def _until_all_work(table: JobsTable) -> None:
         _look_again(begin)
 
 
-def _eventually(action: Callable[[], None]) -> None:
+def _eventually(action: Callable[[], object]) -> None:
     begin = time.monotonic()
     while True:
         try:
-            return action()
+            action()
         except (urllib3.exceptions.HTTPError, OSError):
             _look_again(begin)
+        else:
+            return
 
 
 def _look_again(begin: float) -> None:
