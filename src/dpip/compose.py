@@ -35,6 +35,7 @@ from dpip.worker.local_workers import LocalWorkers
 
 if TYPE_CHECKING:
     from dpip.controller.nats_credentials import Issuer
+    from dpip.worker.agent import Agent
 
 log = structlog.get_logger()
 
@@ -166,8 +167,8 @@ async def api(settings: Settings) -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncIterator[None]:
-    """Run a worker."""
+async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncIterator["Agent"]:
+    """Run a worker; yields its agent, which may fail."""
     # Imported here because no other part needs libvips' children and an HTTP client.
     from dpip.worker.agent import Agent, AgentSettings
     from dpip.worker.identity import Identity
@@ -207,7 +208,7 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
         )
         parts.push_async_callback(agent.stop)
         await agent.start()
-        yield
+        yield agent
         await agent.drain()
 
 
@@ -391,7 +392,7 @@ async def _api(
     from dpip.api.app import create_app
     from dpip.api.server import serve
     from dpip.api.settings import ApiSettings, HttpLimits, QuotaLimits
-    from dpip.controller.chores import again_and_again
+    from dpip.chores import again_and_again
     from dpip.controller.image_directories import ImageDirectories
 
     images = ImageDirectories(data.images)

@@ -141,9 +141,17 @@ class SupervisedProcess:
                 process = await self._spawn()
             except CannotStart as error:
                 log.error("process does not start", process=self.name, reason=str(error))
+            except Exception:
+                log.exception("process does not start", process=self.name)
 
     async def _read_output(self, stream: asyncio.StreamReader) -> None:
-        async for line in stream:
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # A line that is longer than the stream's buffer is dropped.
+                continue
+            if not line:
+                return
             text = line.decode(errors="replace").rstrip()
             self._last_lines.append(text)
             log.debug("process output", process=self.name, line=text)

@@ -95,6 +95,48 @@ time.sleep(600)
     await process.stop()
 
 
+@pytest.mark.parametrize(
+    "error", [CannotStart(part="child", reason="test"), ConnectionResetError()]
+)
+async def test_a_restart_whose_readiness_cannot_be_told_is_tried_again(error: Exception) -> None:
+    """Whatever went wrong."""
+    starts = Starts()
+    errors: list[Exception] = []
+
+    async def started(process: SupervisedProcess) -> None:
+        if errors:
+            raise errors.pop()
+        await starts(process)
+
+    process = SupervisedProcess("child", python(SLEEPS), started=started)
+    await process.start()
+    first = await starts.next()
+    errors.append(error)
+    os.kill(first, signal.SIGKILL)
+    assert await starts.next() == process.pid != first
+    assert errors == []
+    await process.stop()
+
+
+async def test_a_child_may_say_more_in_a_line_than_is_kept(tmp_path: Path) -> None:
+    """It is read on, so that the child does not wait for ever to be heard."""
+    said = tmp_path / "said"
+    program = f"""
+import pathlib, time
+print("x" * 1_000_000, flush=True)
+pathlib.Path({str(said)!r}).touch()
+time.sleep(600)
+"""
+    starts = Starts(said)
+    process = SupervisedProcess("child", python(program), started=starts)
+    starting = asyncio.create_task(process.start())
+    try:
+        await starts.next()
+    finally:
+        await starting
+        await process.stop()
+
+
 async def test_a_failing_start_is_explained_by_its_last_lines() -> None:
     """What the child said last is what a person needs; the first of many lines is not."""
     program = "for n in range(30): print(f'line {n}.')\nraise SystemExit(3)"

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -68,16 +68,29 @@ def on_datastore(
     return asyncio.run(run())
 
 
+async def _forever(_running: object) -> None:
+    await asyncio.Event().wait()
+
+
 def serve(
-    part: AbstractAsyncContextManager[T], announce: Callable[[T], None] = lambda _: None
+    part: AbstractAsyncContextManager[T],
+    announce: Callable[[T], None] = lambda _: None,
+    until: Callable[[T], Awaitable[None]] = _forever,
 ) -> None:
-    """Run ``part`` until SIGINT or SIGTERM; a second one ends the process at once."""
+    """Run ``part`` until SIGINT or SIGTERM; a second one ends the process at once.
+
+    An error that ``until`` raises ends the part, and is raised.
+    """
     import uvloop
 
-    uvloop.run(_serve(part, announce))
+    uvloop.run(_serve(part, announce, until))
 
 
-async def _serve(part: AbstractAsyncContextManager[T], announce: Callable[[T], None]) -> None:
+async def _serve(
+    part: AbstractAsyncContextManager[T],
+    announce: Callable[[T], None],
+    until: Callable[[T], Awaitable[None]],
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -95,6 +108,12 @@ async def _serve(part: AbstractAsyncContextManager[T], announce: Callable[[T], N
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         return
-    announce(starting.result())
-    await stopping
-    await part.__aexit__(None, None, None)
+    running = starting.result()
+    async with AsyncExitStack() as entered:
+        entered.push_async_exit(part)
+        announce(running)
+        ending = asyncio.ensure_future(until(running))
+        await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            await ending
+        ending.cancel()

@@ -50,7 +50,10 @@ def worker(
 
     name = _default_name() if worker_name is None else worker_name
     structlog.contextvars.bind_contextvars(worker=name)
-    serve(compose.worker(settings, name, _split(tags)))
+    serve(
+        compose.worker(settings, name, _split(tags)),
+        until=lambda agent: agent.until_failed(),
+    )
 
 
 @app.command()

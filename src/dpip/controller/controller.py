@@ -5,8 +5,8 @@ import contextlib
 
 from msgspec import Struct
 
+from dpip.chores import again_and_again
 from dpip.controller.attempts import Attempts
-from dpip.controller.chores import again_and_again
 from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
 from dpip.controller.lease_reaper import LeaseReaper
 from dpip.controller.nats_credentials import Issuer

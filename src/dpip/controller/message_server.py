@@ -91,25 +91,28 @@ class MessageServer:
         self._configuration.write_text(json.dumps(content, indent=2))
 
     async def _until_ready(self, process: SupervisedProcess) -> None:
-        deadline = asyncio.get_running_loop().time() + _START_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
-            if self.port == 0:
-                self.port = self._announced_port(process.pid)
-            if self.port and await self._takes_connections():
-                return
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        raise CannotStart(
-            part="The message-passing server",
-            reason=f"it did not take connections within {_START_SECONDS:.0f} s",
-        )
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                while not await self._is_ready(process.pid):
+                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        except TimeoutError as error:
+            raise CannotStart(
+                part="The message-passing server",
+                reason=f"it did not take connections within {_START_SECONDS:.0f} s",
+            ) from error
+
+    async def _is_ready(self, pid: int | None) -> bool:
+        if self.port == 0:
+            self.port = self._announced_port(pid)
+        return self.port != 0 and await self._takes_connections()
 
     def _announced_port(self, pid: int | None) -> int:
         announcement = self._directory / f"nats-server_{pid}.ports"
         try:
-            urls = json.loads(announcement.read_text())["nats"]
-        except (OSError, ValueError, KeyError):
+            url = json.loads(announcement.read_text())["nats"][0]
+            return int(url.rpartition(":")[2])
+        except (OSError, ValueError, LookupError):
             return 0
-        return int(urls[0].rpartition(":")[2])
 
     async def _takes_connections(self) -> bool:
         try:
@@ -123,6 +126,8 @@ class MessageServer:
             return False
         try:
             greeting = await reader.readline()
+        except (OSError, ValueError):  # It went away again, or says more than a greeting.
+            return False
         finally:
             writer.close()
         # Another server on the same port is not this one.

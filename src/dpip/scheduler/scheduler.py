@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from dpip.chores import again_and_again
 from dpip.errors import DpipError, NoAnswerInTime
 from dpip.model.job import Lease, PendingJob
 from dpip.model.worker import WorkerState
@@ -69,7 +70,9 @@ class Scheduler:
         await self._bus.subscribe(subjects.OUTCOMES, self._on_outcome)
         await self._bus.subscribe(subjects.JOBS_READY, self._on_jobs_ready)
         self._placing = asyncio.create_task(self._place_when_woken(), name="place")
-        self._aligning = asyncio.create_task(self._align_now_and_then(), name="align")
+        self._aligning = asyncio.create_task(
+            again_and_again(self._align, _ALIGN_SECONDS), name="align"
+        )
 
     async def stop(self) -> None:
         """Place nothing more; calls under way are seen to their end."""
@@ -166,17 +169,14 @@ class Scheduler:
             self._fleet.gone(node.speaker)
         return taken
 
-    async def _align_now_and_then(self) -> None:
-        while True:
-            with contextlib.suppress(DpipError):
-                # What begins or ends during the reading is newer than what is read.
-                self._ended_lately.clear()
-                calling = set(self._calling)
-                out = set(await self._jobs.leases())
-                self._fleet.align((out | calling | self._calling) - self._ended_lately)
-                self._fleet.quarantine(await self._jobs.quarantined_workers())
-                await self._forget_the_unregistered()
-            await asyncio.sleep(_ALIGN_SECONDS)
+    async def _align(self) -> None:
+        # What begins or ends during the reading is newer than what is read.
+        self._ended_lately.clear()
+        calling = set(self._calling)
+        out = set(await self._jobs.leases())
+        self._fleet.align((out | calling | self._calling) - self._ended_lately)
+        self._fleet.quarantine(await self._jobs.quarantined_workers())
+        await self._forget_the_unregistered()
 
     async def _forget_the_unregistered(self) -> None:
         # Only those known before the reading: who is heard while it goes on is newer.

@@ -23,13 +23,15 @@ from dpip.errors import (
     NoResponder,
 )
 from dpip.ports.bus import Handler
+from dpip.wire.nats_client import put_away, until_received
 
 log = structlog.get_logger()
 
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 3.0
 _CONNECT_SECONDS = 5
-_CLOSE_SECONDS = 1
+_FLUSH_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 Credential = str | Callable[[], str]
@@ -100,9 +102,9 @@ class NatsBus:
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeper
         if self._client.is_connected:
-            with contextlib.suppress(nats.errors.Error, TimeoutError):
+            with contextlib.suppress(nats.errors.Error, OSError):
                 await self._client.flush(timeout=1)
-        await self._client.close()
+        await put_away(self._client)
 
     async def __aenter__(self) -> Self:
         """Open with the default patience."""
@@ -143,30 +145,40 @@ class NatsBus:
         async def keep(message: Msg) -> None:
             answers.append(message.data)
 
+        client = self._client
         try:
-            inbox = self._client.new_inbox()
-            subscription = await self._client.subscribe(inbox, cb=keep)
-            await self._client.publish(subject, payload, reply=inbox)
-            await asyncio.sleep(seconds)
-            await subscription.unsubscribe()
+            inbox = client.new_inbox()
+            subscription = await client.subscribe(inbox, cb=keep)
+            try:
+                await client.publish(subject, payload, reply=inbox)
+                await asyncio.sleep(seconds)
+            finally:
+                await subscription.unsubscribe()
         except (nats.errors.Error, OSError) as error:
             raise self._unavailable(error) from error
         return answers
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
         """Call ``handler`` for each message, over every connection that is to come."""
+        client = self._client
         self._subscriptions.append((subject, queue, handler))
-        if self._client.is_connected:
-            await self._subscribe(subject, queue, handler)
+        if not client.is_connected:
+            return
+        try:
+            await self._subscribe(client, subject, queue, handler)
             # The server knows of the subscription before anybody is told to use it.
-            await _until_received(self._client)
+            await until_received(client)
+        except (nats.errors.Error, OSError) as error:
+            if client.is_connected:
+                raise self._unavailable(error) from error
+            # The next connection makes it.
 
-    async def _subscribe(self, subject: str, queue: str, handler: Handler) -> None:
+    async def _subscribe(self, client: Client, subject: str, queue: str, handler: Handler) -> None:
         async def handle(message: Msg) -> None:
             try:
                 answer = await handler(message.subject, message.data)
                 if answer is not None and message.reply:
-                    await self._client.publish(message.reply, answer)
+                    await self.publish(message.reply, answer)
             except MalformedMessage as error:
                 self._malformed += 1
                 log.warning("message dropped", reason=str(error), dropped=self._malformed)
@@ -175,57 +187,76 @@ class NatsBus:
             except Exception:
                 log.exception("message not handled", subject=message.subject)
 
-        await self._client.subscribe(subject, queue=queue, cb=handle)
+        await client.subscribe(subject, queue=queue, cb=handle)
 
     async def _connect(self) -> None:
-        self._lost = lost = asyncio.Event()
         client = Client()
+        lost = asyncio.Event()
+        try:
+            await self._let_in(client, lost)
+            await self._subscribe_to_all(client)
+            self._client, self._lost = client, lost
+        except (nats.errors.Error, OSError, UnicodeDecodeError) as error:
+            if "authorization" in str(error).lower():
+                raise BusRefused(address=self._address) from error
+            raise self._unavailable(error) from error
+        finally:
+            if self._client is not client:
+                await put_away(client)
 
+    async def _let_in(self, client: Client, lost: asyncio.Event) -> None:
         async def closed() -> None:
             lost.set()
 
         async def failed(error: Exception) -> None:
             log.debug("bus error", reason=str(error))
 
-        try:
-            await client.connect(
-                self._servers,
-                user=self._user,
-                password=self._password,
-                name=self._name,
-                inbox_prefix=self._inbox,
-                tls=self._tls,
-                # No word goes out before the server has shown who it is.
-                tls_handshake_first=self._tls is not None,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # of this first connection, for each server named
-                reconnect_time_wait=0,
-                connect_timeout=_CONNECT_SECONDS,
-                ping_interval=5,
-                max_outstanding_pings=2,
-                closed_cb=closed,
-                error_cb=failed,
-            )
-        except (nats.errors.Error, OSError, TimeoutError, UnicodeDecodeError) as error:
-            with contextlib.suppress(Exception):
-                # After a failed handshake nats-py would wait for ever.
-                await asyncio.wait_for(client.close(), _CLOSE_SECONDS)
-            if "authorization" in str(error).lower():
-                raise BusRefused(address=self._address) from error
-            raise self._unavailable(error) from error
+        await client.connect(
+            self._servers,
+            user=self._user,
+            password=self._password,
+            name=self._name,
+            inbox_prefix=self._inbox,
+            tls=self._tls,
+            # No word goes out before the server has shown who it is.
+            tls_handshake_first=self._tls is not None,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # of this first connection, for each server named
+            reconnect_time_wait=0,
+            connect_timeout=_CONNECT_SECONDS,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            # Else whoever publishes into a full buffer waits for ever if the connection breaks.
+            flush_timeout=_FLUSH_SECONDS,
+            closed_cb=closed,
+            error_cb=failed,
+        )
         if not client.is_connected:  # nats-py takes any first word of the server for a yes.
-            await client.close()
-            raise self._unavailable(ConnectionError("it did not let this connection in"))
-        self._client = client
-        for subject, queue, handler in self._subscriptions:
-            await self._subscribe(subject, queue, handler)
-        await _until_received(client)
+            raise ConnectionError("it did not let this connection in")
+
+    async def _subscribe_to_all(self, client: Client) -> None:
+        made = 0
+        while True:
+            for subscription in self._subscriptions[made:]:
+                await self._subscribe(client, *subscription)
+                made += 1
+            await until_received(client)
+            if made == len(self._subscriptions):  # None has come meanwhile.
+                return
 
     async def _keep_connected(self) -> None:
         while not self._closing:
-            await self._lost.wait()
+            await self._until_lost()
             log.warning("connection to the message-passing server lost", server=self._address)
+            await put_away(self._client)
             await self._connect_again()
+
+    async def _until_lost(self) -> None:
+        # nats-py does not call back if the connection breaks with something still to be sent.
+        while self._client.is_connected:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                    await self._lost.wait()
 
     async def _connect_again(self) -> None:
         refused = False
@@ -237,8 +268,10 @@ class NatsBus:
                 note = log.debug if refused else log.warning
                 note("not let in, will try again", server=self._address, reason=str(error))
                 refused = True
-            except (DpipError, nats.errors.Error, OSError, TimeoutError) as error:
+            except (DpipError, nats.errors.Error, OSError) as error:
                 log.debug("no connection yet", server=self._address, reason=str(error))
+            except Exception:
+                log.exception("no connection yet", server=self._address)
             else:
                 log.info("connected to the message-passing server again", server=self._address)
                 return
@@ -248,14 +281,6 @@ class NatsBus:
 
     def _unavailable(self, error: Exception) -> BusUnavailable:
         return BusUnavailable(address=self._address, reason=str(error) or type(error).__name__)
-
-
-async def _until_received(client: Client) -> None:
-    """Return when the server has received all that was sent before."""
-    # nats-py's first ping overtakes what waits to be written; by its answer that is written, so
-    # that a second one follows it.
-    await client.flush()
-    await client.flush()
 
 
 def without_credentials(url: str) -> str:

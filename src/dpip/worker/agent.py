@@ -8,7 +8,8 @@ import ssl
 import structlog
 from msgspec import Struct
 
-from dpip.errors import DpipError, JoinRefused
+from dpip.chores import try_to
+from dpip.errors import BusUnavailable, DpipError, JoinRefused
 from dpip.model.job import Failure, FailureCode
 from dpip.ports.bus import Bus
 from dpip.wire import subjects
@@ -70,6 +71,7 @@ class Agent:
         self._heartbeat_seconds = 1.0
         self._heart: asyncio.Task[None] | None = None
         self._joining: asyncio.Task[None] | None = None
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
         """Join, then take calls. Raises ``JoinRefused`` for a no that is final."""
@@ -79,14 +81,17 @@ class Agent:
         await self._join()
         self._heart = asyncio.create_task(self._beat(), name="heartbeat")
 
+    async def until_failed(self) -> None:
+        """Wait for what ends the worker, and raise it: ``JoinRefused`` if it may not join again."""
+        await asyncio.shield(self._failure)
+
     async def drain(self) -> None:
         """Take no more calls, and let those in hand finish within ``drain_seconds``.
 
         What has not finished by then is given back.
         """
         self._draining = True
-        with contextlib.suppress(DpipError):
-            await self._send_heartbeat()
+        await try_to(self._send_heartbeat)
         if self._in_hand:
             log.info("finishing jobs in hand", jobs=len(self._in_hand))
             await asyncio.wait(self._in_hand.values(), timeout=self._settings.drain_seconds)
@@ -147,8 +152,7 @@ class Agent:
 
     async def _beat(self) -> None:
         while True:
-            with contextlib.suppress(DpipError):  # The next one may get through.
-                await self._send_heartbeat()
+            await try_to(self._send_heartbeat)
             await asyncio.sleep(self._heartbeat_seconds)
 
     @property
@@ -167,7 +171,8 @@ class Agent:
             resources=self._probe.read(),
             running=tuple(self._in_hand),
         )
-        await self._bus.publish(subjects.heartbeat(*self._speaker), encode(beat))
+        with contextlib.suppress(BusUnavailable):  # The next one may get through.
+            await self._bus.publish(subjects.heartbeat(*self._speaker), encode(beat))
 
     async def _on_ping(self, _subject: str, _payload: bytes) -> bytes:
         return b""
@@ -175,7 +180,14 @@ class Agent:
     async def _on_rejoin(self, _subject: str, _payload: bytes) -> None:
         # Several heartbeats may each have been answered so before the first hello was.
         if not self._is_joining:
-            self._joining = asyncio.create_task(self._join(), name="join again")
+            self._joining = asyncio.create_task(self._join_again(), name="join again")
+
+    async def _join_again(self) -> None:
+        try:
+            await self._join()
+        except Exception as error:
+            if not self._failure.done():
+                self._failure.set_exception(error)
 
     async def _on_run(self, subject: str, payload: bytes) -> bytes:
         run = decode(payload, Run, subject)

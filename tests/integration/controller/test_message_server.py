@@ -1,15 +1,18 @@
 """The embedded server starts, comes back, keeps workers in their place and leaves nothing."""
 
+import asyncio
 import os
 import signal
 import socket
 import stat
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from dpip.controller import message_server as message_server_module
 from dpip.controller.message_server import MessageServer
 from dpip.errors import CannotStart, DpipError
 from tests.nats import (
@@ -109,3 +112,38 @@ async def test_a_stopped_server_can_be_started_again(tmp_path: Path) -> None:
             pass
     finally:
         await server.stop()
+
+
+@pytest.mark.parametrize("word", [b"", b"x" * 200_000])
+async def test_one_who_hangs_up_is_not_the_server(tmp_path: Path, word: bytes) -> None:
+    """Nor is one who greets without end: it is looked for again."""
+
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(word)
+        at_once = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        writer.transport.abort() if not word else writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
+        server = new_server(tmp_path, port=other.sockets[0].getsockname()[1])
+        assert not await server._takes_connections()
+
+
+async def test_one_who_says_nothing_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that takes connections and does not greet has not started."""
+    monkeypatch.setattr(message_server_module, "_START_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = new_server(tmp_path, port=silent.getsockname()[1])
+        with pytest.raises(CannotStart, match="did not take connections"):
+            await server._until_ready(server._process)
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"nats": []}', '{"nats": ["nats://x"]}'])
+async def test_an_announcement_that_is_half_written_names_no_port(
+    tmp_path: Path, text: str
+) -> None:
+    """It is read again."""
+    (tmp_path / "nats-server_1.ports").write_text(text)
+    assert new_server(tmp_path)._announced_port(1) == 0

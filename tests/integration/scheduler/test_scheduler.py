@@ -28,7 +28,7 @@ from tests.integration.scheduler.workers import (
     refuse,
     say_nothing,
 )
-from tests.nats import until
+from tests.nats import PATIENCE, until
 
 
 def new_scheduler(parts: Parts, jobs: Jobs | None = None) -> Scheduler:
@@ -315,6 +315,28 @@ async def test_an_end_that_was_not_told_is_found_out(
         await worker.beat()
         await settle(parts, worker.lease(await worker.next()))
         assert (await worker.next()).job_id == second
+
+
+@pytest.mark.parametrize(
+    "error", [StorageUnavailable(storage="datastore", reason="test"), ZeroDivisionError()]
+)
+async def test_a_comparison_that_fails_is_not_the_last(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever went wrong, it is done again."""
+    monkeypatch.setattr(scheduler_module, "_ALIGN_SECONDS", 0.02)
+    errors = [error]
+    compared = asyncio.Event()
+
+    class Failing(Wrapped):
+        async def leases(self) -> list[Lease]:
+            if errors:
+                raise errors.pop()
+            compared.set()
+            return await self._jobs.leases()
+
+    async with scheduling(parts, Failing(parts.datastore)), asyncio.timeout(PATIENCE):
+        await compared.wait()
 
 
 async def one_other_is_asked(parts: Parts, workers: Workers, shunned: ScriptedWorker) -> None:

@@ -12,6 +12,7 @@ import pytest
 from dpip.errors import JoinRefused, NoAnswerInTime, NoResponder
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure, FailureCode
+from dpip.model.worker import Resources
 from dpip.wire import subjects
 from dpip.wire.codec import decode, decode_either, encode
 from dpip.wire.messages import (
@@ -291,6 +292,40 @@ async def test_a_worker_that_is_to_join_anew_is_not_there_yet(
     headquarters.answers = [WELCOME]
     await headquarters.heartbeat()
     assert isinstance(await headquarters.call(agent, run()), Accepted)
+
+
+@pytest.mark.parametrize("error", [OSError("Too many open files"), ZeroDivisionError()])
+async def test_a_heart_goes_on_beating(
+    agent: Agent, headquarters: Headquarters, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever came in between."""
+    await headquarters.heartbeat()
+    errors = [error]
+    read = agent._probe.read
+
+    def fail_once() -> Resources:
+        if errors:
+            raise errors.pop()
+        return read()
+
+    monkeypatch.setattr(agent._probe, "read", fail_once)
+    while errors:
+        await headquarters.heartbeat()
+    for _ in range(10):
+        await headquarters.heartbeat()
+
+
+async def test_a_worker_that_may_not_join_again_ends(
+    agent: Agent, headquarters: Headquarters
+) -> None:
+    """It says why, and does not live on without being taken in."""
+    speaker, _ = await headquarters.hello()
+    headquarters.answers = [encode(Refusal(reason="Quarantined.", final=True))]
+    for _ in range(2):
+        await headquarters.bus.publish(subjects.rejoin(*speaker), b"")
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(JoinRefused, match=r"'w': Quarantined\."):
+            await agent.until_failed()
 
 
 async def test_a_worker_answers_to_its_name(agent: Agent, headquarters: Headquarters) -> None:
