@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from dpip.controller.message_server import MessageServer
 from dpip.controller.nats_configuration import SERVER_USER
 from dpip.errors import BusUnavailable, DpipError
+from dpip.ports.bus import Handler
 from dpip.wire import nats_bus
 from dpip.wire.nats_bus import NatsBus
 from dpip.wire.nats_client import until_received
@@ -64,10 +65,12 @@ class Relay:
         await asyncio.gather(*self._carrying, return_exceptions=True)
 
     def reset(self) -> None:
+        at_once = struct.pack("ii", 1, 0)
         for writer in self._writers:
-            at_once = struct.pack("ii", 1, 0)
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-            writer.transport.abort()
+            if not writer.is_closing():
+                connection = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                writer.transport.abort()
         self._writers.clear()
 
 
@@ -187,7 +190,7 @@ async def test_a_subscription_that_is_made_during_a_reconnect_is_made_once(
 ) -> None:
     """However far the new connection has got."""
     received = Received()
-    late = [("late", received), ("echo", echo)]
+    late: list[tuple[str, Handler]] = [("late", received), ("echo", echo)]
 
     async def subscribe_meanwhile(client: Client) -> None:
         while late:
