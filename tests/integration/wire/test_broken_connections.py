@@ -128,15 +128,14 @@ async def test_closing_survives_a_connection_that_is_reset(server: MessageServer
             await bus.close()
 
 
-@pytest.fixture
-def fails_once(monkeypatch: pytest.MonkeyPatch) -> list[Client]:
-    """The next connection fails after its subscriptions are made, and is put here."""
+def fail_late_once(monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[Client]:
+    """Have the next connection fail after its subscriptions are made; it is put into the list."""
     failed: list[Client] = []
 
     async def fail_once(client: Client) -> None:
         if not failed:
             failed.append(client)
-            raise nats.errors.FlushTimeoutError
+            raise error
         await until_received(client)
 
     monkeypatch.setattr(nats_bus, "until_received", fail_once)
@@ -148,22 +147,15 @@ def lose(server: MessageServer) -> None:
     os.kill(server.pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("error", [nats.errors.FlushTimeoutError(), ZeroDivisionError()])
 async def test_a_reconnect_that_fails_late_leaves_no_connection(
-    server: MessageServer, bus: NatsBus, monkeypatch: pytest.MonkeyPatch
+    server: MessageServer, bus: NatsBus, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """What is published then is handled once."""
+    """It is tried again, and what is published then is handled once."""
     received = Received()
     await bus.subscribe("echo", echo)
     await bus.subscribe("news", received)
-    failed: list[Client] = []
-
-    async def fail_once(client: Client) -> None:
-        if not failed:
-            failed.append(client)
-            raise nats.errors.FlushTimeoutError
-        await until_received(client)
-
-    monkeypatch.setattr(nats_bus, "until_received", fail_once)
+    failed = fail_late_once(monkeypatch, error)
     lose(server)
     await until_answered(bus)
     assert failed[0].is_closed
@@ -173,15 +165,16 @@ async def test_a_reconnect_that_fails_late_leaves_no_connection(
 
 
 async def test_a_first_connection_that_fails_late_is_tried_again(
-    server: MessageServer, fails_once: list[Client]
+    server: MessageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within the patience; without any, the bus is unavailable."""
+    failed = fail_late_once(monkeypatch, nats.errors.FlushTimeoutError())
     bus = NatsBus(server.url, user=SERVER_USER, password=SERVER_PASSWORD, name="part")
     with pytest.raises(BusUnavailable):
         await bus.open(patience=0)
-    assert fails_once.pop().is_closed
+    assert failed.pop().is_closed
     await bus.open(patience=PATIENCE)
-    assert fails_once.pop().is_closed
+    assert failed.pop().is_closed
     await bus.close()
 
 
@@ -204,24 +197,6 @@ async def test_a_subscription_that_is_made_during_a_reconnect_is_made_once(
     for payload in (b"first", b"last"):
         await bus.publish("late", payload)
     assert [(await received.next())[1] for _ in range(2)] == [b"first", b"last"]
-
-
-async def test_an_unexpected_error_does_not_end_the_reconnecting(
-    server: MessageServer, bus: NatsBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is tried again."""
-    errors = [ZeroDivisionError()]
-
-    async def fail_once(client: Client) -> None:
-        if errors:
-            raise errors.pop()
-        await until_received(client)
-
-    await bus.subscribe("echo", echo)
-    monkeypatch.setattr(nats_bus, "until_received", fail_once)
-    lose(server)
-    await until_answered(bus)
-    assert errors == []
 
 
 async def test_workers_come_back_after_those_who_let_them_in(
