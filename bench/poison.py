@@ -205,11 +205,11 @@ async def warm_ups(picture: bytes, times: int = 10) -> list[float]:
     """Seconds from the kill of a child at work until its slot has the next one, warm."""
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "source.png"), Path(scratch, "target.png")
-        source.write_bytes(picture)
-        slot = Slot()
+        slot = Slot(Path(scratch))
         await slot.start()
         took = []
         for _ in range(times):
+            source.write_bytes(picture)  # A slot uses up what it is given.
             working = asyncio.create_task(
                 slot.filter(
                     source,

@@ -31,6 +31,7 @@ _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 3.0
 _CONNECT_SECONDS = 5
 _FLUSH_SECONDS = 1.0
+_DRAIN_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -93,7 +94,7 @@ class NatsBus:
         self._keeper = asyncio.create_task(self._keep_connected(), name="keep bus connected")
 
     async def close(self) -> None:
-        """Send what is still to be sent, then disconnect."""
+        """Hear no more, send what is still to be sent, then disconnect."""
         if self._keeper is None:  # It was never connected.
             return
         # nats-py swallows a cancellation that comes while it connects or closes.
@@ -102,8 +103,9 @@ class NatsBus:
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeper
         if self._client.is_connected:
+            # The server knows of it before the connection ends, which others may notice later.
             with contextlib.suppress(nats.errors.Error, OSError):
-                await self._client.flush(timeout=1)
+                await asyncio.wait_for(self._client.drain(), _DRAIN_SECONDS)
         await put_away(self._client)
 
     async def __aenter__(self) -> Self:
