@@ -25,7 +25,7 @@ from dpip.errors import CannotStart, UserExists
 from dpip.model.ids import new_id
 from dpip.model.join_token import JoinSecret
 from dpip.model.user import Role, User
-from dpip.model.worker import check_worker_name
+from dpip.model.worker import check_tags, check_worker_name
 from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
@@ -176,6 +176,7 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
     from dpip.worker.workshop import Workshop
 
     identity = Identity(check_worker_name(name), lambda: _join_secret(settings, name))
+    tags = check_tags(tags)
     # Credentials of a URL are those of DPIP's own parts, which a worker has no need of.
     server = without_credentials(settings.nats_url or f"nats://{settings.controller}")
     tls = await _trusted_by_a_worker(settings, server, _join_secret(settings, name))

@@ -14,6 +14,7 @@ import platformdirs
 from msgspec import Meta, Struct, field
 
 from dpip.errors import BadSetting
+from dpip.model.worker import Prefetch, Slots
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
@@ -27,9 +28,9 @@ _TRANSFER_SECONDS = 150.0
 class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a worker is and takes on."""
 
-    slots: Annotated[int, Meta(ge=1, le=1000)] = 1
+    slots: Slots = 1
     """Pictures it filters at once."""
-    prefetch: Annotated[int, Meta(ge=0, le=2000)] = 1
+    prefetch: Prefetch = 1
     """Pictures it fetches ahead, so that the next is at hand."""
     scratch_dir: Path | None = None
     """Where pictures lie while they are worked on; a temporary directory by default."""
@@ -107,7 +108,7 @@ class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How long history is kept."""
 
     history_days: Annotated[float, Meta(gt=0)] = 7.0
-    """Days for which readings of workers and the record of activity are kept."""
+    """Days for which readings, workers that have gone and the record of activity are kept."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

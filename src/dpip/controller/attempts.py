@@ -40,19 +40,34 @@ class Attempts:
             jitter=random.random(),  # noqa: S311  # nosec B311 # jitter, no secret
             now=self._clock.now(),
         )
-        log.warning(
-            "attempt failed",
-            worker=lease.worker,
-            job=lease.job_id,
-            attempt=lease.attempt,
-            code=failure.code,
-            reason=failure.reason,
-            job_is=state,
-        )
+        _log_failure(lease, failure.code, failure.reason, state)
         if state is JobState.FAILED:
             await self._tell(subjects.settled(job.original.workload_id))
         else:
             await self._tell(subjects.JOBS_READY)
+
+    async def time_out(self, lease: Lease, reason: str) -> None:
+        """Count an attempt that was held for too long, and hold it against its worker.
+
+        Who keeps holding on to jobs is quarantined, and what else it holds is pending again.
+        """
+        job = await self._datastore.leased_job(lease)
+        if job is None:
+            return
+        timed_out = await self._datastore.time_out(
+            lease,
+            reason,
+            jitter=random.random(),  # noqa: S311  # nosec B311 # jitter, no secret
+            now=self._clock.now(),
+        )
+        if timed_out is None:
+            return
+        _log_failure(lease, FailureCode.TIMED_OUT, reason, timed_out.job_is)
+        if timed_out.quarantined:
+            log.error("worker quarantined", worker=lease.worker)
+        if timed_out.job_is is JobState.FAILED:
+            await self._tell(subjects.settled(job.original.workload_id))
+        await self._tell(subjects.JOBS_READY)
 
     async def give_back(self, lease: Lease) -> None:
         """Return a job to pending; its attempt does not count as failed."""
@@ -75,3 +90,15 @@ class Attempts:
         # A hint that is lost costs its listener one look at the datastore, a little later.
         with contextlib.suppress(BusUnavailable):
             await self._bus.publish(subject, b"")
+
+
+def _log_failure(lease: Lease, code: FailureCode, reason: str, job_is: JobState | None) -> None:
+    log.warning(
+        "attempt failed",
+        worker=lease.worker,
+        job=lease.job_id,
+        attempt=lease.attempt,
+        code=code,
+        reason=reason,
+        job_is=job_is,
+    )

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from dpip.controller.attempts import Attempts
 from dpip.controller.watch import Watch
-from dpip.model.job import Failure, FailureCode, Lease
+from dpip.model.job import Lease
 from dpip.ports.datastore import Jobs
 from dpip.wire.messages import Running
 
@@ -45,10 +45,9 @@ class LeaseReaper:
         self._watch = watch
         self._term_seconds = term_seconds
         self._longest_seconds = longest_seconds
-        self._held_too_long = Failure(
-            code=FailureCode.TIMED_OUT,
-            reason=f"The worker had no result within {longest_seconds:g} s, the longest that a "
-            "lease may last.",
+        self._held_too_long = (
+            f"The worker had no result within {longest_seconds:g} s, the longest that a lease may "
+            "last."
         )
         self._terms: dict[Lease, _Term] = {}
         self._heard_at: dict[str, float] = {}
@@ -76,7 +75,7 @@ class LeaseReaper:
             elif term.deadline <= now:
                 await self._attempts.lose(lease)
             elif term.end <= now:
-                await self._attempts.fail(lease, self._held_too_long)
+                await self._attempts.time_out(lease, self._held_too_long)
 
     def _is_heard(self, worker: str, now: float) -> bool:
         return now - self._heard_at.get(worker, -math.inf) < self._term_seconds / 2

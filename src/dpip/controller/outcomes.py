@@ -8,6 +8,7 @@ from dpip.wire.messages import Acknowledged, Outcome, OutcomeKind
 from dpip.wire.subjects import speaker_in
 
 _ACKNOWLEDGED = encode(Acknowledged())
+_LONGEST_REASON = 1000
 _UNEXPLAINED = Failure(code=FailureCode.CRASHED, reason="The worker gave no reason.")
 
 
@@ -30,9 +31,15 @@ class Outcomes:
         lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker)
         match outcome.kind:
             case OutcomeKind.FAILED:
-                await self._attempts.fail(lease, outcome.failure or _UNEXPLAINED)
+                await self._attempts.fail(lease, _legible(outcome.failure or _UNEXPLAINED))
             case OutcomeKind.RETURNED:
                 await self._attempts.give_back(lease)
             case OutcomeKind.DONE:
                 pass
         return _ACKNOWLEDGED
+
+
+def _legible(failure: Failure) -> Failure:
+    """The failure as it may be kept and shown: a database takes no NUL, a reader no megabyte."""
+    reason = failure.reason.replace("\0", "\N{REPLACEMENT CHARACTER}")[:_LONGEST_REASON]
+    return Failure(code=failure.code, reason=reason)

@@ -69,11 +69,9 @@ class Revocation:
         now = self._clock.now()
         tokens = await self._datastore.join_tokens()
         in_force = frozenset(token.id for token in tokens if token.is_in_force(now))
-        for worker in await self._datastore.workers():
-            if worker.state in (WorkerState.ALIVE, WorkerState.DRAINING) and (
-                worker.join_token not in in_force
-            ):
-                await self._dismiss(worker.name)
+        for worker, join_token in (await self._datastore.join_tokens_at_work()).items():
+            if join_token not in in_force:
+                await self._dismiss(worker)
         if in_force != self._in_force:
             self._in_force, self._looks_left = in_force, _LOOKS
         if self._looks_left:

@@ -93,8 +93,8 @@ class LeasedJob(Struct, frozen=True, kw_only=True):
 
 
 class RefusedResult(Struct, frozen=True, kw_only=True):
-    """What came of refusing a result: the state of its job, and whether that was once too often
-    for its worker, so that it is quarantined now.
+    """What came of refusing a result, or of waiting for one too long: the state of its job, and
+    whether that was once too often for its worker, so that it is quarantined now.
     """
 
     job_is: JobState

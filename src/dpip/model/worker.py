@@ -1,17 +1,33 @@
 """Workers: who they are and what they have to give."""
 
 import re
+from collections.abc import Collection
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dpip.errors import InvalidValue
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-
 MOST_REFUSED = 3
-"""A worker is quarantined when results of this many jobs were refused in a row."""
+"""A worker is quarantined when results of this many jobs were refused, or not had, in a row."""
+
+MOST_SLOTS, MOST_PREFETCH = 1000, 2000
+MOST_GPUS = 16
+_MOST_TAGS, _LONGEST_TAG = 16, 64
+
+Slots = Annotated[int, Meta(ge=1, le=MOST_SLOTS)]
+Prefetch = Annotated[int, Meta(ge=0, le=MOST_PREFETCH)]
+Tags = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=_LONGEST_TAG)], ...],
+    Meta(max_length=_MOST_TAGS),
+]
+Share = Annotated[float, Meta(ge=0, le=1)]
+"""A part of a whole; neither infinity nor what is no number is one."""
+Quantity = Annotated[int, Meta(ge=0, le=2**53)]
+"""What every format and database can hold to the last digit."""
 
 
 class WorkerState(StrEnum):
@@ -27,20 +43,20 @@ class WorkerState(StrEnum):
 class Gpu(Struct, frozen=True, kw_only=True):
     """A GPU as its driver reports it: ``utilisation`` in 0 to 1, memory in bytes."""
 
-    name: str
-    utilisation: float
-    memory_used: int
-    memory_total: int
+    name: Annotated[str, Meta(max_length=96)]
+    utilisation: Share
+    memory_used: Quantity
+    memory_total: Quantity
 
 
 class Resources(Struct, frozen=True, kw_only=True):
     """A reading of a node: ``cpu`` is the load over all cores in 0 to 1, memory is in bytes."""
 
-    cpu: float
-    cores: int
-    memory_total: int
-    memory_available: int
-    gpus: tuple[Gpu, ...] = ()
+    cpu: Share
+    cores: Quantity
+    memory_total: Quantity
+    memory_available: Quantity
+    gpus: Annotated[tuple[Gpu, ...], Meta(max_length=MOST_GPUS)] = ()
 
 
 class Worker(Struct, frozen=True, kw_only=True):
@@ -83,3 +99,17 @@ def check_worker_name(name: str) -> str:
             allowed="1 to 64 letters, digits, '-' and '_'",
         )
     return name
+
+
+def check_tags(tags: Collection[str]) -> tuple[str, ...]:
+    """Return ``tags`` if they can be a worker's, else raise ``InvalidValue``."""
+    for tag in tags:
+        if not 1 <= len(tag) <= _LONGEST_TAG:
+            raise InvalidValue(
+                field="tag", value=tag, allowed=f"a tag has 1 to {_LONGEST_TAG} characters"
+            )
+    if len(tags) > _MOST_TAGS:
+        raise InvalidValue(
+            field="tags", value=", ".join(tags), allowed=f"a worker has at most {_MOST_TAGS} tags"
+        )
+    return tuple(tags)

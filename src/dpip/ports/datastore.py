@@ -219,6 +219,15 @@ class Jobs(Protocol):
         """
         ...
 
+    async def time_out(
+        self, lease: Lease, reason: str, *, jitter: float, now: float
+    ) -> RefusedResult | None:
+        """Count an attempt that its worker has held for too long, as if a result were refused.
+
+        Only the code of the failure is another.
+        """
+        ...
+
     async def give_back(self, lease: Lease) -> bool:
         """Return the job to pending without counting a failure; whether the lease was held."""
         ...
@@ -253,7 +262,14 @@ class Workers(Protocol):
         ...
 
     async def workers(self) -> list[Worker]:
-        """All workers by name."""
+        """All workers by name. A reading that is kept and cannot be read counts as zeros."""
+        ...
+
+    async def join_tokens_at_work(self) -> dict[str, str | None]:
+        """The id of the join token that let it in, of each worker that has not gone, by name.
+
+        Those in quarantine are left out.
+        """
         ...
 
     async def record_heartbeats(
@@ -280,7 +296,9 @@ class Workers(Protocol):
         ...
 
     async def prune_history(self, before: float) -> int:
-        """Forget readings and activity older than ``before``; how many rows went."""
+        """Forget readings and activity older than ``before``, and workers last seen before it that
+        have left or are lost; how many rows went.
+        """
         ...
 
 

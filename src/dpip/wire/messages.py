@@ -7,13 +7,14 @@ from msgspec import Meta, Struct
 
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure
-from dpip.model.worker import Resources
+from dpip.model.worker import MOST_PREFETCH, MOST_SLOTS, Prefetch, Resources, Slots, Tags
 
 PROTOCOL = 1
 """Version of these messages; a worker of another version is refused by name of both."""
 
-Slots = Annotated[int, Meta(ge=1)]
-Prefetch = Annotated[int, Meta(ge=0)]
+JobId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+"""An id in the alphabet of all ids, so that no database stumbles over it."""
+AttemptNumber = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 class Message(Struct, frozen=True, kw_only=True, tag=True):
@@ -29,7 +30,7 @@ class Greeting(Message, frozen=True, kw_only=True, tag="Hello"):
 class Hello(Greeting, frozen=True, kw_only=True, tag="Hello"):
     """A worker asks to be taken in. Who it is, is said by the subject, which the server guards."""
 
-    tags: tuple[str, ...]
+    tags: Tags
     slots: Slots
     prefetch: Prefetch
     resources: Resources
@@ -58,8 +59,8 @@ class Refusal(Message, frozen=True, kw_only=True):
 class Running(Message, frozen=True, kw_only=True):
     """One attempt that a worker has in hand."""
 
-    job_id: str
-    attempt: int
+    job_id: JobId
+    attempt: AttemptNumber
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
@@ -69,12 +70,12 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     more.
     """
 
-    tags: tuple[str, ...]
+    tags: Tags
     slots: Slots
     prefetch: Prefetch
     draining: bool
     resources: Resources
-    running: tuple[Running, ...]
+    running: Annotated[tuple[Running, ...], Meta(max_length=MOST_SLOTS + MOST_PREFETCH)]
 
 
 class Goodbye(Message, frozen=True, kw_only=True):
@@ -88,8 +89,8 @@ class Run(Message, frozen=True, kw_only=True):
     JSON. ``memory_limit`` is in bytes, ``time_limit`` in seconds of wall time on the pixels.
     """
 
-    job_id: str
-    attempt: int
+    job_id: JobId
+    attempt: AttemptNumber
     workload_id: str
     image_id: str
     format: PictureFormat
@@ -117,8 +118,8 @@ class Outcome(Message, frozen=True, kw_only=True):
     the worker gave the job back untouched, or its attempt had become stale.
     """
 
-    job_id: str
-    attempt: int
+    job_id: JobId
+    attempt: AttemptNumber
     kind: OutcomeKind
     failure: Failure | None = None
 

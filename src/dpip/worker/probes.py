@@ -6,7 +6,7 @@ import psutil
 import pynvml
 import structlog
 
-from dpip.model.worker import Gpu, Resources
+from dpip.model.worker import MOST_GPUS, Gpu, Resources
 
 log = structlog.get_logger()
 
@@ -21,14 +21,14 @@ class ResourceProbe:
             pynvml.nvmlInit()
             self._gpus = [
                 pynvml.nvmlDeviceGetHandleByIndex(index)
-                for index in range(pynvml.nvmlDeviceGetCount())
+                for index in range(min(pynvml.nvmlDeviceGetCount(), MOST_GPUS))
             ]
 
     def read(self) -> Resources:
         """Return a reading; without an NVIDIA driver its list of GPUs is empty."""
         memory = psutil.virtual_memory()
         return Resources(
-            cpu=psutil.cpu_percent() / 100,
+            cpu=_share(psutil.cpu_percent()),
             cores=psutil.cpu_count() or 1,
             memory_total=memory.total,
             memory_available=memory.available,
@@ -43,7 +43,7 @@ class ResourceProbe:
                 gpus.append(
                     Gpu(
                         name=str(pynvml.nvmlDeviceGetName(handle)),
-                        utilisation=pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
+                        utilisation=_share(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu),
                         memory_used=int(memory.used),
                         memory_total=int(memory.total),
                     )
@@ -51,3 +51,8 @@ class ResourceProbe:
             except pynvml.NVMLError as error:
                 log.warning("GPU not readable", reason=str(error))
         return gpus
+
+
+def _share(percent: float) -> float:
+    # Clocks of several cores that are read one after the other add up to a little more.
+    return min(1.0, max(0.0, percent / 100))

@@ -226,6 +226,14 @@ class SqlDatastore:
         except StaleAttempt:
             return None
 
+    async def time_out(
+        self, lease: Lease, reason: str, *, jitter: float, now: float
+    ) -> RefusedResult | None:
+        try:
+            return await self._write(refusals.time_out, lease, reason, jitter, now)
+        except StaleAttempt:
+            return None
+
     # Workers
 
     async def add_worker(self, worker: Worker) -> None:
@@ -236,6 +244,9 @@ class SqlDatastore:
 
     async def workers(self) -> list[Worker]:
         return await self._read(workers.all_workers)
+
+    async def join_tokens_at_work(self) -> dict[str, str | None]:
+        return await self._read(workers.join_tokens_at_work)
 
     async def record_heartbeats(
         self, beats: Sequence[tuple[str, WorkerState, Resources, int, float]], *, history: bool

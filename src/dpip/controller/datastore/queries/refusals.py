@@ -1,4 +1,4 @@
-"""Refused results, and the quarantine of workers that keep handing them in."""
+"""Refused results and leases held for too long, and the quarantine of those who keep at it."""
 
 import contextlib
 
@@ -21,15 +21,13 @@ _REFUSED_JOBS = (
 def refuse_result(
     connection: Connection, held: Lease, reason: str, jitter: float, now: float
 ) -> RefusedResult | None:
-    failure = Failure(code=FailureCode.RESULT_REFUSED, reason=reason)
-    state = jobs.fail(connection, held, failure, jitter, now)
-    if state is None:
-        return None
-    refused = _hold_against(connection, held.worker, held.job_id)
-    if len(refused) < MOST_REFUSED:
-        return RefusedResult(job_is=state, quarantined=False)
-    _quarantine(connection, held.worker, reason, now)
-    return RefusedResult(job_is=state, quarantined=True)
+    return _fail(connection, held, FailureCode.RESULT_REFUSED, reason, jitter, now)
+
+
+def time_out(
+    connection: Connection, held: Lease, reason: str, jitter: float, now: float
+) -> RefusedResult | None:
+    return _fail(connection, held, FailureCode.TIMED_OUT, reason, jitter, now)
 
 
 def release_worker(connection: Connection, name: str, at: float) -> bool:
@@ -38,6 +36,19 @@ def release_worker(connection: Connection, name: str, at: float) -> bool:
     if gone.rowcount:
         record(connection, Activity(at=at, kind=ActivityKind.WORKER_RELEASED, subject=name))
     return gone.rowcount > 0
+
+
+def _fail(
+    connection: Connection, held: Lease, code: FailureCode, reason: str, jitter: float, now: float
+) -> RefusedResult | None:
+    state = jobs.fail(connection, held, Failure(code=code, reason=reason), jitter, now)
+    if state is None:
+        return None
+    refused = _hold_against(connection, held.worker, held.job_id)
+    if len(refused) < MOST_REFUSED:
+        return RefusedResult(job_is=state, quarantined=False)
+    _quarantine(connection, held.worker, reason, now)
+    return RefusedResult(job_is=state, quarantined=True)
 
 
 def _hold_against(connection: Connection, worker: str, job_id: str) -> list[str]:

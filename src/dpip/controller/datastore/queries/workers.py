@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dpip.controller.datastore.tables import activities, join_tokens, tokens, utilisation, workers
 from dpip.errors import WorkerQuarantined
@@ -18,6 +18,9 @@ _FORMER = (
 )
 _QUARANTINED = select(workers.c.name).where(workers.c.state == WorkerState.QUARANTINED.value)
 _IS_AT_LARGE = workers.c.state != WorkerState.QUARANTINED.value
+_IS_AT_WORK = workers.c.state.in_([WorkerState.ALIVE.value, WorkerState.DRAINING.value])
+_HAS_GONE = workers.c.state.in_([WorkerState.LEFT.value, WorkerState.LOST.value])
+_UNREADABLE = Resources(cpu=0, cores=0, memory_total=0, memory_available=0)
 
 
 def add_worker(connection: Connection, worker: Worker) -> None:
@@ -61,6 +64,11 @@ def all_workers(connection: Connection) -> list[Worker]:
     return [_worker(row) for row in connection.execute(select(workers).order_by(workers.c.name))]
 
 
+def join_tokens_at_work(connection: Connection) -> dict[str, str | None]:
+    at_work = select(workers.c.name, workers.c.join_token).where(_IS_AT_WORK)
+    return {row.name: row.join_token for row in connection.execute(at_work)}
+
+
 def quarantined_workers(connection: Connection) -> set[str]:
     return set(connection.scalars(_QUARANTINED))
 
@@ -84,12 +92,7 @@ def record_heartbeats(
         update(workers)
         .where(workers.c.name == bindparam("worker"))
         # One that has gone comes back by a hello, not by a reading that was on its way.
-        .where(
-            or_(
-                workers.c.state == WorkerState.ALIVE.value,
-                workers.c.state == WorkerState.DRAINING.value,
-            )
-        )
+        .where(_IS_AT_WORK)
         .values(
             state=bindparam("alive"),
             resources=bindparam("resources"),
@@ -139,8 +142,12 @@ def latest_activities(connection: Connection, limit: int) -> list[Activity]:
 
 def prune_history(connection: Connection, before: float) -> int:
     return sum(
-        connection.execute(delete(table).where(table.c.at < before)).rowcount
-        for table in (utilisation, activities)
+        connection.execute(delete(table).where(*is_old)).rowcount
+        for table, is_old in (
+            (utilisation, [utilisation.c.at < before]),
+            (activities, [activities.c.at < before]),
+            (workers, [workers.c.last_seen < before, _HAS_GONE]),
+        )
     )
 
 
@@ -157,8 +164,15 @@ def _worker(row: Any) -> Worker:
         slots=row.slots,
         prefetch=row.prefetch,
         state=WorkerState(row.state),
-        resources=msgspec.json.decode(row.resources, type=Resources),
+        resources=_resources(row.resources),
         running=row.running,
         joined_at=row.joined_at,
         last_seen=row.last_seen,
     )
+
+
+def _resources(kept: str) -> Resources:
+    try:
+        return msgspec.json.decode(kept, type=Resources)
+    except msgspec.DecodeError:  # One reading must not hide the worker, nor all the others.
+        return _UNREADABLE
