@@ -8,6 +8,7 @@ from dpip.controller.nats_configuration import SERVER_USER
 from dpip.model.join_token import JoinSecret
 from dpip.wire import subjects
 from dpip.wire.nats_bus import NatsBus
+from tests import absurd
 from tests.acceptance.pictures import picture
 from tests.acceptance.system import System
 from tests.integration.controller.rogue import rogue
@@ -60,6 +61,47 @@ async def test_rubbish_on_every_subject_stops_nothing(own_system: System) -> Non
     assert {each["state"] for each in api.workers().values()} == {"alive"}
     dropped = [int(each) for each in re.findall(r"dropped=(\d+)", own_system.process.said)]
     assert max(dropped) > len(RUBBISH)
+    assert "Traceback" not in own_system.process.said
+
+
+async def test_absurd_values_of_a_worker_stop_nothing(own_system: System) -> None:
+    """On every subject that a worker may speak on: it is the one that is registered that speaks."""
+    data, api = own_system.data_dir, own_system.api
+    eventually(lambda: len(api.workers()) == 2, "the workers")
+    secret = JoinSecret.read((data / "join-token").read_text())
+    address = own_system.ready["controller"]
+    password = (data / "message-server-password").read_text().strip()
+    async with NatsBus(
+        f"nats://{address}", user=SERVER_USER, password=password, name="absurd"
+    ) as bus:
+        heard = await bus.request_all(
+            "$SYS.REQ.ACCOUNT.PING.CONNZ", b'{"auth":true,"subscriptions":true}', 0.5
+        )
+        (instance,) = set(re.findall(r"dpip\.v1\.run\.local-1\.([a-z0-9]{26})", str(heard)))
+        said = [
+            (subjects.hello(secret.id, "absurd", "i"), absurd.HELLOS),
+            (subjects.hello(secret.id, "local-1", instance), absurd.HELLOS),
+            (subjects.heartbeat("local-1", instance), absurd.HEARTBEATS),
+            (subjects.outcome("local-1", instance), absurd.OUTCOMES),
+            (subjects.goodbye("local-1", instance), RUBBISH),
+        ]
+        for subject, payloads in said:
+            for payload in payloads:
+                await bus.publish(subject, payload)
+    sent = sum(len(payloads) for _, payloads in said)
+    eventually(
+        lambda: max(map(int, re.findall(r"dropped=(\d+)", own_system.process.said))) >= sent,
+        "the controller to drop them all",
+    )
+    workload_id = api.create(filter="blur")["workload_id"]
+    for number in range(10):
+        api.push(workload_id, picture(number))
+    done = api.until_completed(workload_id)
+    assert (len(done["filtered_images"]), done["failed_images"]) == (10, [])
+    assert {name: each["state"] for name, each in api.workers().items()} == {
+        "local-1": "alive",
+        "local-2": "alive",
+    }
     assert "Traceback" not in own_system.process.said
 
 

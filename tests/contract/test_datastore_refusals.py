@@ -106,6 +106,22 @@ async def test_one_who_keeps_lying_is_quarantined(datastore: SqlDatastore, job: 
     ]
 
 
+async def test_one_who_holds_on_to_jobs_is_quarantined(datastore: SqlDatastore, job: Job) -> None:
+    """As one who lies, with whom it counts together; the job has timed out."""
+    await lie(datastore, MOST_REFUSED - 2)
+    jobs = await add_jobs(datastore, await add_workload(datastore), 2)
+    timed_out = [
+        await datastore.time_out(
+            await lease(datastore, each), "Held too long.", jitter=0.0, now=NOW
+        )
+        for each in jobs
+    ]
+    assert [each.quarantined for each in timed_out if each] == [False, True]
+    assert await state(datastore) is WorkerState.QUARANTINED
+    stale = Lease(job_id=job.id, attempt=1, worker="grace")
+    assert await datastore.time_out(stale, "Held too long.", jitter=0.0, now=NOW) is None
+
+
 async def test_an_accepted_result_forgives(datastore: SqlDatastore, job: Job) -> None:
     """Its worker's own, not another's."""
     await lie(datastore, MOST_REFUSED - 1)

@@ -1,6 +1,7 @@
 """What ``dpip.ports.datastore.Workers`` promises, and the datastore as a whole."""
 
 import asyncio
+import math
 
 import msgspec
 import pytest
@@ -175,6 +176,48 @@ async def test_pruning_leaves_workers_and_workloads(datastore: SqlDatastore) -> 
     assert await datastore.activities(limit=10) == []
     assert await datastore.workers() == [build_worker()]
     assert await datastore.workload(workload.id) == workload
+
+
+async def test_workers_long_gone_are_forgotten(datastore: SqlDatastore) -> None:
+    """Not one that is there, nor one in quarantine, nor one seen since."""
+    for state in WorkerState:
+        await datastore.add_worker(build_worker(state.value, state=state.value))
+    assert await datastore.forget_workers(NOW) == 0
+    assert {each.name for each in await datastore.workers()} == set(WorkerState)
+    assert await datastore.forget_workers(NOW + 1) == 2
+    assert {each.name for each in await datastore.workers()} == {"alive", "draining", "quarantined"}
+
+
+async def test_a_reading_that_cannot_be_read_hides_no_worker(datastore: SqlDatastore) -> None:
+    """It counts as zeros, until the next heartbeat."""
+    for name in ("ada", "grace"):
+        await datastore.add_worker(build_worker(name))
+    unreadable = msgspec.structs.replace(READING, cpu=math.nan)
+    for reading in (unreadable, READING):
+        beat = ("ada", WorkerState.ALIVE, reading, 0, NOW)
+        await datastore.record_heartbeats([beat], history=True)
+        ada, grace = await datastore.workers()
+        assert grace == build_worker("grace")
+        if reading is unreadable:
+            assert ada.resources == Resources(cpu=0, cores=0, memory_total=0, memory_available=0)
+    assert ada == build_worker("ada")
+
+
+async def test_the_fullest_worker_can_be_kept(datastore: SqlDatastore) -> None:
+    """Every number that a message may have has room in the database."""
+    most = Resources(cpu=1, cores=2**53, memory_total=2**53, memory_available=2**53)
+    fullest = msgspec.structs.replace(build_worker(), slots=1000, prefetch=2000, resources=most)
+    await datastore.add_worker(fullest)
+    assert await datastore.worker("ada") == fullest
+
+
+async def test_who_is_at_work_is_known_with_its_join_token(datastore: SqlDatastore) -> None:
+    """Who has gone is left out, and who is in quarantine."""
+    for state in WorkerState:
+        await datastore.add_worker(build_worker(state.value, state=state.value, join_token="t"))
+    await datastore.add_worker(build_worker("old"))
+    at_work = await datastore.join_tokens_at_work()
+    assert at_work == {"alive": "t", "draining": "t", "old": None}
 
 
 # The datastore as a whole

@@ -121,4 +121,6 @@ class Controller:
         await self._roll_call.write_readings(history=True)
 
     async def _prune_history(self) -> None:
-        await self._datastore.prune_history(self._clock.now() - self._times.history_seconds)
+        before = self._clock.now() - self._times.history_seconds
+        await self._datastore.prune_history(before)
+        await self._datastore.forget_workers(before)

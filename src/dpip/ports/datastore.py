@@ -296,9 +296,11 @@ class Workers(Protocol):
         ...
 
     async def prune_history(self, before: float) -> int:
-        """Forget readings and activity older than ``before``, and workers last seen before it that
-        have left or are lost; how many rows went.
-        """
+        """Forget readings and activity older than ``before``; how many rows went."""
+        ...
+
+    async def forget_workers(self, before: float) -> int:
+        """Forget workers that have left or are lost, last seen ``before``; how many went."""
         ...
 
 

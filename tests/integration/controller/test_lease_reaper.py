@@ -5,7 +5,7 @@ import pytest
 
 from dpip.errors import BusUnavailable, DpipError, NoAnswerInTime
 from dpip.model.job import MAX_FAILURES, FailureCode, Lease
-from dpip.model.worker import WorkerState
+from dpip.model.worker import MOST_REFUSED, WorkerState
 from tests.integration.controller.parts import LONGEST, TERM, Parts
 
 JUST_LESS = TERM - 0.001
@@ -249,13 +249,13 @@ async def test_each_attempt_has_a_term_of_its_own(parts: Parts) -> None:
     assert await parts.datastore.leases() == [again]
 
 
-async def beat_for(parts: Parts, seconds: float, lease: Lease) -> None:
-    """Let time pass while a worker says that it holds ``lease``."""
+async def beat_for(parts: Parts, seconds: float, *leases: Lease) -> None:
+    """Let time pass while a worker says that it holds ``leases``."""
     while seconds > 0:
         step = min(seconds, TERM / 2)
         await parts.pass_by(step)
         seconds -= step
-        await parts.beat(lease)
+        await parts.beat(*leases)
         await parts.reaper.reap()
 
 
@@ -286,6 +286,18 @@ async def test_a_job_that_is_held_too_long_has_timed_out(parts: Parts) -> None:
     assert failed.failure is not None
     assert failed.failure.code is FailureCode.TIMED_OUT
     assert f"{LONGEST:g} s" in failed.failure.reason
+
+
+async def test_one_who_holds_on_to_every_job_is_quarantined(parts: Parts) -> None:
+    """What it holds beyond those that were held too long is free again, and has not failed."""
+    await parts.hello()
+    leases = [await parts.lease() for _ in range(MOST_REFUSED + 2)]
+    await parts.reaper.reap()
+    await beat_for(parts, LONGEST, *leases)
+    assert (await parts.worker()).state is WorkerState.QUARANTINED
+    assert await parts.datastore.leases() == []
+    failures = sorted([await parts.failures(lease.job_id) for lease in leases])
+    assert failures == [0, 0] + [1] * MOST_REFUSED
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from dpip.errors import MalformedMessage
-from dpip.model.job import MAX_FAILURES, FailureCode, Lease
+from dpip.model.job import MAX_FAILURES, Failure, FailureCode, Lease
 from dpip.model.workload import JobCounts
 from dpip.wire import subjects
 from dpip.wire.messages import OutcomeKind
@@ -61,6 +61,19 @@ async def test_a_failure_without_a_reason_is_counted_too(parts: Parts) -> None:
     assert failed.failure is not None
     assert failed.failure.code is FailureCode.CRASHED
     assert failed.failure.reason
+
+
+async def test_an_absurd_reason_is_kept_as_it_can_be_shown(parts: Parts) -> None:
+    """Cut off, and without what a database cannot keep."""
+    lease = await parts.lease()
+    absurd = Failure(code=FailureCode.CRASHED, reason="\0" + 100_000 * "x")
+    for number in range(MAX_FAILURES):
+        if number:
+            lease = await parts.lease_again(lease.job_id)
+        await parts.outcome(lease, OutcomeKind.FAILED, absurd)
+    (failed,) = await parts.failed()
+    assert failed.failure is not None
+    assert failed.failure.reason == "\ufffd" + 999 * "x"
 
 
 async def test_a_failure_told_twice_counts_once(parts: Parts) -> None:

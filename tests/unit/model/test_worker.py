@@ -1,7 +1,7 @@
 import pytest
 
 from dpip.errors import InvalidValue
-from dpip.model.worker import check_worker_name
+from dpip.model.worker import check_tags, check_worker_name
 
 
 @pytest.mark.parametrize("name", ["a", "local-1", "Node_7", "x" * 64])
@@ -35,3 +35,20 @@ def test_no_other_name_is_a_workers(name: str) -> None:
         check_worker_name(name)
     assert caught.value.facts["value"] == name
     assert "letters, digits" in str(caught.value)
+
+
+def test_tags_within_the_bounds_come_back() -> None:
+    """As many and as long as may be."""
+    tags = tuple(f"{number:064}" for number in range(16))
+    assert check_tags(tags) == tags
+    assert check_tags(()) == ()
+
+
+@pytest.mark.parametrize(
+    ("tags", "bound"),
+    [(["fast", "x" * 65], "1 to 64"), ([""], "1 to 64"), (list(map(str, range(17))), "at most 16")],
+)
+def test_tags_beyond_the_bounds_are_refused(tags: list[str], bound: str) -> None:
+    """The error says which bound."""
+    with pytest.raises(InvalidValue, match=bound):
+        check_tags(tags)

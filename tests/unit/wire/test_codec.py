@@ -27,6 +27,7 @@ from dpip.wire.messages import (
     Running,
     Welcome,
 )
+from tests import absurd
 
 GPU = Gpu(name="H100", utilisation=0.25, memory_used=1, memory_total=80 << 30)
 RESOURCES = Resources(cpu=0.5, cores=8, memory_total=64 << 30, memory_available=1, gpus=(GPU,))
@@ -162,11 +163,14 @@ def test_a_missing_field_is_named() -> None:
     assert "job_id" in refused(msgspec.msgpack.encode({"type": "Running"}), Running)
 
 
-@pytest.mark.parametrize("bad", [{"slots": 0}, {"slots": -1}, {"prefetch": -1}])
-@pytest.mark.parametrize("message", [EXAMPLES[1], EXAMPLES[4]])
-def test_a_worker_has_a_slot(message: Message, bad: dict[str, int]) -> None:
-    """Numbers with which placement could not reckon are refused on the way in."""
-    refused(msgspec.msgpack.encode({**as_fields(message), **bad}), type(message))
+@pytest.mark.parametrize(
+    ("payloads", "kind"),
+    [(absurd.HELLOS, Hello), (absurd.HEARTBEATS, Heartbeat), (absurd.OUTCOMES, Outcome)],
+)
+def test_absurd_values_are_malformed(payloads: list[bytes], kind: type[Message]) -> None:
+    """What placement cannot reckon with, and no database keep, is refused on the way in."""
+    for payload in payloads:
+        assert "missing required field" not in refused(payload, kind)
 
 
 def test_a_payload_nested_without_end_is_malformed() -> None:

@@ -285,6 +285,9 @@ class SqlDatastore:
     async def prune_history(self, before: float) -> int:
         return await self._write(workers.prune_history, before)
 
+    async def forget_workers(self, before: float) -> int:
+        return await self._write(workers.forget_workers, before)
+
     async def _write(self, query: Callable[..., T], *arguments: Any) -> T:
         with _explained():
             return await self._writes.run(lambda connection: query(connection, *arguments))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dpip.controller.datastore.tables import activities, join_tokens, tokens, utilisation, workers
 from dpip.errors import WorkerQuarantined
@@ -18,8 +18,12 @@ _FORMER = (
 )
 _QUARANTINED = select(workers.c.name).where(workers.c.state == WorkerState.QUARANTINED.value)
 _IS_AT_LARGE = workers.c.state != WorkerState.QUARANTINED.value
-_IS_AT_WORK = workers.c.state.in_([WorkerState.ALIVE.value, WorkerState.DRAINING.value])
-_HAS_GONE = workers.c.state.in_([WorkerState.LEFT.value, WorkerState.LOST.value])
+_IS_AT_WORK = or_(
+    workers.c.state == WorkerState.ALIVE.value, workers.c.state == WorkerState.DRAINING.value
+)
+_HAS_GONE = or_(
+    workers.c.state == WorkerState.LEFT.value, workers.c.state == WorkerState.LOST.value
+)
 _UNREADABLE = Resources(cpu=0, cores=0, memory_total=0, memory_available=0)
 
 
@@ -142,13 +146,14 @@ def latest_activities(connection: Connection, limit: int) -> list[Activity]:
 
 def prune_history(connection: Connection, before: float) -> int:
     return sum(
-        connection.execute(delete(table).where(*is_old)).rowcount
-        for table, is_old in (
-            (utilisation, [utilisation.c.at < before]),
-            (activities, [activities.c.at < before]),
-            (workers, [workers.c.last_seen < before, _HAS_GONE]),
-        )
+        connection.execute(delete(table).where(table.c.at < before)).rowcount
+        for table in (utilisation, activities)
     )
+
+
+def forget_workers(connection: Connection, before: float) -> int:
+    gone = delete(workers).where(workers.c.last_seen < before, _HAS_GONE)
+    return connection.execute(gone).rowcount
 
 
 def _json(value: object) -> str:
