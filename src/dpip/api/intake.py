@@ -15,7 +15,7 @@ from dpip.filters.result_header import check_result_header
 from dpip.formats import read_header
 from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind, PictureHeader
-from dpip.model.job import Lease
+from dpip.model.job import Lease, LeasedJob
 from dpip.model.user import User
 from dpip.ports.image_store import StagedFile
 from dpip.wire import subjects
@@ -64,24 +64,35 @@ async def take_original(
     return recorded
 
 
+async def leased_job(
+    context: Context, worker: str, fields: Mapping[str, str]
+) -> tuple[Lease, LeasedJob]:
+    """The lease that the fields of a result name, and its job.
+
+    Raises ``StaleAttempt`` unless ``worker`` holds the lease, ``InvalidValue`` if none is named.
+    """
+    lease = Lease(
+        job_id=_required(fields, "job_id"),
+        attempt=int(_number(fields, "attempt")),
+        worker=worker,
+    )
+    job = await context.datastore.leased_job(lease) if is_id(lease.job_id) else None
+    if job is None:
+        raise StaleAttempt(attempt=lease.attempt, job_id=lease.job_id)
+    return lease, job
+
+
 async def take_result(context: Context, worker: str, upload: Upload) -> Image:
     """Keep the result of a job and finish the job with it; both are durable on return.
 
     Raises ``StaleAttempt`` unless ``worker`` holds the lease. Raises ``UnsupportedPicture`` or
     ``InvalidValue`` if the picture is not what came of the job; then the attempt has failed.
     """
-    lease = Lease(
-        job_id=_required(upload.fields, "job_id"),
-        attempt=int(_number(upload.fields, "attempt")),
-        worker=worker,
-    )
+    lease, job = await leased_job(context, worker, upload.fields)
+    original = job.original
     milliseconds = _number(upload.fields, "milliseconds")
     workload_id = _required(upload.fields, "workload_id")
     sha256 = _required(upload.fields, "sha256")
-    job = await context.datastore.leased_job(lease) if is_id(lease.job_id) else None
-    if job is None:
-        raise StaleAttempt(attempt=lease.attempt, job_id=lease.job_id)
-    original = job.original
     try:
         _check_equal("workload_id", workload_id, original.workload_id, "the job is of the workload")
         _check_equal("sha256", sha256, upload.staged.sha256, "what came in has")

@@ -3,9 +3,13 @@
 import ipaddress
 from collections import OrderedDict
 
+import structlog
+
 from dpip.api.rate_limit import RateLimit
 from dpip.errors import TooManyRequests
 from dpip.ports.clock import Clock
+
+log = structlog.get_logger()
 
 _OF_ACCOUNT_AND_ADDRESS = 10
 _OF_ADDRESS = 100
@@ -14,17 +18,28 @@ _MOST_KNOWN = 10_000
 _BITS_OF_IPV6_SITE = 64
 
 
+class _Bound(RateLimit):
+    """So many failed logins a minute, of ``whose``."""
+
+    def __init__(self, limit: int, whose: str, clock: Clock) -> None:
+        super().__init__(limit, clock)
+        self.whose = whose
+        self.warnings = RateLimit(1, clock)
+
+
 class LoginThrottle:
     """Bounds failed logins a minute: of an account from an address, and of each more widely.
+
+    Once a bound is reached, the log says so, once a minute however many more are tried.
 
     From an address that has logged in to the account before, its own bound alone holds, so that
     guessing from elsewhere does not keep the owner out.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._of_pair = RateLimit(_OF_ACCOUNT_AND_ADDRESS, clock)
-        self._of_address = RateLimit(_OF_ADDRESS, clock)
-        self._of_account = RateLimit(_OF_ACCOUNT, clock)
+        self._of_pair = _Bound(_OF_ACCOUNT_AND_ADDRESS, "of this account from this address", clock)
+        self._of_address = _Bound(_OF_ADDRESS, "from this address", clock)
+        self._of_account = _Bound(_OF_ACCOUNT, "of this account from new addresses", clock)
         self._known: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, account: str, host: str) -> None:
@@ -33,8 +48,13 @@ class LoginThrottle:
         Counted before the password is looked at, so that guesses side by side are bounded too.
         """
         bounds = self._bounds(account, host)
-        if wait := max(bound.wait(key) for bound, key in bounds):
-            raise TooManyRequests(what="failed logins", limit=_OF_ACCOUNT_AND_ADDRESS, wait=wait)
+        bound, key = max(bounds, key=lambda each: each[0].wait(each[1]))
+        if wait := bound.wait(key):
+            what = f"failed logins {bound.whose}"
+            if not bound.warnings.wait(key):
+                bound.warnings.take(key)
+                log.warning("logins are put off", after=what, account=account, address=host)
+            raise TooManyRequests(what=what, limit=bound.limit, wait=wait)
         for bound, key in bounds:
             bound.take(key)
 
@@ -48,7 +68,7 @@ class LoginThrottle:
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
 
-    def _bounds(self, account: str, host: str) -> list[tuple[RateLimit, str]]:
+    def _bounds(self, account: str, host: str) -> list[tuple[_Bound, str]]:
         pair = _pair(account, host)
         if pair in self._known:
             return [(self._of_pair, pair)]

@@ -4,7 +4,7 @@ import re
 
 from dpip.api.context import Context
 from dpip.errors import NotFound
-from dpip.model.image import Image, ImageKind
+from dpip.model.image import Image
 from dpip.model.user import Caller, Role, User
 from dpip.model.workload import Workload
 
@@ -43,6 +43,4 @@ async def visible_image(context: Context, caller: Caller, image_id: str) -> Imag
 async def _may_see(context: Context, caller: Caller, image: Image) -> bool:
     if caller.worker is None:
         return caller.may_see(image.owner_id)
-    return image.kind is ImageKind.ORIGINAL and await context.datastore.leased_image(
-        image.id, caller.worker
-    )
+    return await context.datastore.leased_image(image.id, caller.worker)

@@ -36,14 +36,16 @@ async def received_upload(
     *,
     refusal: DpipError | None = None,
     check: Callable[[dict[str, str]], Awaitable[None]] | None = None,
+    arrive: Callable[[int], None] | None = None,
 ) -> AsyncIterator[Upload]:
     """Receive the form in the request; what is not kept by the end of the block is discarded,
     and what is kept has to be recorded by then.
 
     ``limit`` is the most bytes that the picture may have; ``refusal``, or else ``TooLarge``, is
     raised beyond. ``check`` is called with the fields that came before the file, while there is
-    more of it to come, and may raise what spares the client sending it. Raises
-    ``MalformedRequest``, ``UnsupportedMediaType``, and ``InvalidValue`` for other than one file.
+    more of it to come, and may raise what spares the client sending it. ``arrive`` is told of the
+    bytes as they arrive, and may raise what ends the upload. Raises ``MalformedRequest``,
+    ``UnsupportedMediaType``, and ``InvalidValue`` for other than one file.
     """
     form = MultipartForm(request.headers.get("Content-Type", ""))
     too_large = refusal or TooLarge(what="A picture", limit=limit, setting="limits.upload_bytes")
@@ -51,6 +53,8 @@ async def received_upload(
     staged = await images.stage()
     try:
         async for chunk in chunks:
+            if arrive:
+                arrive(len(chunk))
             pieces = form.feed(chunk)
             if check and form.has_file and not form.has_ended:
                 await check(form.fields)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Awaitable, Callable
 
@@ -23,6 +24,7 @@ AUTHENTICATE = "$SYS.REQ.USER.AUTH"
 """Where a server asks about a connection (NATS's auth callout)."""
 
 _REFUSED = "refused"
+_SECONDS_A_LINE = 1.0
 _ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
@@ -54,7 +56,7 @@ class Gatekeeper:
     """Lets a worker in that shows a join token in force, as the one worker that it says it is.
 
     What it may do is signed into the credential of that connection, and kept by the server. One
-    who is refused is told nothing; the reason is in the log.
+    who is refused is told nothing; the reason is in the log, which gets one line a second at most.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Gatekeeper:
         self._join_token = join_token
         self._issuer = issuer
         self._clock = clock
+        self._next_line_at = -math.inf
+        self._unlogged = 0
 
     async def authenticate(self, subject: str, payload: bytes) -> bytes:
         """Answer a server's question about a connection."""
@@ -74,12 +78,7 @@ class Gatekeeper:
         try:
             credential = await self._credential(asked)
         except _Refused as refused:
-            log.warning(
-                "connection refused",
-                user=asked.connect_opts.user,
-                address=asked.client_info.host,
-                reason=str(refused),
-            )
+            self._log(asked, refused)
             answer = self._issuer.answer(asked.user_nkey, asked.server_id.id, error=_REFUSED)
         else:
             answer = self._issuer.answer(asked.user_nkey, asked.server_id.id, jwt=credential)
@@ -103,6 +102,21 @@ class Gatekeeper:
             subscribe=subjects.heard_by(worker, instance),
             expires_at=token.expires_at,
         )
+
+    def _log(self, asked: _Question, refused: "_Refused") -> None:
+        now = self._clock.monotonic()
+        if now < self._next_line_at:
+            self._unlogged += 1
+            return
+        log.warning(
+            "connection refused",
+            user=asked.connect_opts.user,
+            address=asked.client_info.host,
+            reason=str(refused),
+            unlogged_before=self._unlogged,
+        )
+        self._next_line_at = now + _SECONDS_A_LINE
+        self._unlogged = 0
 
 
 class _Refused(Exception):

@@ -56,6 +56,30 @@ def test_guesses_are_put_off(system: System) -> None:
     assert other.status_code == 200
 
 
+def test_logins_that_succeed_are_not_put_off(system: System) -> None:
+    """Programs may log in more often than passwords may be guessed."""
+    name = system.add_user()
+    for _ in range(11):
+        answer = requests.post(f"{system.url}/login", auth=(name, PASSWORD), timeout=60)
+        assert answer.status_code == 200
+
+
+def test_a_login_that_is_put_off_costs_no_look_into_the_database(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guessing on does not keep the database busy."""
+    name, looked_up = system.add_user(), []
+
+    async def user_named(name: str) -> None:
+        looked_up.append(name)
+
+    monkeypatch.setattr(system.datastore, "user_named", user_named)
+    for _ in range(12):
+        answer = requests.post(f"{system.url}/login", auth=(name, "x"), timeout=60)
+    assert answer.status_code == 429
+    assert len(looked_up) == 10
+
+
 def test_what_is_nobodys_password_is_not_hashed(system: System) -> None:
     """A password that is longer than any can be costs no more than its bytes."""
     name = system.add_user()

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import pytest
+from structlog.testing import capture_logs
 
 from dpip.api.login_throttle import LoginThrottle
 from dpip.errors import TooManyRequests
@@ -96,6 +97,40 @@ def test_a_network_is_one_address_in_ipv6(logins: LoginThrottle) -> None:
     """A single site has all of them."""
     assert sum(guesses(logins, "ann", f"2001:db8:1:2::{n}") for n in range(1, 50)) == 10
     assert guesses(logins, "ann", "2001:db8:1:3::1") == 10
+
+
+def test_the_bound_that_was_reached_is_told(logins: LoginThrottle) -> None:
+    """By its number and by what it is of."""
+    told = r"at most {} failed logins {} a minute"
+    guesses(logins, "ann", HOME)
+    with pytest.raises(TooManyRequests, match=told.format(10, "of this account from this address")):
+        logins.begin("ann", HOME)
+    assert sum(guesses(logins, f"user-{n}", HOME, 1) for n in range(200)) == 90
+    with pytest.raises(TooManyRequests, match=told.format(100, "from this address")):
+        logins.begin("bob", HOME)
+    for n in range(20):
+        guesses(logins, "ann", ELSEWHERE.format(n))
+    everywhere = told.format(100, "of this account from new addresses")
+    with pytest.raises(TooManyRequests, match=everywhere):
+        logins.begin("ann", ELSEWHERE.format(99))
+
+
+def test_the_log_says_once_that_logins_are_put_off(logins: LoginThrottle, clock: FakeClock) -> None:
+    """Whose and from where, when it begins, and not with every guess."""
+    with capture_logs() as lines:
+        guesses(logins, "ann", HOME)
+        for _ in range(100):
+            guesses(logins, "ann", HOME)
+    (line,) = lines
+    assert (line["log_level"], line["account"], line["address"]) == ("warning", "ann", HOME)
+    with capture_logs() as lines:
+        clock.seconds += 60
+        assert guesses(logins, "ann", HOME) == 10
+    assert len(lines) == 1
+    with capture_logs() as lines:
+        for number in range(1000):
+            guesses(logins, f"user-{number}", HOME)
+    assert len(lines) <= 10, "one for each account until the address has its own"
 
 
 def test_memory_is_bounded(logins: LoginThrottle, clock: FakeClock) -> None:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from dpip.api.auth import AnyCaller, may_change
 from dpip.api.conditions import etag_listed, wanted_range
 from dpip.api.context import Context, InContext
-from dpip.api.intake import take_original, take_result
+from dpip.api.intake import leased_job, take_original, take_result
 from dpip.api.lookup import visible_image, visible_workload
 from dpip.api.multipart import FILE_FIELDS, MEDIA_TYPE
 from dpip.api.openapi import problems, taken
@@ -86,20 +86,12 @@ async def upload_image(
     async with AsyncExitStack() as stack:
         if caller.user:
             upload = await _original_upload(request, caller.user, context, stack)
-        else:  # A result is always taken: it is what makes room.
-            upload = await stack.enter_async_context(
-                received_upload(request, context.images, context.settings.result_bytes)
-            )
-        kind = _kind(upload.fields)
-        if kind is ImageKind.ORIGINAL and caller.user:
+            _check_kind(upload.fields, ImageKind.ORIGINAL)
             image = await take_original(context, caller.user, upload, idempotency_key)
-        elif kind is ImageKind.FILTERED and caller.worker:
+        elif caller.worker:
+            upload = await _result_upload(request, caller.worker, context, stack)
+            _check_kind(upload.fields, ImageKind.FILTERED)
             image = await take_result(context, caller.worker, upload)
-        else:
-            raise Forbidden(
-                action=f"Uploading an image of type {kind.value}",
-                reason="originals come from users, filtered images from the workers they ran on",
-            )
     return ImageAnswer(workload_id=image.workload_id, image_id=image.id, type=image.kind)
 
 
@@ -146,14 +138,38 @@ async def _original_upload(
             await visible_workload(context, user, workload_id)
 
     size = announced_size(request, context.settings.upload_bytes)
-    await stack.enter_async_context(context.admission.upload(size))
+    arrive = await stack.enter_async_context(context.admission.upload(user.id))
     room = await stack.enter_async_context(context.quotas.upload(user, size))
     limit, refusal = context.settings.upload_bytes, None
     if room < size:
         limit, refusal = room, context.quotas.exceeded(room)
     return await stack.enter_async_context(
-        received_upload(request, context.images, limit, refusal=refusal, check=check)
+        received_upload(request, context.images, limit, refusal=refusal, check=check, arrive=arrive)
     )
+
+
+async def _result_upload(
+    request: Request, worker: str, context: Context, stack: AsyncExitStack
+) -> Upload:
+    """Receive an upload of a worker under a lease. There is always room: a result makes some."""
+
+    async def check(fields: dict[str, str]) -> None:
+        _check_kind(fields, ImageKind.FILTERED)
+        await leased_job(context, worker, fields)
+
+    limit = context.settings.result_bytes
+    return await stack.enter_async_context(
+        received_upload(request, context.images, limit, check=check)
+    )
+
+
+def _check_kind(fields: dict[str, str], taken_kind: ImageKind) -> None:
+    kind = _kind(fields)
+    if kind is not taken_kind:
+        raise Forbidden(
+            action=f"Uploading an image of type {kind.value}",
+            reason="originals come from users, filtered images from the workers they ran on",
+        )
 
 
 def _kind(fields: dict[str, str]) -> ImageKind:

@@ -24,9 +24,9 @@ _SECONDS_OF_HOUR = 3600
 async def login(request: Request, response: Response, context: InContext) -> LoginAnswer:
     """Trade user name and password, as HTTP Basic, for a token."""
     name, password = basic_credentials(request)
-    user = await context.datastore.user_named(name)
     host = request.client.host if request.client else ""
     context.logins.begin(name, host)
+    user = await context.datastore.user_named(name)
     matches = await context.passwords.match(user.password_hash if user else None, password)
     if user is None or not matches:
         raise WrongPassword
