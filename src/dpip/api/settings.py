@@ -17,7 +17,7 @@ class QuotaLimits(Struct, frozen=True, kw_only=True):
 class ApiSettings(Struct, frozen=True, kw_only=True):
     """``login_hours`` is how long a token is good, ``upload_bytes`` the size of one picture, and
     ``pixels``, ``channels`` and ``animation_bytes`` what its header may declare. ``pending_jobs``
-    may wait, and ``incoming_bytes`` be on their way in, before uploads are put off.
+    may wait, and ``incoming_bytes`` have come in and not be kept yet, before uploads are put off.
     """
 
     system_name: str

@@ -8,6 +8,7 @@ import pytest
 
 from dpip.api.admission import Admission
 from dpip.model.job import Lease
+from dpip.model.user import Role
 from tests.integration.api.system import ApiSession, System, picture, wait_until
 from tests.unit.api.test_multipart import CONTENT_TYPE, part
 
@@ -55,11 +56,13 @@ def test_who_announces_much_and_sends_little_keeps_nobody_waiting(
     wait_until(lambda: not admission._of_all.uploads)
 
 
+@pytest.mark.parametrize("role", [Role.USER, Role.ADMINISTRATOR])
 def test_who_sends_much_keeps_only_themselves_waiting(
-    admission: Admission, user: ApiSession, system: System
+    admission: Admission, system: System, role: Role
 ) -> None:
     """What has come of a quarter of the bytes is all that comes; another user's upload is taken."""
-    other, workload = system.user(), user.create_workload()
+    user, other = system.user(role), system.user()
+    workload = user.create_workload()
     with begun_upload(user, part("data", bytes(ANNOUNCED // 4), "x.gif")):
         wait_until(lambda: admission._of_all.size >= ANNOUNCED // 4)
         answer = user.post("/images", files={"data": picture()}, data={"workload_id": workload})

@@ -31,8 +31,8 @@ _KINDS = {
 _TEXTS = {
     "workload_id": {"type": "string"},
     "type": {"type": "string", "enum": list(_KINDS), "default": "original"},
-    "job_id": {"type": "string", "description": "Of workers."},
-    "attempt": {"type": "integer", "description": "Of workers."},
+    "job_id": {"type": "string", "description": "Of workers, before the picture."},
+    "attempt": {"type": "integer", "description": "Of workers, before the picture."},
     "milliseconds": {"type": "number", "description": "Of workers: time spent on the pixels."},
     "sha256": {"type": "string", "description": "Of workers: of the picture, in hexadecimal."},
 }
