@@ -1,8 +1,10 @@
 """Certificates that DPIP makes, and whom a client that pins an authority talks to."""
 
 import asyncio
+import contextlib
 import ssl
 import stat
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from dpip.controller.nats_configuration import SERVER_USER
 from dpip.errors import AuthorityUnknown, BusUnavailable, CannotStart
+from dpip.tls import contexts
 from dpip.tls.authority import Authority
 from dpip.tls.contexts import TlsFiles, client_context, server_context
 from dpip.tls.pinning import pinned_context
@@ -61,6 +64,59 @@ async def test_a_certificate_is_good_for_its_hosts(tmp_path: Path) -> None:
         for name in ("attic", "10.9.8.6"):
             with pytest.raises(ssl.SSLCertVerificationError):
                 await greeting(port, trust, name)
+
+
+@pytest.fixture
+def lax_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python that would speak TLS 1.0 with anybody, of its own accord."""
+
+    class Lax:
+        def __getattr__(self, name: str) -> object:
+            return getattr(ssl, name)
+
+        def SSLContext(self, protocol: int) -> ssl.SSLContext:  # noqa: N802 # as there
+            return speaking_old_tls(ssl.SSLContext(protocol))
+
+    monkeypatch.setattr(contexts, "ssl", Lax())
+
+
+def speaking_old_tls(context: ssl.SSLContext) -> ssl.SSLContext:
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> str | None:
+    """The version that the two agree on; raises ``ssl.SSLError`` if there is none."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server, server_hostname="hub"),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for _ in range(4):
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    return ends[0].version()
+
+
+@pytest.mark.usefixtures("lax_defaults")
+@pytest.mark.parametrize("old", ["neither", "client", "server"])
+def test_nobody_talks_to_who_speaks_old_tls_alone(tmp_path: Path, old: str) -> None:
+    """Neither our servers nor our clients, whatever the defaults of Python are."""
+    files = made(tmp_path)
+    server, client = server_context(files), client_context(files.authority)
+    for name, context in (("server", server), ("client", client)):
+        if name == old:
+            speaking_old_tls(context)
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+                context.maximum_version = ssl.TLSVersion.TLSv1_1
+    if old == "neither":
+        assert handshake(client, server) == "TLSv1.3"
+    else:
+        with pytest.raises(ssl.SSLError, match=r"(?i)unsupported.protocol|protocol.version"):
+            handshake(client, server)
 
 
 async def test_an_authority_signs_for_several_servers(tmp_path: Path) -> None:
