@@ -1,15 +1,17 @@
 """``dpip torture``: files of any kind through a live system."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dpip.cli.trial import Fate, try_system
 from dpip.client import Client
 from tests.acceptance.pictures import picture
-from tests.acceptance.system import ADMIN, System, dpip
+from tests.acceptance.system import ADMIN, System, dpip, environment
 from tests.hostile import HOSTILE
 from tests.waiting import eventually
 
@@ -34,6 +36,30 @@ def test_a_folder_of_anything_leaves_the_system_as_it_was(system: System, tmp_pa
     assert fates["sub/png bomb"] == ("refused", "invalid_value")
     assert fates["sub/png of many chunks"] == ("failed", "decode_failed")
     assert system.api.session.get(f"{system.ready['api']}/workloads").json()["workloads"] == []
+
+
+def test_without_a_server_it_tries_one_of_its_own(tmp_path: Path) -> None:
+    """Whose workers are there when they are counted."""
+    (tmp_path / "sound.png").write_bytes(picture(1, size=24))
+    ran = dpip("torture", str(tmp_path), "--json", env=environment(tmp_path / "data"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    verdict = json.loads(ran.stdout)
+    assert verdict["workers"] >= 1
+    assert verdict["processes"] == 1
+    assert [trial["fate"] for trial in verdict["trials"]] == ["filtered"]
+
+
+def test_a_process_of_the_system_that_ends_is_told(system: System) -> None:
+    """Even if a sound picture is filtered at the end."""
+    with subprocess.Popen(["sleep", "60"]) as part, Client(system.ready["api"]) as client:
+        watched = [psutil.Process(part.pid)]
+        client.login(*ADMIN)
+        assert try_system(client, [], "blur", processes=watched).holds
+        part.kill()
+        verdict = try_system(client, [], "blur", processes=watched)
+    assert verdict.processes_lost == (part.pid,)
+    assert verdict.goes_on
+    assert not verdict.holds
 
 
 def test_a_worker_that_is_not_the_same_process_is_told(own_system: System) -> None:

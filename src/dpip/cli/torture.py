@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from dpip.cli.service import TlsCa
+
 if TYPE_CHECKING:
     from dpip.cli.trial import Trial, Verdict
 
@@ -44,6 +46,7 @@ def torture(
     user: Annotated[
         str | None, typer.Option(envvar="DPIP_USER", help="User on the server.")
     ] = None,
+    tls_ca: TlsCa = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the verdict as one JSON object.")
     ] = False,
@@ -51,9 +54,13 @@ def torture(
     """Send every file through the system, and report what becomes of each and of the system.
 
     A file is filtered, refused with a code, or fails with a reason. Exits with 0 if nothing was
-    answered with an error of the server, nothing was lost, the processes of all workers are the
-    same and a sound picture is still filtered at the end; else with 1.
+    answered with an error of the server, nothing was lost, there are workers, the processes of all
+    of them are the same, and a sound picture is still filtered at the end, which shows that API,
+    controller and scheduler are alive; else with 1. In a system started for this command those
+    three are one process, which has to be the same too.
     """
+    import psutil
+
     from dpip.cli.connect import connected, refuse_usage
     from dpip.cli.trial import try_system
     from dpip.errors import InvalidValue
@@ -69,11 +76,13 @@ def torture(
     seed = random.randrange(1 << 32) if seed is None else seed  # noqa: S311  # nosec B311 # no secret
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with connected(server, user=user) as client:
+        with connected(server, user=user, tls_ca=tls_ca) as client:
             verdict = try_system(
                 client,
                 _inputs(files, folder, mutate, seed),
                 filter,
+                # The one that this command has started, if it has.
+                processes=psutil.Process().children(),
                 on_progress=_announce,
             )
     except OSError as error:
@@ -138,10 +147,18 @@ def _print(verdict: "Verdict", seed: int, named: set[str]) -> None:
     print()
     same = verdict.workers - len(verdict.workers_lost)
     print(f"Workers   {same} of {verdict.workers} are the processes that they were")
-    print(f"System    {'filters a sound picture' if verdict.goes_on else 'filters nothing more'}")
+    print(f"System    {_state(verdict)}")
     print(f"Seed      {seed}")
     end = "holds" if verdict.holds else "DOES NOT HOLD"
     print(f"It {end}: {len(verdict.trials)} files in {verdict.seconds:.1f} s.")
+
+
+def _state(verdict: "Verdict") -> str:
+    if verdict.processes_lost:
+        return "has ended"
+    if verdict.goes_on:
+        return "filters a sound picture: API, controller and scheduler are alive"
+    return "filters nothing more"
 
 
 def _code(trial: "Trial") -> str:

@@ -3,11 +3,12 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
+import psutil
 from msgspec import Struct
 
 from dpip.client import Client
@@ -59,21 +60,28 @@ class Trial(Struct, frozen=True, kw_only=True):
 class Verdict(Struct, frozen=True, kw_only=True):
     """What became of all files, after ``seconds`` of wall time, and what the system is like.
 
-    ``workers_lost`` are those whose process is not the one that it was. ``goes_on`` tells that a
-    sound picture is filtered after all of this.
+    ``workers_lost`` are those whose process is not the one that it was, and ``processes_lost`` what
+    has ended of the ``processes`` that were watched. ``goes_on`` tells that a sound picture is
+    filtered after all of this, which takes API, controller and scheduler.
     """
 
     trials: tuple[Trial, ...]
     workers: int
     workers_lost: tuple[str, ...]
+    processes: int
+    processes_lost: tuple[int, ...]
     goes_on: bool
     seconds: float
 
     @property
     def holds(self) -> bool:
-        """Whether every part is alive, and no answer was an error of the server."""
+        """Whether every part is alive, and no answer was an error of the server.
+
+        Of a system without workers nothing is known.
+        """
         faults = any(trial.is_error_of_the_server for trial in self.trials)
-        return self.goes_on and not self.workers_lost and not faults
+        lost = self.workers_lost or self.processes_lost
+        return self.goes_on and self.workers > 0 and not lost and not faults
 
 
 def try_system(
@@ -81,11 +89,13 @@ def try_system(
     files: Iterable[tuple[str, Path | bytes]],
     filter: str,  # noqa: A002
     *,
+    processes: Sequence[psutil.Process] = (),
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Verdict:
     """Send ``files``, each with its name, through ``filter`` in a workload that is removed again.
 
-    ``on_progress`` is called with the number of files that have been answered. Raises ``DpipError``
+    ``processes`` are those of the system that can be watched from here, and ``on_progress`` is
+    called with the number of files that have been answered. Raises ``DpipError``
     if the system cannot be used to begin with, and ``OSError`` if a file cannot be read.
     """
     begin = time.perf_counter()
@@ -104,6 +114,8 @@ def try_system(
         trials=tuple(sorted(trials, key=lambda trial: trial.name)),
         workers=len(before),
         workers_lost=lost,
+        processes=len(processes),
+        processes_lost=tuple(each.pid for each in processes if not _is_alive(each)),
         goes_on=goes_on,
         seconds=time.perf_counter() - begin,
     )
@@ -225,6 +237,13 @@ def _filters_a_sound_picture(client: Client) -> bool:
     (sound,) = _fates(client, workload.id, {image_id: "a sound picture"})
     client.remove_workload(workload.id)
     return sound.fate is Fate.FILTERED
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _instances(status: Status) -> dict[str, str]:

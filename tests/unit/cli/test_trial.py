@@ -13,6 +13,8 @@ FINE = Verdict(
     ),
     workers=2,
     workers_lost=(),
+    processes=1,
+    processes_lost=(),
     goes_on=True,
     seconds=1.0,
 )
@@ -28,7 +30,9 @@ def test_a_system_holds_that_refuses_and_fails_pictures() -> None:
     [
         {"trials": (Trial(name="a", fate=Fate.REFUSED, status=500, code="internal_error"),)},
         {"trials": (Trial(name="a", fate=Fate.LOST),)},
+        {"workers": 0},
         {"workers_lost": ("w1",)},
+        {"processes_lost": (7,)},
         {"goes_on": False},
     ],
 )
