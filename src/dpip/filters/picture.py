@@ -1,5 +1,7 @@
 """A picture through a pipeline, from file to file. Loads libvips."""
 
+import errno
+import os
 from pathlib import Path
 
 from dpip.filters.failures import CannotWrite, DecodeFailed, FilterError, FilterFailed, OutOfMemory
@@ -44,6 +46,8 @@ def filter_picture(
         target.unlink(missing_ok=True)
         # The words are libvips' own, behind a name that no picture can know.
         if f"{target}: write error" in _said(error):
+            if os.strerror(errno.EFBIG) in _said(error):
+                raise FilterFailed(reason="The result is longer than a file may be.") from error
             raise CannotWrite(reason=_said(error)[:_REASON_LENGTH]) from error
         explained = _explain(error, source, format)
         # Where its files lay is nothing to the owner of a picture.

@@ -12,6 +12,8 @@ from dpip.model.job import Failure
 LENGTH = struct.Struct(">L")
 """The number of bytes of the message that follows."""
 
+LONGEST_ANSWER = 64 * 1024
+"""Bytes of an answer: what more a child announces would lie in the worker's memory."""
 
 ORIGINAL, FILTERED = "original", "filtered"
 """Names, in the child's room, of the picture to filter and of what comes of it."""

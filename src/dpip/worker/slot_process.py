@@ -20,6 +20,7 @@ from dpip.worker.child_limits import limit_child
 from dpip.worker.child_messages import (
     FILTERED,
     LENGTH,
+    LONGEST_ANSWER,
     ORIGINAL,
     Answer,
     Failed,
@@ -34,6 +35,8 @@ from dpip.worker.child_messages import (
 _PART = "the child process of a slot"
 _START_SECONDS = 30.0
 _LAST_WORDS_BYTES = 4096
+_ENVIRONMENT = ("PATH", "LD_", "DYLD_", "PYTHON", "VIPS", "OPENBLAS_", "OMP_", "MALLOC_", "GLIBC_")
+"""How the names of those variables begin that are for libraries, not for programs."""
 _NO_MEMORY = (b"failed to allocate", b"bad_alloc", b"MemoryError", b"out of memory")
 
 
@@ -168,6 +171,8 @@ class ChildProcess:
     async def _read_answer(self) -> Answer:
         try:
             (length,) = LENGTH.unpack(await self._answers.readexactly(LENGTH.size))
+            if length > LONGEST_ANSWER:
+                raise ChildEnded(f"gave an answer of {length} bytes, which is too long")
             return decode_answer(await self._answers.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             # It has closed its end, so that it has nothing left to do but to end.
@@ -188,9 +193,10 @@ class ChildProcess:
 
 
 def _environment(room: Path) -> dict[str, str]:
-    # Tokens and passwords are nothing to the child; its temporary files go where it can open them.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DPIP_")}
-    return {**inherited, "TMPDIR": str(room)}
+    """What libraries go by; tokens and passwords, of whatever program, are nothing to the child."""
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
+    # Temporary files go where it can open them, and errors are told in the words we look for.
+    return {**inherited, "TMPDIR": str(room), "LC_ALL": "C.UTF-8"}
 
 
 def _describe(code: int, words: bytes) -> str:

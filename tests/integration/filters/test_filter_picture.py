@@ -1,11 +1,14 @@
 import itertools
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dpip.filters.failures import DecodeFailed, FilterError
+from dpip.filters.failures import CannotWrite, DecodeFailed, FilterFailed
 from dpip.filters.libvips import pyvips
 from dpip.filters.picture import filter_picture
 from dpip.filters.pipeline import parse_pipeline
@@ -298,9 +301,28 @@ def test_a_picture_is_read_as_what_it_was_said_to_be(bench: Bench) -> None:
 
 
 def test_a_result_that_cannot_be_written_is_no_fault_of_the_picture(bench: Bench) -> None:
-    """Errors of reading and of writing have codes of their own."""
+    """It is not told as a failure, which would be the picture's."""
     bench.target = bench.directory / "missing" / "target"
-    with pytest.raises(FilterError) as caught:
+    with pytest.raises(CannotWrite, match="No such file"):
         bench.filter(colourful(), "blur")
-    assert caught.value.failure.code == "filter_failed"
-    assert str(bench.directory) not in caught.value.failure.reason
+
+
+@contextmanager
+def longest_file(size: int) -> Iterator[None]:
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+@pytest.mark.parametrize("kind", F)
+def test_a_result_longer_than_a_file_may_be_fails(bench: Bench, kind: F) -> None:
+    """It is the picture's fault, not the disk's, and nothing of it is left."""
+    source = bench.directory / f"source{kind.suffix}"
+    noise = pyvips.Image.gaussnoise(256, 256, mean=128, sigma=60).cast("uchar")
+    noise.bandjoin([noise, noise]).copy(interpretation="srgb").write_to_file(str(source))
+    with longest_file(2000), pytest.raises(FilterFailed, match="longer than a file may be"):
+        bench.filter_file(source, "grayscale", kind)
+    assert not bench.target.exists()

@@ -68,6 +68,15 @@ CALLS = {
     "signal its parent": "os.kill(os.getppid(), 0)",
     "signal a thread of its parent": "call(libc.tgkill, os.getppid(), os.getppid(), 0)",
     "raise a limit": "resource.setrlimit(resource.RLIMIT_CPU, (1000, 2000))",
+    "set its priority": "os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0))",
+    "set its priority at the disk": "call(libc.syscall, 251 if os.uname().machine == 'x86_64' "
+    "else 30, 1, 0, 0)",
+    "choose its cores": "os.sched_setaffinity(0, os.sched_getaffinity(0))",
+    "choose its scheduling": "os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))",
+    "change its scheduling": "os.sched_setparam(0, os.sched_param(0))",
+    "watch files": "call(libc.inotify_init1, 0)",
+    # In its room, where Landlock lets it: seccomp has to refuse it where Landlock does not.
+    "truncate": "os.truncate(room / 'mine', 0)",
     "chmod": "(outside / 'neighbour').chmod(0o777)",
     "change times": "os.utime(outside / 'neighbour', (0, 0))",
     "unshare": "call(libc.unshare, 0)",
@@ -212,19 +221,22 @@ async def test_every_thread_of_a_child_is_confined(slot: Slot, tmp_path: Path) -
 
 
 async def test_a_child_knows_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker's own settings are not in its environment."""
-    monkeypatch.setenv("DPIP_JOIN_TOKEN", "secret")
+    """Neither the worker's own settings nor what else is in its environment reach the child."""
+    for name in ("DPIP_JOIN_TOKEN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("VIPS_WARNING", "1")
     slot = Slot(tmp_path)
     await slot.start()
     assert slot.pid is not None
     environment = psutil.Process(slot.pid).environ()
     await slot.close()
-    assert not [name for name in environment if name.startswith("DPIP_")]
+    assert "secret" not in environment.values()
+    assert environment["VIPS_WARNING"] == "1"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the limits of others")
 async def test_a_child_is_limited_by_the_kernel_too(slot: Slot, tmp_path: Path) -> None:
-    """In memory, CPU seconds, open files and core dumps, whatever its slot is doing."""
+    """In memory, CPU seconds, files and core dumps, whatever its slot is doing."""
     await filter_png(slot, picture(tmp_path / "picture.png"), time_limit=7.5)
     assert slot.pid is not None
 
@@ -232,6 +244,7 @@ async def test_a_child_is_limited_by_the_kernel_too(slot: Slot, tmp_path: Path) 
         return resource.prlimit(slot.pid or 0, kind)[0]
 
     assert limit(resource.RLIMIT_DATA) == MEMORY
+    assert limit(resource.RLIMIT_FSIZE) == 4 * MEMORY
     assert 8 <= limit(resource.RLIMIT_CPU) <= 60
     assert limit(resource.RLIMIT_NOFILE) == 64
     assert limit(resource.RLIMIT_CORE) == 0

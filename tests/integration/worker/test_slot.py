@@ -13,6 +13,7 @@ from dpip.errors import DpipError
 from dpip.filters.pipeline import encode_pipeline, parse_pipeline
 from dpip.model.image import PictureFormat
 from dpip.model.job import FailureCode
+from dpip.worker.child_messages import LENGTH, LONGEST_ANSWER
 from dpip.worker.slot import Filtered, Slot, SlotFailure
 
 MEMORY = 1024 * 1024 * 1024
@@ -135,6 +136,17 @@ async def test_a_child_ended_by_the_kernel_fails_the_picture_and_is_replaced(
         await work
     assert caught.value.failure.code is code
     assert reason in caught.value.failure.reason
+    await assert_replaced(slot, pictures, pid)
+
+
+async def test_an_answer_that_is_too_long_is_not_waited_for(slot: Slot, pictures: Pictures) -> None:
+    """A child that was taken over cannot fill the worker's memory."""
+    pid = warm_pid(slot)
+    assert slot._coming is not None
+    slot._coming.result()._answers.feed_data(LENGTH.pack(LONGEST_ANSWER + 1))
+    with pytest.raises(SlotFailure, match="65537 bytes, which is too long") as caught:
+        await pictures.filter(slot, pictures.small)
+    assert caught.value.failure.code is FailureCode.CRASHED
     await assert_replaced(slot, pictures, pid)
 
 
