@@ -32,4 +32,5 @@ def limit_child(process: psutil.Process, *, memory: int, seconds: float) -> None
 
 def _set_limit(pid: int, kind: int, limit: int) -> None:
     _, most = resource.prlimit(pid, kind)
-    resource.prlimit(pid, kind, (limit, most))
+    allowed = limit if most == resource.RLIM_INFINITY else min(limit, most)
+    resource.prlimit(pid, kind, (allowed, most))

@@ -248,3 +248,13 @@ async def test_a_child_is_limited_by_the_kernel_too(slot: Slot, tmp_path: Path) 
     assert 8 <= limit(resource.RLIMIT_CPU) <= 60
     assert limit(resource.RLIMIT_NOFILE) == 64
     assert limit(resource.RLIMIT_CORE) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the limits of others")
+async def test_a_stricter_limit_of_the_machine_stays(slot: Slot, tmp_path: Path) -> None:
+    """As an operator may have set it for the worker."""
+    strict = (1 << 20, 1 << 20)
+    assert slot.pid is not None
+    resource.prlimit(slot.pid, resource.RLIMIT_FSIZE, strict)
+    await filter_png(slot, picture(tmp_path / "picture.png"))
+    assert resource.prlimit(slot.pid, resource.RLIMIT_FSIZE) == strict
