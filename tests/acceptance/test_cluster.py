@@ -134,21 +134,24 @@ def test_a_token_of_another_authority_is_told_so(hub: Hub) -> None:
     assert "stranger" not in hub.process.said
 
 
-def test_dpip_run_and_the_sdk_verify_the_server(hub: Hub, tmp_path: Path) -> None:
+def test_commands_and_the_sdk_verify_the_server(hub: Hub, tmp_path: Path) -> None:
     """With the authority they are told of, and not without it."""
     worker = hub.worker("of-run", hub.join_token("of-run")).until_it_says("joined")
-    (tmp_path / "a.png").write_bytes(picture(1))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(picture(1))
     env = {**environment(tmp_path / "user"), "DPIP_USER": ADMIN[0], "DPIP_USER_PASSWORD": ADMIN[1]}
-    command = ("run", str(tmp_path / "a.png"), "--server", hub.ready["api"])
+    run, torture = ("run", str(folder), "--out", str(tmp_path / "out")), ("torture", str(folder))
     try:
-        done = dpip(
-            *command, *("--out", str(tmp_path / "out"), "--tls-ca", str(hub.authority)), env=env
-        )
-        assert done.returncode == 0, done.stderr
+        for command in (torture, run):
+            to_server = (*command, "--server", hub.ready["api"])
+            refused = dpip(*to_server, env=env)
+            assert refused.returncode == 1
+            assert "certificate" in refused.stderr.lower()
+            assert not (tmp_path / "out" / "a.png").exists()
+            done = dpip(*to_server, "--tls-ca", str(hub.authority), env=env)
+            assert done.returncode == 0, done.stdout + done.stderr
         assert (tmp_path / "out" / "a.png").exists()
-        refused = dpip(*command, "--out", str(tmp_path / "none"), env=env)
-        assert refused.returncode == 1
-        assert "certificate" in refused.stderr.lower()
         program = f"import dpip; dpip.Client({hub.ready['api']!r}).login(*{ADMIN!r})"
         by_variable = {**env, "DPIP_TLS_CA": str(hub.authority)}
         for variables, code in ((by_variable, 0), (env, 1)):

@@ -49,17 +49,6 @@ def test_without_a_server_it_tries_one_of_its_own(tmp_path: Path) -> None:
     assert [trial["fate"] for trial in verdict["trials"]] == ["filtered"]
 
 
-def test_the_authority_to_trust_may_be_named(tmp_path: Path) -> None:
-    """As for every command that talks to a server."""
-    (tmp_path / "sound.png").write_bytes(picture(1, size=24))
-    missing = tmp_path / "ca.crt"
-    arguments = ["--server", "https://127.0.0.1:1", "--tls-ca", str(missing)]
-    env = environment(tmp_path / "data", DPIP_TOKEN="any")
-    ran = dpip("torture", str(tmp_path), *arguments, env=env)
-    assert ran.returncode == 1
-    assert f"{missing} cannot be read" in ran.stderr
-
-
 def test_a_process_of_the_system_that_ends_is_told(system: System) -> None:
     """Even if a sound picture is filtered at the end."""
     with subprocess.Popen(["sleep", "60"]) as part, Client(system.ready["api"]) as client:
