@@ -10,6 +10,7 @@ import pytest
 
 from dpip.cli.trial import Fate, try_system
 from dpip.client import Client
+from dpip.compose import default_workers
 from tests.acceptance.pictures import picture
 from tests.acceptance.system import ADMIN, System, dpip, environment
 from tests.hostile import HOSTILE
@@ -39,12 +40,12 @@ def test_a_folder_of_anything_leaves_the_system_as_it_was(system: System, tmp_pa
 
 
 def test_without_a_server_it_tries_one_of_its_own(tmp_path: Path) -> None:
-    """Whose workers are there when they are counted."""
+    """Whose workers are all there when they are counted."""
     (tmp_path / "sound.png").write_bytes(picture(1, size=24))
     ran = dpip("torture", str(tmp_path), "--json", env=environment(tmp_path / "data"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     verdict = json.loads(ran.stdout)
-    assert verdict["workers"] >= 1
+    assert verdict["workers"] == default_workers()
     assert verdict["processes"] == 1
     assert [trial["fate"] for trial in verdict["trials"]] == ["filtered"]
 

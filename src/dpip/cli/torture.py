@@ -63,6 +63,7 @@ def torture(
 
     from dpip.cli.connect import connected, refuse_usage
     from dpip.cli.trial import try_system
+    from dpip.compose import default_workers
     from dpip.errors import InvalidValue
     from dpip.filters.pipeline import parse_pipeline
 
@@ -81,6 +82,7 @@ def torture(
                 client,
                 _inputs(files, folder, mutate, seed),
                 filter,
+                workers=default_workers() if server is None else 1,
                 # The one that this command has started, if it has.
                 processes=psutil.Process().children(),
                 on_progress=_announce,

@@ -89,18 +89,20 @@ def try_system(
     files: Iterable[tuple[str, Path | bytes]],
     filter: str,  # noqa: A002
     *,
+    workers: int = 1,
     processes: Sequence[psutil.Process] = (),
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Verdict:
     """Send ``files``, each with its name, through ``filter`` in a workload that is removed again.
 
-    ``processes`` are those of the system that can be watched from here, and ``on_progress`` is
-    called with the number of files that have been answered. Raises ``DpipError``
-    if the system cannot be used to begin with, and ``OSError`` if a file cannot be read.
+    So many ``workers`` are waited for, for a while. ``processes`` are those of the system that can
+    be watched from here, and ``on_progress`` is called with the number of files that have been
+    answered. Raises ``DpipError`` if the system cannot be used to begin with, and ``OSError`` if a
+    file cannot be read.
     """
     begin = time.perf_counter()
-    _filters_a_sound_picture(client)  # By then workers have joined, in a system just started too.
-    before = _instances(client.status())
+    _filters_a_sound_picture(client)  # By then a worker has joined, in a system just started too.
+    before = _joined(client, workers)
     workload = client.create_workload(filter, "torture")
     try:
         uploads = _Uploads(client, workload.id, files, on_progress)
@@ -204,6 +206,13 @@ def _settled(name: str, result: Result) -> Trial:
     if result.filtered_image_id is not None:
         return Trial(name=name, fate=Fate.FILTERED)
     return Trial(name=name, fate=Fate.FAILED, code=result.code, reason=result.reason)
+
+
+def _joined(client: Client, workers: int) -> dict[str, str]:
+    give_up_at = time.monotonic() + _HEARTBEAT_PATIENCE_SECONDS
+    while len(found := _instances(client.status())) < workers and time.monotonic() < give_up_at:
+        time.sleep(_POLL_SECONDS)
+    return found
 
 
 def _what_is_left(client: Client, before: dict[str, str]) -> tuple[bool, tuple[str, ...]]:
