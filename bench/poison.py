@@ -29,6 +29,7 @@ from dpip.client import Client
 from dpip.client.local_system import local_system
 from dpip.filters.pipeline import encode_pipeline, parse_pipeline
 from dpip.model.image import PictureFormat
+from dpip.worker.child_messages import ORIGINAL
 from dpip.worker.slot import Slot, SlotFailure
 
 JOB_SECONDS = 2.0
@@ -114,7 +115,7 @@ def _open_sizes(pid: int) -> list[int]:
 
 
 def _is_original(descriptor: Path) -> bool:
-    return "-original." in str(descriptor.readlink())
+    return descriptor.readlink().name == ORIGINAL
 
 
 def run_batch(
@@ -220,7 +221,7 @@ async def warm_ups(picture: bytes, times: int = 10) -> list[float]:
                     time_limit=30,
                 )
             )
-            await asyncio.sleep(0.02)  # Less than the picture takes.
+            await asyncio.sleep(0.005)  # Less than the picture takes.
             assert slot.pid  # noqa: S101  # nosec B101 # for the type checker
             begin = time.monotonic()
             os.kill(slot.pid, signal.SIGKILL)
