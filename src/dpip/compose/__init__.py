@@ -1,0 +1,23 @@
+"""Wires the parts together: the one place where adapters meet ports.
+
+Each part is a context manager that starts it on entry and stops it on exit. ``dpip up`` enters
+them all in one process, every other command enters its own.
+"""
+
+from dpip.compose.connections import message_server_rules
+from dpip.compose.joining import worker
+from dpip.compose.storage import has_datastore, open_datastore
+from dpip.compose.system import Running, api, controller, default_workers, scheduler, up
+
+__all__ = [
+    "Running",
+    "api",
+    "controller",
+    "default_workers",
+    "has_datastore",
+    "message_server_rules",
+    "open_datastore",
+    "scheduler",
+    "up",
+    "worker",
+]
