@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.acceptance.pictures import picture
 from tests.acceptance.system import Api, System, dpip
 from tests.acceptance.test_workers import all_came_back, push_all, until_alive, who_did
 from tests.waiting import eventually
@@ -21,9 +22,13 @@ def test_a_lying_worker_is_quarantined_until_it_is_released(own_system: System) 
     try:
         until_alive(api, "liar")
         workload_id = push_all(api, PICTURES)
-        eventually(
-            lambda: api.workers()["liar"]["state"] == "quarantined", "the liar to be quarantined"
-        )
+        more = api.create()["workload_id"]
+
+        def is_quarantined() -> bool:
+            api.push(more, picture(0))  # The honest ones may have done all before it got three.
+            return bool(api.workers()["liar"]["state"] == "quarantined")
+
+        eventually(is_quarantined, "the liar to be quarantined")
         all_came_back(api, workload_id, PICTURES)
         assert set(who_did(api, workload_id)) <= {"local-1", "local-2"}
         liar.until_it_says("dpip worker release liar")

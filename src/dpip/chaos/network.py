@@ -77,8 +77,10 @@ class Network:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        asyncio.run_coroutine_threadsafe(_end_all_else(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     def address(self, worker: int) -> str:
         """Where a worker finds the servers."""
@@ -100,6 +102,14 @@ class Network:
             for port in self._ports:
                 relay = partial(cable.relay, port=port)
                 await asyncio.start_server(relay, self.address(number), port)
+
+
+async def _end_all_else() -> None:
+    """Cancel every other task of the loop, and return when they have ended."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _carry(
