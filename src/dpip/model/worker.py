@@ -50,12 +50,22 @@ class Gpu(Struct, frozen=True, kw_only=True):
 
 
 class Resources(Struct, frozen=True, kw_only=True):
-    """A reading of a node: ``cpu`` is the load over all cores in 0 to 1, memory is in bytes."""
+    """A reading of a node: ``cpu`` is the load over all cores in 0 to 1, memory is in bytes.
+
+    ``machine`` is the same for all workers that share this node's memory and cores, empty if that
+    is not known. ``processor`` is the model of its CPU: workers of one model are a class.
+    ``cpu_others`` is the part of ``cpu`` that is not the worker's and its children's, and
+    ``memory_ours`` what these occupy. Within limits of a container, its limits count.
+    """
 
     cpu: Share
     cores: Quantity
     memory_total: Quantity
     memory_available: Quantity
+    machine: Annotated[str, Meta(max_length=64)] = ""
+    processor: Annotated[str, Meta(max_length=96)] = ""
+    cpu_others: Share = 0.0
+    memory_ours: Quantity = 0
     gpus: Annotated[tuple[Gpu, ...], Meta(max_length=MOST_GPUS)] = ()
 
 

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from dpip.model.requirements import NO_REQUIREMENTS, Requirements
+
 
 class WorkloadStatus(StrEnum):
     """What a user sees of a workload's progress."""
@@ -40,6 +42,7 @@ class Workload(Struct, frozen=True, kw_only=True):
     created_at: float
     started: bool = False
     counts: JobCounts = JobCounts()
+    requirements: Requirements = NO_REQUIREMENTS
 
     @property
     def status(self) -> WorkloadStatus:
@@ -49,6 +52,20 @@ class Workload(Struct, frozen=True, kw_only=True):
         if self.counts.pending or self.counts.leased:
             return WorkloadStatus.RUNNING
         return WorkloadStatus.COMPLETED
+
+
+class WaitingWorkload(Struct, frozen=True, kw_only=True):
+    """A workload with pending jobs, and with what its share depends on.
+
+    ``owner_weight`` is its owner's; ``counts`` are those of its jobs.
+    """
+
+    id: str
+    owner_id: str
+    owner_weight: int
+    pipeline: bytes
+    requirements: Requirements
+    counts: JobCounts
 
 
 class Usage(Struct, frozen=True, kw_only=True):

@@ -5,11 +5,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure
 from dpip.model.worker import MOST_PREFETCH, MOST_SLOTS, Prefetch, Resources, Slots, Tags
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of these messages; a worker of another version is refused by name of both."""
 
 JobId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
@@ -67,13 +68,15 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """A worker is alive, and this is what it has to give.
 
     ``running`` are all attempts in hand; their leases are extended. A ``draining`` worker takes no
-    more.
+    more, and one that is ``paused`` none for now, for the reason that it gives: words that follow
+    its name.
     """
 
     tags: Tags
     slots: Slots
     prefetch: Prefetch
     draining: bool
+    paused: Annotated[str, Meta(max_length=200)] | None = None
     resources: Resources
     running: Annotated[tuple[Running, ...], Meta(max_length=MOST_SLOTS + MOST_PREFETCH)]
 
@@ -83,10 +86,11 @@ class Goodbye(Message, frozen=True, kw_only=True):
 
 
 class Run(Message, frozen=True, kw_only=True):
-    """The call of the scheduler: filter this image.
+    """One image to filter.
 
     ``format`` is that of the original and of the result, ``pipeline`` the list of filter steps as
     JSON. ``memory_limit`` is in bytes, ``time_limit`` in seconds of wall time on the pixels.
+    ``express``: it takes the next slot that is free, before all that wait.
     """
 
     job_id: JobId
@@ -97,10 +101,23 @@ class Run(Message, frozen=True, kw_only=True):
     pipeline: bytes
     memory_limit: int
     time_limit: float
+    express: bool = False
+
+
+MOST_RUNS = 64
+"""Of one call: even with the longest pipelines, they fit in a message."""
+
+
+class RunBatch(Message, frozen=True, kw_only=True):
+    """The call of the scheduler: filter these images, in this order."""
+
+    runs: Annotated[tuple[Run, ...], Meta(min_length=1, max_length=MOST_RUNS)]
 
 
 class Accepted(Message, frozen=True, kw_only=True):
-    """The worker has the job in hand."""
+    """The worker has these attempts in hand; of the others in the call it wants to know nothing."""
+
+    attempts: Annotated[tuple[Running, ...], Meta(max_length=MOST_RUNS)]
 
 
 class OutcomeKind(StrEnum):
@@ -114,14 +131,16 @@ class OutcomeKind(StrEnum):
 class Outcome(Message, frozen=True, kw_only=True):
     """The end of an attempt on the worker that the subject names.
 
-    ``done``: the result was uploaded and committed. ``failed``: with ``failure``. ``returned``:
-    the worker gave the job back untouched, or its attempt had become stale.
+    ``done``: the result was uploaded and committed; ``cost`` is what it took. ``failed``: with
+    ``failure``. ``returned``: the worker gave the job back untouched, or its attempt had become
+    stale.
     """
 
     job_id: JobId
     attempt: AttemptNumber
     kind: OutcomeKind
     failure: Failure | None = None
+    cost: Cost | None = None
 
 
 class Acknowledged(Message, frozen=True, kw_only=True):

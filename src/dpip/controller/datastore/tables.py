@@ -25,6 +25,7 @@ users = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("role", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
+    Column("weight", Integer, nullable=False, server_default=text("1")),
     Column("created_at", Double, nullable=False),
 )
 
@@ -60,6 +61,8 @@ workloads = Table(
     Column("failed", Integer, nullable=False),
     Column("settled", Integer, nullable=False),
     Column("stored_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # As JSON.
+    Column("requirements", Text, nullable=False, server_default=text("'{}'")),
     Index("workloads_of_owner", "owner_id", "id"),
     Index(
         "workloads_active",
@@ -108,22 +111,28 @@ jobs = Table(
     Column("failures", Integer, nullable=False),
     Column("retry_at", Double, nullable=False),
     Column("worker", Text),
+    # Of an earlier lease that goes on beside the one of ``attempt`` and ``worker``.
+    Column("rival_attempt", Integer),
+    Column("rival_worker", Text),
+    # Why it was placed there, as JSON.
+    Column("why", Text),
     Column("position", Integer),
     Column("filtered_image_id", ForeignKey("images.id")),
     Column("milliseconds", Double),
     Column("failure_code", Text),
     Column("failure_reason", Text),
     Index(
-        "jobs_pending",
-        "id",
-        sqlite_where=text("state = 'pending'"),
-        postgresql_where=text("state = 'pending'"),
-    ),
-    Index(
         "jobs_leased",
         "id",
         sqlite_where=text("state = 'leased'"),
         postgresql_where=text("state = 'leased'"),
+    ),
+    Index(
+        "jobs_pending_of_workload",
+        "workload_id",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
     ),
     Index("jobs_in_upload_order", "workload_id", "image_id"),
     Index("jobs_as_settled", "workload_id", "position"),
@@ -147,6 +156,10 @@ workers = Table(
     Column("join_token", Text),
     # Ids as JSON: of the jobs whose results were refused since one was accepted.
     Column("refused_jobs", Text),
+    # What an administrator has told it: to pause, or to drain and leave.
+    Column("command", Text),
+    # Why it takes no jobs for now, in its own words.
+    Column("paused", Text),
     Index(
         "workers_quarantined",
         "name",
@@ -164,6 +177,24 @@ join_tokens = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
     Column("last_used_at", Double),
+)
+
+leadership = Table(
+    "leadership",
+    metadata,
+    Column("part", Text, primary_key=True),
+    Column("term", Integer, nullable=False),
+    Column("holder", Text),
+    # Grows with each sign of life of the holder.
+    Column("beat", Integer, nullable=False),
+)
+
+cost_models = Table(
+    "cost_models",
+    metadata,
+    Column("key", Text, primary_key=True),
+    # As JSON.
+    Column("model", Text, nullable=False),
 )
 
 utilisation = Table(

@@ -1,0 +1,43 @@
+"""Placements: a job, the worker that it goes to, and why there."""
+
+from msgspec import Struct
+
+from dpip.model.image import PictureHeader
+from dpip.model.job import Lease
+
+
+class Why(Struct, frozen=True, kw_only=True):
+    """What the scheduler knew when it placed a job, kept with the job as JSON.
+
+    ``policy`` ranked the ``feasible`` workers among the ``known`` ones; ``runner_up`` came second.
+    ``cpu_milliseconds`` and ``memory`` (bytes) are what the job was predicted to take there.
+    ``backup``: it was placed a second time, beside an attempt that took too long.
+    """
+
+    policy: str
+    known: int
+    feasible: int
+    cpu_milliseconds: float
+    memory: int
+    placed_at: float
+    runner_up: str | None = None
+    backup: bool = False
+
+
+class Placement(Struct, frozen=True, kw_only=True):
+    """A pending job and the worker that it is to be leased to."""
+
+    job_id: str
+    worker: str
+    why: Why
+
+
+class PlacedJob(Struct, frozen=True, kw_only=True):
+    """A lease that is out, with what the scheduler needs to go on with it after a restart."""
+
+    lease: Lease
+    workload_id: str
+    image_id: str
+    header: PictureHeader
+    size: int
+    why: Why | None
