@@ -145,3 +145,32 @@ class Outcome(Message, frozen=True, kw_only=True):
 
 class Acknowledged(Message, frozen=True, kw_only=True):
     """The outcome has been recorded."""
+
+
+class WhyPending(Message, frozen=True, kw_only=True):
+    """The API asks the scheduler why a job waits."""
+
+    job_id: JobId
+    workload_id: str
+
+
+class Obstacle(Struct, frozen=True, kw_only=True):
+    """A worker that cannot take a job now, and why: words that follow its name."""
+
+    worker: str
+    reason: str
+
+
+class Waiting(Message, frozen=True, kw_only=True):
+    """Why a job waits: a sentence, and what would have to change.
+
+    ``before`` is the number of jobs of the same workload that go first, ``competing`` that of other
+    workloads that share the workers with it. Of many obstacles, the first few are listed.
+    """
+
+    reason: str
+    remedy: str
+    before: int
+    competing: int
+    known: int
+    obstacles: Annotated[tuple[Obstacle, ...], Meta(max_length=50)] = ()

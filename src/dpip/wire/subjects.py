@@ -14,6 +14,9 @@ OUTCOMES = "dpip.v1.outcome.*.*"
 JOBS_READY = "dpip.v1.ready"
 """Hint to the scheduler, empty: there are jobs to place. The truth is in the datastore."""
 
+WHY_PENDING = "dpip.v1.why"
+"""Where the API requests of the leading scheduler, with ``WhyPending``, why a job waits."""
+
 ALL_SETTLED = "dpip.v1.settled.*"
 
 NOBODY = "dpip.v1.nobody"
