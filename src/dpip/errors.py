@@ -153,6 +153,13 @@ class StaleAttempt(DpipError):
     sentence = "Attempt {attempt} no longer holds job {job_id}: the result was not taken."
 
 
+class Deposed(DpipError):
+    """Another scheduler leads now: what this one would have decided did not happen."""
+
+    code = "deposed"
+    sentence = "This scheduler's term {term} is over; the present one is {present}."
+
+
 class TooBusy(DpipError):
     """There is more to do already than may be waiting; nothing of the request was kept."""
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
-from dpip.model.job import MAX_RETRY_DELAY, Failure, FailureCode, Lease, SettledJob
+from dpip.model.job import MAX_RETRY_DELAY, Failure, FailureCode, Lease, PendingJob, SettledJob
+from dpip.model.placement import Placement, Why
 from dpip.model.user import Role, User
 from dpip.model.worker import Gpu, Resources, Worker, WorkerState
 from dpip.model.workload import Workload
@@ -18,6 +19,11 @@ HEADER = PictureHeader(
 )
 PIPELINE = b'[{"name":"grayscale"}]'
 BROKEN = Failure(code=FailureCode.DECODE_FAILED, reason="The picture ends too early.")
+WHY = Why(
+    policy="least_loaded", known=3, feasible=2, cpu_milliseconds=40.5, memory=2**28, placed_at=NOW
+)
+NO_TERM = 0
+"""Of a datastore in which no scheduler has led yet."""
 READING = Resources(
     cpu=0.25,
     cores=64,
@@ -91,6 +97,10 @@ def build_worker(
     )
 
 
+def build_placement(job_id: str, worker: str = "ada") -> Placement:
+    return Placement(job_id=job_id, worker=worker, why=WHY)
+
+
 async def add_workload(
     datastore: Datastore, owner_id: str | None = None, name: str = "holidays"
 ) -> Workload:
@@ -113,8 +123,18 @@ async def add_job(datastore: Datastore, workload: Workload | None = None) -> Job
 
 
 async def lease(datastore: Datastore, job: Job, worker: str = "ada") -> Lease:
-    (lease,) = await datastore.lease([(job.id, worker)])
+    (lease,) = await datastore.lease([build_placement(job.id, worker)], term=NO_TERM)
     return lease
+
+
+async def lease_twice(
+    datastore: Datastore, job: Job, first: str = "ada", second: str = "grace"
+) -> tuple[Lease, Lease]:
+    """Lease the job to two workers."""
+    earlier = await lease(datastore, job, first)
+    later = await datastore.lease_again(build_placement(job.id, second), term=NO_TERM)
+    assert later is not None
+    return earlier, later
 
 
 async def complete(datastore: Datastore, job: Job, worker: str = "ada") -> SettledJob:
@@ -131,9 +151,20 @@ async def fail_for_good(datastore: Datastore, job: Job, failure: Failure = BROKE
         state = await datastore.fail(held, failure, jitter=0.0, now=NOW)
 
 
+async def pending_jobs(
+    datastore: Datastore, now: float = NOW + MAX_RETRY_DELAY, limit: int = 1000
+) -> list[PendingJob]:
+    """The jobs that may be leased at ``now``, of each workload; by default when no delay is left."""
+    return [
+        job
+        for workload in await datastore.waiting_workloads()
+        for job in await datastore.pending_jobs(workload.id, now=now, limit=limit)
+    ]
+
+
 async def pending_ids(datastore: Datastore, now: float = NOW + MAX_RETRY_DELAY) -> list[str]:
-    """Ids of the jobs that may be leased at ``now``; by default when every delay is over."""
-    return [job.id for job in await datastore.pending_jobs(now=now, limit=1000)]
+    """Ids of those."""
+    return [job.id for job in await pending_jobs(datastore, now)]
 
 
 def ids(objects: Sequence[Workload | Job]) -> list[str]:

@@ -1,8 +1,9 @@
 """The life of a job: one original image, filtered once, visible exactly once.
 
 A job is *pending* until the scheduler leases it to a worker. A lease is a numbered attempt: the
-number grows with every lease, and only the attempt that holds the lease may finish the job, so a
-worker that was given up for lost can do no harm when it comes back.
+number grows with every lease, and only an attempt that holds a lease may finish the job, so a
+worker that was given up for lost can do no harm when it comes back. A job may be leased a second
+time beside an attempt that takes too long: the first result wins, and ends both leases.
 """
 
 from enum import StrEnum
@@ -22,7 +23,7 @@ class JobState(StrEnum):
 
 
 ALLOWED_MOVES: dict[JobState, frozenset[JobState]] = {
-    JobState.PENDING: frozenset({JobState.LEASED}),
+    JobState.PENDING: frozenset({JobState.LEASED, JobState.FAILED}),
     JobState.LEASED: frozenset({JobState.PENDING, JobState.DONE, JobState.FAILED}),
     JobState.DONE: frozenset(),
     JobState.FAILED: frozenset({JobState.PENDING}),
@@ -49,6 +50,7 @@ class FailureCode(StrEnum):
     ORIGINAL_UNAVAILABLE = "original_unavailable"
     RESULT_REFUSED = "result_refused"
     WORKER_LOST = "worker_lost"
+    DOES_NOT_FIT = "does_not_fit"
 
 
 class Failure(Struct, frozen=True, kw_only=True):

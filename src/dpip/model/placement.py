@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from dpip.model.image import PictureHeader
-from dpip.model.job import Lease
+from dpip.model.job import Failure, JobState, Lease
 
 
 class Why(Struct, frozen=True, kw_only=True):
@@ -41,3 +41,27 @@ class PlacedJob(Struct, frozen=True, kw_only=True):
     header: PictureHeader
     size: int
     why: Why | None
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """A job with all that explains where it is and why.
+
+    ``image_id`` is the original's. ``worker`` holds the newest lease, numbered ``attempt``, or has
+    settled the job; ``rival`` is an earlier lease that goes on beside it. ``why`` tells of the
+    worker, or of the rival's where that is alone. ``failure`` is the latest that counted.
+    """
+
+    id: str
+    workload_id: str
+    image_id: str
+    state: JobState
+    attempt: int
+    failures: int
+    retry_at: float
+    worker: str | None = None
+    rival: Lease | None = None
+    why: Why | None = None
+    failure: Failure | None = None
+    milliseconds: float | None = None
+    position: int | None = None
+    filtered_image_id: str | None = None

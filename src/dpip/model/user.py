@@ -53,13 +53,17 @@ _ROLE_OF_SCOPE = {
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """A person with a password. ``password_hash`` is an argon2id string."""
+    """A person with a password. ``password_hash`` is an argon2id string.
+
+    Of two users whose jobs compete, one with twice the ``weight`` gets twice as much.
+    """
 
     id: str
     name: str
     role: Role
     password_hash: str
     created_at: float
+    weight: int = 1
 
 
 class PersonalToken(Struct, frozen=True, kw_only=True):

@@ -76,7 +76,8 @@ class Worker(Struct, frozen=True, kw_only=True):
     the token that let it in. ``slots`` is the number of
     pictures it filters at once, ``prefetch`` how many more it takes so that the next is at hand.
     ``running`` is the number of jobs it held, and ``last_seen`` the time (seconds since 1970), at
-    its last heartbeat.
+    its last heartbeat. ``command`` is what an administrator has told it to do, and ``paused`` why
+    it takes no jobs for now, in its own words.
     """
 
     name: str
@@ -90,6 +91,8 @@ class Worker(Struct, frozen=True, kw_only=True):
     joined_at: float
     last_seen: float
     join_token: str | None = None
+    command: str | None = None
+    paused: str | None = None
 
 
 def is_worker_name(name: str) -> bool:

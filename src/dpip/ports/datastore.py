@@ -20,9 +20,11 @@ from dpip.model.job import (
     SettledJob,
 )
 from dpip.model.join_token import JoinToken
+from dpip.model.leadership import Leader
+from dpip.model.placement import JobView, PlacedJob, Placement
 from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Resources, Worker, WorkerState
-from dpip.model.workload import Usage, Workload
+from dpip.model.workload import Usage, WaitingWorkload, Workload
 
 
 class Users(Protocol):
@@ -42,6 +44,10 @@ class Users(Protocol):
 
     async def set_password(self, name: str, password_hash: str) -> bool:
         """Replace a user's password and end their tokens; whether there is such a user."""
+        ...
+
+    async def set_weight(self, name: str, weight: int) -> bool:
+        """Set how much a user gets beside others; whether there is such a user."""
         ...
 
     async def remove_user(self, name: str) -> bool:
@@ -160,30 +166,66 @@ class Workloads(Protocol):
 class Jobs(Protocol):
     """The life of jobs. Only the moves of ``dpip.model.job.ALLOWED_MOVES`` happen.
 
-    A lease is compared on (job, attempt, leased): a stale one changes nothing.
+    A lease is compared on (job, attempt, worker, leased): a stale one changes nothing. Of a job
+    that is leased twice, one lease that ends without a result leaves the job leased and counts no
+    failure. What a scheduler decides is compared on its term.
     """
 
-    async def pending_jobs(self, *, now: float, limit: int) -> list[PendingJob]:
-        """The longest-waiting pending jobs whose retry delay is over at ``now``.
+    async def waiting_workloads(self) -> list[WaitingWorkload]:
+        """The workloads with pending jobs, oldest first. An owner who is gone has the weight 1."""
+        ...
+
+    async def pending_jobs(self, workload_id: str, *, now: float, limit: int) -> list[PendingJob]:
+        """The longest-waiting pending jobs of a workload whose retry delay is over at ``now``.
 
         A delay that ends more than ``MAX_RETRY_DELAY`` after ``now`` counts as over.
         """
+        ...
+
+    async def jobs_before(self, job_id: str) -> int:
+        """How many pending jobs of the same workload were uploaded before this one."""
         ...
 
     async def pending_count(self) -> int:
         """How many jobs are pending."""
         ...
 
-    async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
-        """Lease each pending job of ``(job id, worker)`` and number the attempt.
+    async def lease(self, placements: Sequence[Placement], *, term: int) -> list[Lease]:
+        """Lease each pending job to its worker, number the attempt, and keep why.
 
         Jobs that are no longer pending, and workers that are quarantined, are left out of the
-        answer.
+        answer. Raises ``Deposed`` if ``term`` is not the present one of the part ``scheduler``;
+        then nothing is leased.
+        """
+        ...
+
+    async def lease_again(self, placement: Placement, *, term: int) -> Lease | None:
+        """Lease a job that is leased already to another worker beside the first.
+
+        ``None`` if the job is not leased, or twice already, if this worker holds it, or if the
+        worker is quarantined. Raises ``Deposed`` as ``lease`` does.
+        """
+        ...
+
+    async def fail_pending(
+        self, job_ids: Sequence[str], failure: Failure, *, term: int, now: float
+    ) -> list[SettledJob]:
+        """Fail jobs that are pending at once, and record it; others are left out of the answer.
+
+        Raises ``Deposed`` as ``lease`` does.
         """
         ...
 
     async def leases(self) -> list[Lease]:
-        """All leases that are out."""
+        """All leases that are out, both of a job that has two."""
+        ...
+
+    async def placed_jobs(self, job_ids: Collection[str]) -> list[PlacedJob]:
+        """All leases that are out on these jobs. ``why`` is ``None`` if it cannot be read."""
+        ...
+
+    async def job_of_image(self, image_id: str) -> JobView | None:
+        """The job of the original, or of the result, of that id."""
         ...
 
     async def quarantined_workers(self) -> set[str]:
@@ -191,7 +233,7 @@ class Jobs(Protocol):
         ...
 
     async def leased_image(self, image_id: str, worker: str) -> bool:
-        """Whether ``worker`` holds the lease on the job of the original ``image_id``."""
+        """Whether ``worker`` holds a lease on the job of the original ``image_id``."""
         ...
 
     async def leased_job(self, lease: Lease) -> LeasedJob | None:
@@ -201,7 +243,7 @@ class Jobs(Protocol):
     async def complete(
         self, lease: Lease, filtered: Image, *, milliseconds: float, now: float
     ) -> SettledJob:
-        """Finish the job with the row of its result, in one compare-and-set.
+        """Finish the job with the row of its result, in one compare-and-set; all its leases end.
 
         What was refused of the worker before is forgiven. Raises ``StaleAttempt`` if the lease is
         no longer held; then nothing is kept.
@@ -229,7 +271,10 @@ class Jobs(Protocol):
         ...
 
     async def give_back(self, lease: Lease) -> bool:
-        """Return the job to pending without counting a failure; whether the lease was held."""
+        """End a lease without counting a failure; whether it was held.
+
+        The job is pending again, unless it is leased twice.
+        """
         ...
 
     async def fail(
@@ -238,8 +283,45 @@ class Jobs(Protocol):
         """Count a failed attempt: pending again after a delay, or failed at ``MAX_FAILURES``.
 
         ``jitter``, in [0, 1), goes into the delay of ``dpip.model.job.retry_delay``. Returns the
-        state the job is in now, or ``None`` for a stale lease.
+        state the job is in now, or ``None`` for a stale lease. A job that is leased twice stays
+        leased.
         """
+        ...
+
+
+class Leadership(Protocol):
+    """Who leads, of several processes that could: one a part, for a term.
+
+    Terms are compared, clocks are not. One that leads gives signs of life; who sees none of them
+    for a while may take the lead, and the former one is deposed by that.
+    """
+
+    async def leader(self, part: str) -> Leader:
+        """Who leads the part, or led it last."""
+        ...
+
+    async def take_lead(self, part: str, holder: str, *, after_term: int) -> int | None:
+        """Begin a new term if ``after_term`` is the present one; the new term, or ``None``."""
+        ...
+
+    async def keep_lead(self, part: str, *, term: int) -> bool:
+        """Give a sign of life; whether ``term`` is the present one, and not resigned from."""
+        ...
+
+    async def resign(self, part: str, *, term: int) -> None:
+        """Leave the lead to others, if ``term`` is the present one."""
+        ...
+
+
+class Costs(Protocol):
+    """What jobs take, as learned from those that are done."""
+
+    async def cost_models(self) -> dict[str, str]:
+        """All models by key."""
+        ...
+
+    async def keep_cost_models(self, models: Mapping[str, str]) -> None:
+        """Keep these models in place of earlier ones of their keys."""
         ...
 
 
@@ -253,8 +335,13 @@ class Workers(Protocol):
         """Register a worker, in place of an earlier one of that name, and record that it joined.
 
         The join token that let it in was used when it joined. The refused results of the earlier
-        one are held against it. Raises ``WorkerQuarantined`` if that one is.
+        one are held against it, and what that one was told holds for it. Raises
+        ``WorkerQuarantined`` if that one is.
         """
+        ...
+
+    async def set_command(self, name: str, command: str | None) -> bool:
+        """Keep what a worker is told to do, if anything; whether there is such a worker."""
         ...
 
     async def worker(self, name: str) -> Worker | None:
@@ -328,8 +415,8 @@ class JoinTokens(Protocol):
         ...
 
 
-class Datastore(Users, Workloads, Jobs, Workers, JoinTokens, Protocol):
-    """All of it; every part takes the narrowest of the five that will do."""
+class Datastore(Users, Workloads, Jobs, Leadership, Costs, Workers, JoinTokens, Protocol):
+    """All of it; every part takes the narrowest of the seven that will do."""
 
     async def ready(self) -> None:
         """Return if the datastore can be read and written, else raise."""

@@ -13,8 +13,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dpip.controller.datastore.engines import open_engines
 from dpip.controller.datastore.queries import (
+    costs,
+    explaining,
     jobs,
     join_tokens,
+    leadership,
+    placing,
     refusals,
     users,
     workers,
@@ -22,7 +26,7 @@ from dpip.controller.datastore.queries import (
 )
 from dpip.controller.datastore.schema import bring_up_to_date
 from dpip.controller.datastore.write_queue import WriteQueue
-from dpip.errors import StaleAttempt, StorageFull, StorageUnavailable
+from dpip.errors import StorageFull, StorageUnavailable
 from dpip.model.activity import Activity
 from dpip.model.image import Image
 from dpip.model.job import (
@@ -35,9 +39,11 @@ from dpip.model.job import (
     SettledJob,
 )
 from dpip.model.join_token import JoinToken
+from dpip.model.leadership import Leader
+from dpip.model.placement import JobView, PlacedJob, Placement
 from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Resources, Worker, WorkerState
-from dpip.model.workload import Usage, Workload
+from dpip.model.workload import Usage, WaitingWorkload, Workload
 
 T = TypeVar("T")
 
@@ -100,6 +106,9 @@ class SqlDatastore:
 
     async def set_password(self, name: str, password_hash: str) -> bool:
         return await self._write(users.set_password, name, password_hash)
+
+    async def set_weight(self, name: str, weight: int) -> bool:
+        return await self._write(users.set_weight, name, weight)
 
     async def remove_user(self, name: str) -> bool:
         return await self._write(users.remove_user, name)
@@ -178,17 +187,37 @@ class SqlDatastore:
 
     # Jobs
 
-    async def pending_jobs(self, *, now: float, limit: int) -> list[PendingJob]:
-        return await self._read(jobs.pending_jobs, now, limit)
+    async def waiting_workloads(self) -> list[WaitingWorkload]:
+        return await self._read(placing.waiting_workloads)
+
+    async def pending_jobs(self, workload_id: str, *, now: float, limit: int) -> list[PendingJob]:
+        return await self._read(placing.pending_jobs, workload_id, now, limit)
+
+    async def jobs_before(self, job_id: str) -> int:
+        return await self._read(explaining.jobs_before, job_id)
 
     async def pending_count(self) -> int:
-        return await self._read_row(jobs.pending_count)
+        return await self._read_row(placing.pending_count)
 
-    async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
-        return await self._write(jobs.lease, placements) if placements else []
+    async def lease(self, placements: Sequence[Placement], *, term: int) -> list[Lease]:
+        return await self._write(placing.lease, placements, term) if placements else []
+
+    async def lease_again(self, placement: Placement, *, term: int) -> Lease | None:
+        return await self._write(placing.lease_again, placement, term)
+
+    async def fail_pending(
+        self, job_ids: Sequence[str], failure: Failure, *, term: int, now: float
+    ) -> list[SettledJob]:
+        return await self._write(placing.fail_pending, job_ids, failure, term, now)
 
     async def leases(self) -> list[Lease]:
-        return await self._read(jobs.leases)
+        return await self._read(placing.leases)
+
+    async def placed_jobs(self, job_ids: Collection[str]) -> list[PlacedJob]:
+        return await self._read(placing.placed_jobs, job_ids) if job_ids else []
+
+    async def job_of_image(self, image_id: str) -> JobView | None:
+        return await self._read_row(explaining.job_of_image, image_id)
 
     async def quarantined_workers(self) -> set[str]:
         return await self._read(workers.quarantined_workers)
@@ -205,34 +234,45 @@ class SqlDatastore:
         return await self._write(jobs.complete, lease, filtered, milliseconds, now)
 
     async def give_back(self, lease: Lease) -> bool:
-        try:
-            return await self._write(jobs.give_back, lease)
-        except StaleAttempt:
-            return False
+        return await self._write(jobs.give_back, lease)
 
     async def fail(
         self, lease: Lease, failure: Failure, *, jitter: float, now: float
     ) -> JobState | None:
-        try:
-            return await self._write(jobs.fail, lease, failure, jitter, now)
-        except StaleAttempt:
-            return None
+        return await self._write(jobs.fail, lease, failure, jitter, now)
 
     async def refuse_result(
         self, lease: Lease, reason: str, *, jitter: float, now: float
     ) -> RefusedResult | None:
-        try:
-            return await self._write(refusals.refuse_result, lease, reason, jitter, now)
-        except StaleAttempt:
-            return None
+        return await self._write(refusals.refuse_result, lease, reason, jitter, now)
 
     async def time_out(
         self, lease: Lease, reason: str, *, jitter: float, now: float
     ) -> RefusedResult | None:
-        try:
-            return await self._write(refusals.time_out, lease, reason, jitter, now)
-        except StaleAttempt:
-            return None
+        return await self._write(refusals.time_out, lease, reason, jitter, now)
+
+    # Leadership
+
+    async def leader(self, part: str) -> Leader:
+        return await self._read_row(leadership.leader, part)
+
+    async def take_lead(self, part: str, holder: str, *, after_term: int) -> int | None:
+        return await self._write(leadership.take_lead, part, holder, after_term)
+
+    async def keep_lead(self, part: str, *, term: int) -> bool:
+        return await self._write(leadership.keep_lead, part, term)
+
+    async def resign(self, part: str, *, term: int) -> None:
+        await self._write(leadership.resign, part, term)
+
+    # Costs
+
+    async def cost_models(self) -> dict[str, str]:
+        return await self._read(costs.all_cost_models)
+
+    async def keep_cost_models(self, models: Mapping[str, str]) -> None:
+        if models:
+            await self._write(costs.keep_cost_models, models)
 
     # Workers
 
@@ -253,6 +293,9 @@ class SqlDatastore:
     ) -> None:
         if beats:
             await self._write(workers.record_heartbeats, beats, history)
+
+    async def set_command(self, name: str, command: str | None) -> bool:
+        return await self._write(workers.set_command, name, command)
 
     async def end_worker(self, name: str, state: WorkerState, at: float) -> None:
         await self._write(workers.end_worker, name, state, at)

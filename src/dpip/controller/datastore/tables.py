@@ -114,8 +114,9 @@ jobs = Table(
     # Of an earlier lease that goes on beside the one of ``attempt`` and ``worker``.
     Column("rival_attempt", Integer),
     Column("rival_worker", Text),
-    # Why it was placed there, as JSON.
+    # Why each was placed where it was, as JSON.
     Column("why", Text),
+    Column("rival_why", Text),
     Column("position", Integer),
     Column("filtered_image_id", ForeignKey("images.id")),
     Column("milliseconds", Double),

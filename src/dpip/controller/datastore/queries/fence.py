@@ -1,4 +1,4 @@
-"""The fence: whether an attempt holds the lease on its job.
+"""The fence: whether an attempt holds a lease on its job.
 
 Everything that a worker or the reaper does to a leased job is compared on this, in the same
 statement that does it. So an attempt that was given up for lost changes nothing when it comes back.
@@ -6,15 +6,20 @@ statement that does it. So an attempt that was given up for lost changes nothing
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam
+from sqlalchemy import and_, bindparam, or_
 
 from dpip.controller.datastore.tables import jobs
 from dpip.model.job import JobState, Lease
 
+_ATTEMPT: Any = bindparam("held_attempt")
+_WORKER: Any = bindparam("held_worker")
+
 IS_HELD = and_(
     jobs.c.id == bindparam("held_job"),
-    jobs.c.attempt == bindparam("held_attempt"),
-    jobs.c.worker == bindparam("held_worker"),
+    or_(
+        and_(jobs.c.attempt == _ATTEMPT, jobs.c.worker == _WORKER),
+        and_(jobs.c.rival_attempt == _ATTEMPT, jobs.c.rival_worker == _WORKER),
+    ),
     jobs.c.state == JobState.LEASED.value,
 )
 

@@ -1,95 +1,36 @@
-"""The life of jobs. Every move is a compare-and-set on (job, attempt, state).
+"""How leases end. Every move is a compare-and-set on (job, attempt, worker, state).
 
-Locks are taken in one order everywhere, the workload before its jobs, except for jobs that are
-pending, which only ``lease`` moves.
+The workload is locked before its jobs, so that of two leases on one job one ends after the other.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from dpip.controller.datastore.queries.fence import IS_HELD, blanks
-from dpip.controller.datastore.queries.workers import record
+from dpip.controller.datastore.queries.settling import record_failure, settle
 from dpip.controller.datastore.queries.workloads import (
-    header_in,
     image_in,
     insert_image,
+    lock_workload_of,
     settled_job,
 )
 from dpip.controller.datastore.tables import images, jobs, workers, workloads
-from dpip.errors import StaleAttempt
-from dpip.model.activity import Activity, ActivityKind
+from dpip.errors import NotFound, StaleAttempt
 from dpip.model.image import Image
 from dpip.model.job import (
     MAX_FAILURES,
-    MAX_RETRY_DELAY,
     Failure,
     JobState,
     Lease,
     LeasedJob,
-    PendingJob,
     SettledJob,
     retry_delay,
 )
-from dpip.model.worker import WorkerState
 
-_PENDING_JOBS = (
-    select(
-        jobs.c.id.label("job_id"),
-        jobs.c.workload_id,
-        jobs.c.image_id,
-        jobs.c.failures,
-        workloads.c.pipeline,
-        images,
-    )
-    .join_from(jobs, workloads, jobs.c.workload_id == workloads.c.id)
-    .join(images, jobs.c.image_id == images.c.id)
-    .where(jobs.c.state == JobState.PENDING.value)
-    .where(or_(jobs.c.retry_at <= bindparam("now"), jobs.c.retry_at > bindparam("too_late")))
-    .order_by(jobs.c.id)
-    .limit(bindparam("most"))
-)
-_LOCK_PENDING = (
-    select(jobs.c.id)
-    .where(
-        jobs.c.id.in_(bindparam("job_ids", expanding=True)),
-        jobs.c.state == JobState.PENDING.value,
-    )
-    .order_by(jobs.c.id)
-    .with_for_update()
-)
-_PENDING_COUNT = select(func.sum(workloads.c.pending)).where(
-    or_(workloads.c.pending > 0, workloads.c.leased > 0)  # As in the index of these.
-)
-_QUARANTINED = select(workers.c.name).where(
-    workers.c.name.in_(bindparam("names", expanding=True)),
-    workers.c.state == WorkerState.QUARANTINED.value,
-)
-_LEASE = (
-    update(jobs)
-    .where(
-        jobs.c.id.in_(bindparam("job_ids", expanding=True)),
-        jobs.c.state == JobState.PENDING.value,
-    )
-    .values(state=JobState.LEASED.value, worker=bindparam("to_worker"), attempt=jobs.c.attempt + 1)
-    .returning(jobs.c.id, jobs.c.attempt, jobs.c.workload_id)
-)
-_COUNT_LEASED = (
-    update(workloads)
-    .where(workloads.c.id == bindparam("of_workload"))
-    .values(
-        started=True,
-        pending=workloads.c.pending - bindparam("moved"),
-        leased=workloads.c.leased + bindparam("moved"),
-    )
-)
-_LEASES = select(jobs.c.id, jobs.c.attempt, jobs.c.worker).where(
-    jobs.c.state == JobState.LEASED.value
-)
 _LEASED_IMAGE = select(jobs.c.id).where(
     jobs.c.image_id == bindparam("wanted"),
-    jobs.c.worker == bindparam("by_worker"),
+    or_(jobs.c.worker == bindparam("by_worker"), jobs.c.rival_worker == bindparam("by_worker")),
     jobs.c.state == JobState.LEASED.value,
 )
 _LEASED_JOB = (
@@ -98,13 +39,35 @@ _LEASED_JOB = (
     .join(workloads, jobs.c.workload_id == workloads.c.id)
     .where(IS_HELD)
 )
-_HELD_JOB = select(jobs.c.workload_id, jobs.c.failures).where(IS_HELD)
-_COMPLETE = (
+_HELD_JOB = select(
+    jobs.c.workload_id,
+    jobs.c.failures,
+    jobs.c.worker,
+    jobs.c.rival_attempt,
+    jobs.c.rival_worker,
+).where(IS_HELD)
+_NO_RIVAL: dict[str, Any] = {"rival_attempt": None, "rival_worker": None, "rival_why": None}
+_RETURN = (
     update(jobs)
-    .where(IS_HELD, jobs.c.workload_id == bindparam("of_workload"))
+    .where(IS_HELD)
+    .values(state=JobState.PENDING.value, worker=None, why=None, **_NO_RIVAL)
+)
+_SETTLE = (
+    update(jobs)
+    .where(IS_HELD)
+    .values(
+        worker=bindparam("by_worker"),
+        why=case(
+            (jobs.c.rival_attempt == bindparam("by_attempt"), jobs.c.rival_why), else_=jobs.c.why
+        ),
+        position=bindparam("at_position"),
+        **_NO_RIVAL,
+    )
+)
+_COMPLETE = (
+    _SETTLE.where(jobs.c.workload_id == bindparam("of_workload"))
     .values(
         state=JobState.DONE.value,
-        position=bindparam("at_position"),
         filtered_image_id=bindparam("result"),
         milliseconds=bindparam("took"),
         failure_code=None,
@@ -122,69 +85,6 @@ _COUNT_RETURNED = (
     .where(workloads.c.id == bindparam("of_workload"))
     .values(pending=workloads.c.pending + 1, leased=workloads.c.leased - 1)
 )
-_COUNT_SETTLED = {
-    state: update(workloads)
-    .where(workloads.c.id == bindparam("of_workload"))
-    .values(
-        {
-            workloads.c.leased: workloads.c.leased - 1,
-            workloads.c[state.value]: workloads.c[state.value] + 1,
-            workloads.c.settled: workloads.c.settled + 1,
-            workloads.c.stored_bytes: workloads.c.stored_bytes + bindparam("more_bytes"),
-        }
-    )
-    .returning(workloads.c.settled, workloads.c.pending, workloads.c.leased)
-    for state in (JobState.DONE, JobState.FAILED)
-}
-
-
-def pending_jobs(connection: Connection, now: float, limit: int) -> list[PendingJob]:
-    window = {"now": now, "too_late": now + MAX_RETRY_DELAY, "most": limit}
-    return [
-        PendingJob(
-            id=row.job_id,
-            workload_id=row.workload_id,
-            image_id=row.image_id,
-            pipeline=row.pipeline,
-            header=header_in(row),
-            size=row.size,
-            failures=row.failures,
-        )
-        for row in connection.execute(_PENDING_JOBS, window)
-    ]
-
-
-def pending_count(connection: Connection) -> int:
-    return int(connection.scalar(_PENDING_COUNT) or 0)
-
-
-def lease(connection: Connection, placements: Sequence[tuple[str, str]]) -> list[Lease]:
-    jobs_of: dict[str, list[str]] = defaultdict(list)
-    # Locked in one order, so that two who lease the same jobs do not wait for each other.
-    wanted = {"job_ids": [job_id for job_id, _ in placements]}
-    still_pending = set(connection.scalars(_LOCK_PENDING, wanted))
-    named = {"names": list({worker for _, worker in placements})}
-    quarantined = set(connection.scalars(_QUARANTINED, named))
-    for job_id, worker in placements:
-        if job_id in still_pending and worker not in quarantined:
-            jobs_of[worker].append(job_id)
-    leases = []
-    leased_of_workload: Counter[str] = Counter()
-    for worker, job_ids in jobs_of.items():
-        moved = connection.execute(_LEASE, {"job_ids": job_ids, "to_worker": worker})
-        for row in moved:
-            leases.append(Lease(job_id=row.id, attempt=row.attempt, worker=worker))
-            leased_of_workload[row.workload_id] += 1
-    for workload_id, count in sorted(leased_of_workload.items()):
-        connection.execute(_COUNT_LEASED, {"of_workload": workload_id, "moved": count})
-    return leases
-
-
-def leases(connection: Connection) -> list[Lease]:
-    return [
-        Lease(job_id=row.id, attempt=row.attempt, worker=row.worker)
-        for row in connection.execute(_LEASES)
-    ]
 
 
 def leased_image(connection: Connection, image_id: str, worker: str) -> bool:
@@ -200,20 +100,16 @@ def leased_job(connection: Connection, held: Lease) -> LeasedJob | None:
 def complete(
     connection: Connection, held: Lease, filtered: Image, milliseconds: float, now: float
 ) -> SettledJob:
-    position = _settle(
-        connection, held, filtered.workload_id, JobState.DONE, now, more_bytes=filtered.size
-    )
+    workload_id = filtered.workload_id
+    try:
+        position = settle(
+            connection, workload_id, JobState.LEASED, JobState.DONE, now, more_bytes=filtered.size
+        )
+    except NotFound as gone:  # The workload was removed.
+        raise StaleAttempt(job_id=held.job_id, attempt=held.attempt) from gone
     insert_image(connection, filtered)
-    row = connection.execute(
-        _COMPLETE,
-        {
-            **blanks(held),
-            "of_workload": filtered.workload_id,
-            "at_position": position,
-            "result": filtered.id,
-            "took": milliseconds,
-        },
-    ).one_or_none()
+    result = {"of_workload": workload_id, "result": filtered.id, "took": milliseconds}
+    row = connection.execute(_COMPLETE, _settled_by(held, position) | result).one_or_none()
     if row is None:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
     connection.execute(_FORGIVE, {"by_worker": held.worker})
@@ -221,18 +117,22 @@ def complete(
 
 
 def give_back(connection: Connection, held: Lease) -> bool:
-    job = connection.execute(_HELD_JOB, blanks(held)).one_or_none()
+    job = _held_job(connection, held)
     if job is None:
         return False
-    return _return_to_pending(connection, held, job.workload_id, {})
+    if not _leave_to_the_other(connection, held, job):
+        _return_to_pending(connection, held, job.workload_id, {})
+    return True
 
 
 def fail(
     connection: Connection, held: Lease, failure: Failure, jitter: float, now: float
 ) -> JobState | None:
-    job = connection.execute(_HELD_JOB, blanks(held)).one_or_none()
+    job = _held_job(connection, held)
     if job is None:
         return None
+    if _leave_to_the_other(connection, held, job):
+        return JobState.LEASED
     failures = job.failures + 1
     what = {
         "failures": failures,
@@ -241,56 +141,43 @@ def fail(
     }
     if failures < MAX_FAILURES:
         what["retry_at"] = now + retry_delay(failures, jitter)
-        returned = _return_to_pending(connection, held, job.workload_id, what)
-        return JobState.PENDING if returned else None
-    what["position"] = _settle(connection, held, job.workload_id, JobState.FAILED, now)
-    moved = connection.execute(
-        update(jobs).where(IS_HELD).values(state=JobState.FAILED.value, **what), blanks(held)
+        _return_to_pending(connection, held, job.workload_id, what)
+        return JobState.PENDING
+    position = settle(connection, job.workload_id, JobState.LEASED, JobState.FAILED, now)
+    connection.execute(
+        _SETTLE.values(state=JobState.FAILED.value, **what), _settled_by(held, position)
     )
-    if not moved.rowcount:
-        raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
-    record(
-        connection,
-        Activity(
-            at=now,
-            kind=ActivityKind.JOB_FAILED,
-            subject=held.job_id,
-            detail=f"{failure.code}: {failure.reason}",
-        ),
-    )
+    record_failure(connection, held.job_id, failure, now)
     return JobState.FAILED
+
+
+def _held_job(connection: Connection, held: Lease) -> Any:
+    """The job, if the lease is held; then no other transaction ends a lease on it before this."""
+    lock_workload_of(connection, held.job_id)
+    return connection.execute(_HELD_JOB, blanks(held)).one_or_none()
+
+
+def _leave_to_the_other(connection: Connection, held: Lease, job: Any) -> bool:
+    """End one lease of a job that is leased twice; whether it is."""
+    if job.worker is None or job.rival_worker is None:
+        return False
+    is_rival = held.attempt == job.rival_attempt
+    ended = _NO_RIVAL if is_rival else {"worker": None, "why": None}
+    connection.execute(update(jobs).where(IS_HELD).values(ended), blanks(held))
+    return True
 
 
 def _return_to_pending(
     connection: Connection, held: Lease, workload_id: str, what: dict[str, object]
-) -> bool:
+) -> None:
     connection.execute(_COUNT_RETURNED, {"of_workload": workload_id})
-    moved = connection.execute(
-        update(jobs).where(IS_HELD).values(state=JobState.PENDING.value, worker=None, **what),
-        blanks(held),
-    )
-    if not moved.rowcount:
-        raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
-    return True
+    connection.execute(_RETURN.values(what), blanks(held))
 
 
-def _settle(
-    connection: Connection,
-    held: Lease,
-    workload_id: str,
-    state: JobState,
-    now: float,
-    *,
-    more_bytes: int = 0,
-) -> int:
-    """Count a leased job of the workload as settled and return its position."""
-    more = {"of_workload": workload_id, "more_bytes": more_bytes}
-    row = connection.execute(_COUNT_SETTLED[state], more).one_or_none()
-    if row is None:  # The workload was removed.
-        raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
-    if not row.pending and not row.leased:
-        record(
-            connection,
-            Activity(at=now, kind=ActivityKind.WORKLOAD_COMPLETED, subject=workload_id),
-        )
-    return int(row.settled)
+def _settled_by(held: Lease, position: int) -> dict[str, Any]:
+    return {
+        **blanks(held),
+        "by_worker": held.worker,
+        "by_attempt": held.attempt,
+        "at_position": position,
+    }

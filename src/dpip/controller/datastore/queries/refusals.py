@@ -1,14 +1,12 @@
 """Refused results and leases held for too long, and the quarantine of those who keep at it."""
 
-import contextlib
-
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from dpip.controller.datastore.queries import jobs
+from dpip.controller.datastore.queries.placing import leases
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import tokens, workers
-from dpip.errors import StaleAttempt
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.job import Failure, FailureCode, Lease, RefusedResult
 from dpip.model.worker import MOST_REFUSED, WorkerState
@@ -72,10 +70,9 @@ def _quarantine(connection: Connection, worker: str, reason: str, now: float) ->
         .values(state=WorkerState.QUARANTINED.value, running=0)
     )
     connection.execute(delete(tokens).where(tokens.c.worker == worker))
-    for lease in jobs.leases(connection):
+    for lease in leases(connection):
         if lease.worker == worker:
-            with contextlib.suppress(StaleAttempt), connection.begin_nested():
-                jobs.give_back(connection, lease)
+            jobs.give_back(connection, lease)
     record(
         connection,
         Activity(at=now, kind=ActivityKind.WORKER_QUARANTINED, subject=worker, detail=reason),

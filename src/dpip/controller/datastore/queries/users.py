@@ -47,6 +47,7 @@ def add_user(connection: Connection, user: User) -> None:
                 "name": user.name,
                 "role": user.role.value,
                 "password_hash": user.password_hash,
+                "weight": user.weight,
                 "created_at": user.created_at,
             },
         )
@@ -69,6 +70,11 @@ def set_password(connection: Connection, name: str, password_hash: str) -> bool:
         return False
     connection.execute(delete(tokens).where(tokens.c.user_id == user_id))
     return True
+
+
+def set_weight(connection: Connection, name: str, weight: int) -> bool:
+    named = update(users).where(users.c.name == name)
+    return connection.execute(named.values(weight=weight)).rowcount > 0
 
 
 def remove_user(connection: Connection, name: str) -> bool:
@@ -166,5 +172,6 @@ def _user(row: Any, role: Role | None = None) -> User:
         name=row.name,
         role=role or Role(row.role),
         password_hash=row.password_hash,
+        weight=row.weight,
         created_at=row.created_at,
     )

@@ -12,7 +12,7 @@ from dpip.model.activity import Activity, ActivityKind
 from dpip.model.worker import Resources, Worker, WorkerState
 
 _FORMER = (
-    select(workers.c.state, workers.c.refused_jobs)
+    select(workers.c.state, workers.c.refused_jobs, workers.c.command)
     .where(workers.c.name == bindparam("wanted"))
     .with_for_update()
 )
@@ -46,6 +46,8 @@ def add_worker(connection: Connection, worker: Worker) -> None:
             joined_at=worker.joined_at,
             last_seen=worker.last_seen,
             refused_jobs=former.refused_jobs if former else None,
+            command=former.command if former else worker.command,
+            paused=worker.paused,
         )
     )
     connection.execute(
@@ -112,6 +114,11 @@ def record_heartbeats(
         )
 
 
+def set_command(connection: Connection, name: str, command: str | None) -> bool:
+    named = update(workers).where(workers.c.name == name)
+    return connection.execute(named.values(command=command)).rowcount > 0
+
+
 def end_worker(connection: Connection, name: str, state: WorkerState, at: float) -> None:
     ended = connection.execute(
         update(workers)
@@ -173,6 +180,8 @@ def _worker(row: Any) -> Worker:
         running=row.running,
         joined_at=row.joined_at,
         last_seen=row.last_seen,
+        command=row.command,
+        paused=row.paused,
     )
 
 

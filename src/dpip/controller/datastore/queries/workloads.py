@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, text, update
 
 from dpip.controller.datastore.queries.workers import record
@@ -11,6 +12,7 @@ from dpip.errors import NotFound
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode, JobState, SettledJob
+from dpip.model.requirements import Requirements
 from dpip.model.workload import JobCounts, Usage, Workload
 
 _INSERT_WORKLOAD = insert(workloads)
@@ -42,6 +44,7 @@ _RETRY_FAILED = (
         failures=0,
         retry_at=0.0,
         worker=None,
+        why=None,
         position=None,
         failure_code=None,
         failure_reason=None,
@@ -54,6 +57,14 @@ _COUNT_RETRIED = (
         pending=workloads.c.pending + bindparam("moved"),
         failed=workloads.c.failed - bindparam("moved"),
     )
+)
+_LOCK_WORKLOAD_OF = (
+    select(workloads.c.id)
+    .where(
+        workloads.c.id
+        == select(jobs.c.workload_id).where(jobs.c.id == bindparam("of_job")).scalar_subquery()
+    )
+    .with_for_update()
 )
 _USAGE = select(
     func.coalesce(func.sum(workloads.c.stored_bytes), 0).label("stored_bytes"),
@@ -93,6 +104,7 @@ def add_workload(connection: Connection, workload: Workload) -> None:
             "failed": 0,
             "settled": 0,
             "stored_bytes": 0,
+            "requirements": msgspec.json.encode(workload.requirements).decode(),
         },
     )
     record(
@@ -201,6 +213,11 @@ def _lock_workload(connection: Connection, workload_id: str) -> str:
     return name
 
 
+def lock_workload_of(connection: Connection, job_id: str) -> None:
+    """Have no lease on the job end, nor a second one be granted, before the transaction ends."""
+    connection.execute(_LOCK_WORKLOAD_OF, {"of_job": job_id})
+
+
 def insert_image(connection: Connection, image: Image, key: str | None = None) -> None:
     header = image.header
     connection.execute(
@@ -285,6 +302,16 @@ def _newest_first(owner_id: str | None, limit: int) -> Select[Any]:
     return query if owner_id is None else query.where(workloads.c.owner_id == owner_id)
 
 
+def counts_in(row: Any) -> JobCounts:
+    """The counts in a row of ``workloads``."""
+    return JobCounts(pending=row.pending, leased=row.leased, done=row.done, failed=row.failed)
+
+
+def requirements_in(row: Any) -> Requirements:
+    """The requirements in a row of ``workloads``."""
+    return msgspec.json.decode(row.requirements, type=Requirements)
+
+
 def _workload(row: Any) -> Workload:
     return Workload(
         id=row.id,
@@ -293,5 +320,6 @@ def _workload(row: Any) -> Workload:
         pipeline=row.pipeline,
         created_at=row.created_at,
         started=row.started,
-        counts=JobCounts(pending=row.pending, leased=row.leased, done=row.done, failed=row.failed),
+        counts=counts_in(row),
+        requirements=requirements_in(row),
     )

@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("rival_attempt", sa.Integer()))
     op.add_column("jobs", sa.Column("rival_worker", sa.Text()))
     op.add_column("jobs", sa.Column("why", sa.Text()))
+    op.add_column("jobs", sa.Column("rival_why", sa.Text()))
     op.drop_index("jobs_pending", "jobs")
     op.create_index(
         "jobs_pending_of_workload",
@@ -55,6 +56,7 @@ def downgrade() -> None:
     op.create_index(
         "jobs_pending", "jobs", ["id"], sqlite_where=_IS_PENDING, postgresql_where=_IS_PENDING
     )
+    op.drop_column("jobs", "rival_why")
     op.drop_column("jobs", "why")
     op.drop_column("jobs", "rival_worker")
     op.drop_column("jobs", "rival_attempt")
