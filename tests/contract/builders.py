@@ -154,7 +154,7 @@ async def fail_for_good(datastore: Datastore, job: Job, failure: Failure = BROKE
 async def pending_jobs(
     datastore: Datastore, now: float = NOW + MAX_RETRY_DELAY, limit: int = 1000
 ) -> list[PendingJob]:
-    """The jobs that may be leased at ``now``, of each workload; by default when no delay is left."""
+    """What may be leased at ``now``, of each workload; by default when every delay is over."""
     return [
         job
         for workload in await datastore.waiting_workloads()

@@ -28,6 +28,7 @@ from dpip.model.workload import JobCounts
 from tests.contract.builders import (
     BROKEN,
     HEADER,
+    NO_TERM,
     NOW,
     PIPELINE,
     Job,
@@ -35,15 +36,17 @@ from tests.contract.builders import (
     add_jobs,
     add_workload,
     build_filtered,
+    build_placement,
     complete,
     fail_for_good,
     ids,
     lease,
     pending_ids,
+    pending_jobs,
 )
 from tests.contract.conftest import Query
 
-EVERY_JOB = "SELECT id, state, attempt, failures, worker, position, retry_at FROM jobs ORDER BY id"
+EVERY_JOB = "SELECT * FROM jobs ORDER BY id"
 EVERY_WORKLOAD = "SELECT id, pending, leased, done, failed, settled FROM workloads ORDER BY id"
 
 
@@ -75,7 +78,7 @@ async def counts_of(datastore: SqlDatastore, job: Job) -> JobCounts:
 async def test_a_pending_job_carries_what_its_worker_needs(datastore: SqlDatastore) -> None:
     """Pipeline, header and size come with it."""
     job = await add_job(datastore)
-    assert await datastore.pending_jobs(now=NOW, limit=10) == [
+    assert await pending_jobs(datastore, NOW) == [
         PendingJob(
             id=job.id,
             workload_id=job.original.workload_id,
@@ -88,12 +91,13 @@ async def test_a_pending_job_carries_what_its_worker_needs(datastore: SqlDatasto
 
 
 async def test_the_longest_waiting_jobs_are_pending_first(datastore: SqlDatastore) -> None:
-    """Jobs of all workloads stand in one line, and its head is given up to the limit."""
+    """The head of each workload's line is given, up to the limit, and no job of another."""
     workloads = [await add_workload(datastore) for _ in range(2)]
-    jobs = [await add_job(datastore, workloads[number % 2]) for number in range(4)]
-    assert await pending_ids(datastore) == ids(jobs)
-    head = await datastore.pending_jobs(now=NOW, limit=3)
-    assert [job.id for job in head] == ids(jobs[:3])
+    jobs = [await add_job(datastore, workloads[number % 2]) for number in range(6)]
+    for number, workload in enumerate(workloads):
+        head = await datastore.pending_jobs(workload.id, now=NOW, limit=2)
+        assert [job.id for job in head] == ids(jobs[number::2][:2])
+    assert await datastore.pending_jobs(new_id(), now=NOW, limit=2) == []
 
 
 async def test_only_pending_jobs_are_pending(datastore: SqlDatastore) -> None:
@@ -114,7 +118,7 @@ async def test_a_failed_job_waits_for_its_delay(datastore: SqlDatastore, jitter:
         await datastore.fail(await lease(datastore, job), BROKEN, jitter=jitter, now=NOW)
         over = NOW + retry_delay(failures, jitter)
         assert await pending_ids(datastore, over - 0.01) == []
-        (pending,) = await datastore.pending_jobs(now=over, limit=10)
+        (pending,) = await pending_jobs(datastore, over)
         assert (pending.id, pending.failures) == (job.id, failures)
 
 
@@ -148,16 +152,18 @@ async def test_a_lease_is_numbered(datastore: SqlDatastore) -> None:
 async def test_many_jobs_are_leased_at_once(datastore: SqlDatastore) -> None:
     """Each goes to the worker that it was placed on, across workloads."""
     jobs = [await add_job(datastore) for _ in range(4)]
-    placements = [(job.id, worker) for job, worker in zip(jobs, "abab", strict=True)]
-    leases = await datastore.lease(placements)
-    assert sorted((held.job_id, held.worker) for held in leases) == placements
+    placements = [build_placement(job.id, at) for job, at in zip(jobs, "abab", strict=True)]
+    leases = await datastore.lease(placements, term=NO_TERM)
+    assert leases == [
+        Lease(job_id=placed.job_id, attempt=1, worker=placed.worker) for placed in placements
+    ]
     assert await pending_ids(datastore) == []
 
 
 async def test_nothing_placed_is_nothing_leased(datastore: SqlDatastore) -> None:
     """No placements give no leases."""
     await add_job(datastore)
-    assert await datastore.lease([]) == []
+    assert await datastore.lease([], term=NO_TERM) == []
 
 
 async def test_a_job_that_is_not_pending_is_left_out(datastore: SqlDatastore, query: Query) -> None:
@@ -169,8 +175,9 @@ async def test_a_job_that_is_not_pending_is_left_out(datastore: SqlDatastore, qu
     await fail_for_good(datastore, failed)
     unmoved = f"SELECT id, state, attempt, worker FROM jobs WHERE id <> '{pending.id}' ORDER BY id"
     before = query(unmoved)
-    placements = [(job_id, "grace") for job_id in (*ids([leased, done, failed]), new_id())]
-    leases = await datastore.lease([*placements, (pending.id, "grace")])
+    job_ids = (*ids([leased, done, failed]), new_id(), pending.id)
+    placements = [build_placement(job_id, "grace") for job_id in job_ids]
+    leases = await datastore.lease(placements, term=NO_TERM)
     assert leases == [Lease(job_id=pending.id, attempt=1, worker="grace")]
     assert query(unmoved) == before
 
@@ -178,7 +185,8 @@ async def test_a_job_that_is_not_pending_is_left_out(datastore: SqlDatastore, qu
 async def test_a_job_placed_twice_is_leased_once(datastore: SqlDatastore) -> None:
     """The first worker gets it, and the count says one."""
     job = await add_job(datastore)
-    leases = await datastore.lease([(job.id, "ada"), (job.id, "grace"), (job.id, "ada")])
+    placements = [build_placement(job.id, worker) for worker in ("ada", "grace", "ada")]
+    leases = await datastore.lease(placements, term=NO_TERM)
     assert leases == [Lease(job_id=job.id, attempt=1, worker="ada")]
     assert await counts_of(datastore, job) == JobCounts(leased=1)
 
@@ -232,10 +240,12 @@ async def test_two_schedulers_never_lease_one_job_twice(
     shuffled = random.Random(round_number)
 
     async def take(store: SqlDatastore, name: str) -> list[Lease]:
-        placements = [(job.id, f"{name}{number % 4}") for number, job in enumerate(jobs)]
+        placements = [
+            build_placement(job.id, f"{name}{number % 4}") for number, job in enumerate(jobs)
+        ]
         shuffled.shuffle(placements)
         groups = [placements[start : start + 12] for start in range(0, len(placements), 12)]
-        leases = await asyncio.gather(*(store.lease(group) for group in groups))
+        leases = await asyncio.gather(*(store.lease(group, term=NO_TERM) for group in groups))
         return [held for group in leases for held in group]
 
     both = await asyncio.gather(take(datastore, "a"), take(second_datastore, "b"))
@@ -355,7 +365,7 @@ async def test_a_job_given_back_is_pending_at_once(datastore: SqlDatastore) -> N
     job = await add_job(datastore)
     for _ in range(MAX_FAILURES + 1):
         assert await datastore.give_back(await lease(datastore, job))
-        (pending,) = await datastore.pending_jobs(now=NOW, limit=10)
+        (pending,) = await pending_jobs(datastore, NOW)
         assert (pending.id, pending.failures) == (job.id, 0)
     assert await counts_of(datastore, job) == JobCounts(pending=1)
 
@@ -449,7 +459,9 @@ async def test_a_settled_job_does_not_move(
     (row,) = query(EVERY_JOB)
     last = Lease(job_id=job.id, attempt=row.attempt, worker="ada")
     before = state_of(query)
-    assert await datastore.lease([(job.id, "ada")]) == []
+    assert await datastore.lease([build_placement(job.id)], term=NO_TERM) == []
+    assert await datastore.lease_again(build_placement(job.id, "grace"), term=NO_TERM) is None
+    assert await datastore.fail_pending([job.id], BROKEN, term=NO_TERM, now=NOW) == []
     assert not await datastore.give_back(last)
     assert await datastore.fail(last, BROKEN, jitter=0.0, now=NOW) is None
     with pytest.raises(StaleAttempt):
@@ -465,7 +477,7 @@ async def test_one_end_of_a_lease_wins(
 ) -> None:
     """Of completing, failing and giving back together, on two processes, one happens."""
     jobs = await add_jobs(datastore, await add_workload(datastore), 12)
-    leases = {held.job_id: held for held in await datastore.lease([(j.id, "ada") for j in jobs])}
+    leases = {job.id: await lease(datastore, job) for job in jobs}
 
     async def end(job: Job) -> int:
         held = leases[job.id]
@@ -498,8 +510,14 @@ async def test_counts_equal_the_jobs_whatever_happens(
         for _ in range(12):
             workload = chance.choice(workloads)
             await add_jobs(store, workload, 2)
-            pending = await store.pending_jobs(now=NOW + MAX_RETRY_DELAY, limit=6)
-            await store.lease([(job.id, chance.choice("abc")) for job in pending])
+            pending = await pending_jobs(store, limit=2)
+            await store.lease(
+                [build_placement(job.id, chance.choice("abc")) for job in pending], term=NO_TERM
+            )
+            for held in await store.leases():
+                if chance.random() < 0.2:
+                    again = build_placement(held.job_id, chance.choice("abc"))
+                    await store.lease_again(again, term=NO_TERM)
             for held in await store.leases():
                 job = await store.leased_job(held)
                 if job is None:

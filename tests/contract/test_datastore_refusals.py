@@ -10,16 +10,19 @@ from dpip.model.activity import Activity, ActivityKind
 from dpip.model.job import FailureCode, JobState, Lease, RefusedResult
 from dpip.model.worker import MOST_REFUSED, WorkerState
 from tests.contract.builders import (
+    NO_TERM,
     NOW,
     READING,
     Job,
     add_job,
     add_jobs,
     add_workload,
+    build_placement,
     build_worker,
     complete,
     lease,
     pending_ids,
+    pending_jobs,
 )
 
 REASON = "data cannot be '3 x 3'."
@@ -57,7 +60,7 @@ async def test_a_refused_result_is_a_failed_attempt(datastore: SqlDatastore, job
     refused = await refuse(datastore, await lease(datastore, job))
     assert refused == RefusedResult(job_is=JobState.PENDING, quarantined=False)
     assert await pending_ids(datastore, NOW) == []
-    (pending,) = await datastore.pending_jobs(now=NOW + 100, limit=10)
+    (pending,) = await pending_jobs(datastore)
     assert pending.failures == 1
     for _ in range(2):
         refused = await refuse(datastore, await lease(datastore, job))
@@ -76,7 +79,7 @@ async def test_a_stale_lease_has_no_result_to_refuse(datastore: SqlDatastore, jo
         assert await refuse(datastore, held) is None
     await lie(datastore, MOST_REFUSED - 1)
     assert await state(datastore) is WorkerState.ALIVE
-    (pending,) = await datastore.pending_jobs(now=NOW, limit=10)
+    (pending,) = await pending_jobs(datastore, NOW)
     assert (pending.id, pending.failures) == (job.id, 0)
 
 
@@ -95,7 +98,7 @@ async def test_one_who_keeps_lying_is_quarantined(datastore: SqlDatastore, job: 
     assert await datastore.caller("token of ada", NOW) is None
     assert await datastore.caller("token of grace", NOW) is not None
     assert await datastore.leases() == [kept]
-    (freed,) = await datastore.pending_jobs(now=NOW, limit=10)
+    (freed,) = await pending_jobs(datastore, NOW)
     assert (freed.id, freed.failures) == (job.id, 0)
     workload = await datastore.workload(job.original.workload_id)
     assert workload is not None
@@ -145,7 +148,9 @@ async def test_no_job_is_leased_to_a_quarantined_worker(datastore: SqlDatastore,
     """The jobs placed on it stay pending; those placed on others beside them are leased."""
     await lie(datastore, MOST_REFUSED)
     other = await add_job(datastore)
-    (held,) = await datastore.lease([(job.id, "ada"), (other.id, "grace")])
+    (held,) = await datastore.lease(
+        [build_placement(job.id, "ada"), build_placement(other.id, "grace")], term=NO_TERM
+    )
     assert (held.job_id, held.worker) == (other.id, "grace")
     assert job.id in await pending_ids(datastore)
 

@@ -12,18 +12,21 @@ from dpip.model.job import Failure, FailureCode, JobState, Lease, SettledJob
 from dpip.model.workload import JobCounts, Usage, WorkloadStatus
 from tests.contract.builders import (
     BROKEN,
+    NO_TERM,
     NOW,
     add_job,
     add_jobs,
     add_workload,
     build_filtered,
     build_original,
+    build_placement,
     build_workload,
     complete,
     fail_for_good,
     ids,
     lease,
     pending_ids,
+    pending_jobs,
 )
 from tests.contract.conftest import Query
 
@@ -211,7 +214,7 @@ async def test_positions_have_no_gap_when_jobs_settle_together(
     """Two processes that finish jobs at the same time give each job a position of its own."""
     workload = await add_workload(datastore)
     jobs = await add_jobs(datastore, workload, 30)
-    leases = await datastore.lease([(job.id, "ada") for job in jobs])
+    leases = await datastore.lease([build_placement(job.id) for job in jobs], term=NO_TERM)
     originals = {job.id: job.original for job in jobs}
     stores = (datastore, second_datastore)
     settled = await asyncio.gather(
@@ -305,7 +308,7 @@ async def test_failed_jobs_are_put_back(datastore: SqlDatastore) -> None:
     assert known.counts == JobCounts(pending=2, done=1)
     assert await datastore.failed_jobs(workload.id) == []
     assert set(await pending_ids(datastore, now=NOW)) == {broken.id, waiting.id}
-    pending = await datastore.pending_jobs(now=NOW, limit=10)
+    pending = await pending_jobs(datastore, NOW)
     assert [job.failures for job in pending] == [0, 0]
 
 

@@ -26,6 +26,7 @@ from dpip.model.job import Lease
 from dpip.model.user import Role, User
 from dpip.model.worker import Resources, Worker, WorkerState
 from dpip.ports.clock import SystemClock
+from tests.contract.builders import NO_TERM, build_placement
 from tests.nats import message_server, part_of
 
 T = TypeVar("T")
@@ -168,9 +169,10 @@ class System:
 
     def lease(self, image_id: str, worker: str) -> Lease:
         """Give the job of an original to a worker."""
-        jobs = self.do(self.datastore.pending_jobs(now=SystemClock().now(), limit=10_000))
-        job_id = next(job.id for job in jobs if job.image_id == image_id)
-        return self.do(self.datastore.lease([(job_id, worker)]))[0]
+        job = self.do(self.datastore.job_of_image(image_id))
+        assert job is not None
+        placement = build_placement(job.id, worker)
+        return self.do(self.datastore.lease([placement], term=NO_TERM))[0]
 
     def somebody_waits_for(self, workload_id: str) -> bool:
         """Whether a long poll for results of a workload is open."""

@@ -3,9 +3,8 @@
 import pytest
 
 from dpip.model.activity import ActivityKind
-from dpip.model.job import MAX_RETRY_DELAY
+from dpip.model.job import JobState
 from dpip.model.worker import MOST_REFUSED, WorkerState
-from dpip.ports.clock import SystemClock
 from dpip.wire import subjects
 from tests.integration.api.system import ApiSession, System, picture, wait_until
 
@@ -26,9 +25,10 @@ def workload(user: ApiSession) -> str:
 
 def failures(system: System, image_id: str) -> int:
     """How many attempts at an original have failed, whose job is pending."""
-    later = SystemClock().now() + MAX_RETRY_DELAY
-    jobs = system.do(system.datastore.pending_jobs(now=later, limit=10_000))
-    return next(job.failures for job in jobs if job.image_id == image_id)
+    job = system.do(system.datastore.job_of_image(image_id))
+    assert job is not None
+    assert job.state is JobState.PENDING
+    return job.failures
 
 
 def state_of(system: System, name: str) -> WorkerState:
@@ -78,7 +78,7 @@ def test_three_lies_about_one_picture_fail_its_job_and_no_worker(
     lease = system.lease(image, name)
     worker.hand_in(workload, lease, picture(3, 3))
     for _ in range(2):
-        (lease,) = system.do(system.datastore.lease([(lease.job_id, name)]))
+        lease = system.lease(image, name)
         worker.hand_in(workload, lease, picture(3, 3))
     (failed,) = user.get(f"/workloads/{workload}").json()["failed_images"]
     assert (failed["image_id"], failed["code"]) == (image, "result_refused")

@@ -34,6 +34,7 @@ from dpip.wire.messages import (
     Welcome,
 )
 from dpip.wire.nats_bus import NatsBus
+from tests.contract.builders import NO_TERM, build_placement
 from tests.nats import JOIN_TOKEN, PATIENCE, message_server, part_of
 
 TERM = 6.0
@@ -201,7 +202,8 @@ class Parts:
         return await self.lease_again(await self.add_job(), worker)
 
     async def lease_again(self, job_id: str, worker: str = "w") -> Lease:
-        return (await self.datastore.lease([(job_id, worker)]))[0]
+        placement = build_placement(job_id, worker)
+        return (await self.datastore.lease([placement], term=NO_TERM))[0]
 
     def image(self, source_id: str | None = None) -> Image:
         return Image(
@@ -237,7 +239,7 @@ class Parts:
     async def failures(self, job_id: str) -> int:
         """How many attempts of a pending job have failed."""
         later = self.clock.now() + MAX_RETRY_DELAY
-        jobs = await self.datastore.pending_jobs(now=later, limit=1000)
+        jobs = await self.datastore.pending_jobs(self.workload_id, now=later, limit=1000)
         return next(job.failures for job in jobs if job.id == job_id)
 
     async def worker(self, name: str = "w") -> Worker:

@@ -11,7 +11,16 @@ from dpip.controller.datastore import SqlDatastore
 from dpip.controller.datastore.engines import open_engines
 from dpip.controller.datastore.schema import bring_up_to_date
 from dpip.model.job import Lease
-from tests.contract.builders import NOW, add_job, build_filtered, complete, lease
+from tests.contract.builders import (
+    BROKEN,
+    NO_TERM,
+    NOW,
+    add_job,
+    build_filtered,
+    build_placement,
+    complete,
+    lease,
+)
 
 Ask = Callable[[SqlDatastore], Awaitable[object]]
 
@@ -54,7 +63,21 @@ async def planner(sqlite_path: Path) -> AsyncIterator[Planner]:
 LEASE = Lease(job_id="job", attempt=1, worker="ada")
 
 USES: dict[str, tuple[Ask, str]] = {
-    "pending jobs": (lambda store: store.pending_jobs(now=NOW, limit=10), "jobs_pending"),
+    "pending jobs": (
+        lambda store: store.pending_jobs("w", now=NOW, limit=10),
+        "jobs_pending_of_workload (workload_id=?)",
+    ),
+    "jobs before": (
+        lambda store: store.jobs_before("j"),
+        "COVERING INDEX jobs_pending_of_workload (workload_id=? AND id<?)",
+    ),
+    "waiting workloads": (lambda store: store.waiting_workloads(), "workloads_active"),
+    "placed jobs": (lambda store: store.placed_jobs(["j", "k"]), "(id=?)"),
+    "the job of an original": (lambda store: store.job_of_image("i"), "(image_id=?)"),
+    "the job of a result": (
+        lambda store: store.job_of_image("i"),
+        "jobs_by_result (filtered_image_id=?)",
+    ),
     "leases": (lambda store: store.leases(), "jobs_leased"),
     "settled jobs": (
         lambda store: store.settled_jobs("w", after=3, limit=10),
@@ -88,7 +111,18 @@ USES: dict[str, tuple[Ask, str]] = {
         "(id=?)",
     ),
     "quarantined workers": (lambda store: store.quarantined_workers(), "workers_quarantined"),
-    "leasing": (lambda store: store.lease([("j", "ada"), ("k", "grace")]), "(id=?)"),
+    "leasing": (
+        lambda store: store.lease([build_placement("j"), build_placement("k")], term=NO_TERM),
+        "(id=?)",
+    ),
+    "leasing again": (
+        lambda store: store.lease_again(build_placement("j"), term=NO_TERM),
+        "(id=?)",
+    ),
+    "failing what is pending": (
+        lambda store: store.fail_pending(["j", "k"], BROKEN, term=NO_TERM, now=NOW),
+        "(id=?)",
+    ),
     "giving back": (lambda store: store.give_back(LEASE), "(id=?)"),
     "a new password": (lambda store: store.set_password("alice", "hash"), "(name=?)"),
     "a worker's new token": (
@@ -99,7 +133,6 @@ USES: dict[str, tuple[Ask, str]] = {
 }
 
 WHOLE_BUT_SMALL = (
-    "USING INDEX jobs_pending",
     "USING INDEX jobs_leased",
     "USING INDEX workloads_active",
     "USING INDEX workers_quarantined",
@@ -116,7 +149,9 @@ async def test_what_is_asked_often_uses_an_index(planner: Planner, use: str) -> 
     assert [step for step in scans if not any(small in step for small in WHOLE_BUT_SMALL)] == []
 
 
-@pytest.mark.parametrize("use", ["pending jobs", "settled jobs", "workloads of an owner"])
+@pytest.mark.parametrize(
+    "use", ["pending jobs", "waiting workloads", "settled jobs", "workloads of an owner"]
+)
 async def test_what_comes_in_order_is_not_sorted(planner: Planner, use: str) -> None:
     """The index has the order already, so that a page costs what the page holds."""
     plans = await planner.plans(USES[use][0])

@@ -68,7 +68,12 @@ def test_partial_indexes_are_made_as_declared(engine: Engine) -> None:
     )
     with engine.connect() as connection:
         indexes = {name: sql or "" for name, sql in connection.execute(text(statement))}
-    for name in ("jobs_pending", "jobs_leased", "workloads_active", "workers_quarantined"):
+    for name in (
+        "jobs_pending_of_workload",
+        "jobs_leased",
+        "workloads_active",
+        "workers_quarantined",
+    ):
         assert "WHERE" in indexes[name]
 
 
