@@ -132,6 +132,7 @@ jobs = Table(
         "jobs_pending_of_workload",
         "workload_id",
         "id",
+        "state",  # So that SQLite can count by the index alone.
         sqlite_where=text("state = 'pending'"),
         postgresql_where=text("state = 'pending'"),
     ),

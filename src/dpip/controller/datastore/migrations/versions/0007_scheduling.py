@@ -26,7 +26,7 @@ def upgrade() -> None:
     op.create_index(
         "jobs_pending_of_workload",
         "jobs",
-        ["workload_id", "id"],
+        ["workload_id", "id", "state"],
         sqlite_where=_IS_PENDING,
         postgresql_where=_IS_PENDING,
     )
