@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from dpip.filters.blur import Blur, blur
-from dpip.filters.grayscale import Grayscale, grayscale
+from dpip.filters.blur import Blur, blur, blur_milliseconds
+from dpip.filters.grayscale import Grayscale, grayscale, grayscale_milliseconds
 
 if TYPE_CHECKING:
     import pyvips
@@ -20,12 +20,16 @@ class Filter(Struct, frozen=True, kw_only=True):
 
     It keeps width, height and frames: ``dpip.filters.result_header`` checks results by that.
     ``pixelwise``: a pixel of the result depends on that pixel alone, so an animation may be
-    filtered as one tall picture.
+    filtered as one tall picture. ``milliseconds`` is the CPU time that a megapixel of so many bands
+    and bits of one is assumed to take before any job is done. ``drops_colour``: a result has one
+    band, and its alpha.
     """
 
     parameters: type[Step]
     apply: "Callable[[pyvips.Image, Any], pyvips.Image]"
     pixelwise: bool
+    milliseconds: Callable[[Any, int, int], float]
+    drops_colour: bool = False
     aliases: tuple[str, ...] = ()
     parameter_aliases: Mapping[str, str] = {}
 
@@ -36,8 +40,21 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 FILTERS = (
-    Filter(parameters=Grayscale, apply=grayscale, pixelwise=True, aliases=("greyscale",)),
-    Filter(parameters=Blur, apply=blur, pixelwise=False, parameter_aliases={"radius": "sigma"}),
+    Filter(
+        parameters=Grayscale,
+        apply=grayscale,
+        pixelwise=True,
+        milliseconds=grayscale_milliseconds,
+        drops_colour=True,
+        aliases=("greyscale",),
+    ),
+    Filter(
+        parameters=Blur,
+        apply=blur,
+        pixelwise=False,
+        milliseconds=blur_milliseconds,
+        parameter_aliases={"radius": "sigma"},
+    ),
 )
 
 
