@@ -46,7 +46,8 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
     )
     own = settings.worker
     async with AsyncExitStack() as parts:
-        workshop = Workshop(own.slots, parts.enter_context(scratch_directory(own.scratch_dir)))
+        scratch = parts.enter_context(scratch_directory(own.scratch_dir))
+        workshop = Workshop(own.slots, own.prefetch, scratch)
         parts.push_async_callback(workshop.close)
         await asyncio.gather(workshop.open(), bus.open())
         parts.push_async_callback(bus.close)

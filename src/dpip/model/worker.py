@@ -15,6 +15,9 @@ MOST_REFUSED = 3
 """A worker is quarantined when results of this many jobs were refused, or not had, in a row."""
 
 MOST_SLOTS, MOST_PREFETCH = 1000, 2000
+MOST_IN_HAND = 3000
+"""Jobs that one worker has at once: with the names of so many, a heartbeat still is a message."""
+_MOST_IN_HAND_A_SLOT = 64
 MOST_GPUS = 16
 _MOST_TAGS, _LONGEST_TAG = 16, 64
 
@@ -93,6 +96,15 @@ class Worker(Struct, frozen=True, kw_only=True):
     join_token: str | None = None
     command: str | None = None
     paused: str | None = None
+
+
+def most_in_hand(slots: int, prefetch: int) -> int:
+    """How many jobs a worker takes at most, so that small ones can come in batches.
+
+    How many are good for it depends on what they cost, which the scheduler goes by; this is the
+    bound that the worker itself holds, and it takes one express job beyond.
+    """
+    return min(slots * _MOST_IN_HAND_A_SLOT + prefetch, MOST_IN_HAND - 1)
 
 
 def is_worker_name(name: str) -> bool:

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure
-from dpip.model.worker import MOST_PREFETCH, MOST_SLOTS, Prefetch, Resources, Slots, Tags
+from dpip.model.worker import MOST_IN_HAND, Prefetch, Resources, Slots, Tags
 
 PROTOCOL = 2
 """Version of these messages; a worker of another version is refused by name of both."""
@@ -78,7 +78,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     draining: bool
     paused: Annotated[str, Meta(max_length=200)] | None = None
     resources: Resources
-    running: Annotated[tuple[Running, ...], Meta(max_length=MOST_SLOTS + MOST_PREFETCH)]
+    running: Annotated[tuple[Running, ...], Meta(max_length=MOST_IN_HAND)]
 
 
 class Goodbye(Message, frozen=True, kw_only=True):

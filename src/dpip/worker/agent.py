@@ -11,6 +11,7 @@ from msgspec import Struct
 from dpip.chores import try_to
 from dpip.errors import BusUnavailable, DpipError, JoinRefused
 from dpip.model.job import Failure, FailureCode
+from dpip.model.worker import most_in_hand
 from dpip.ports.bus import Bus
 from dpip.wire import subjects
 from dpip.wire.codec import decode, decode_either, encode
@@ -24,6 +25,7 @@ from dpip.wire.messages import (
     OutcomeKind,
     Refusal,
     Run,
+    RunBatch,
     Running,
     Welcome,
 )
@@ -37,6 +39,8 @@ log = structlog.get_logger()
 _ANSWER_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 5.0
 _OUTCOME_PATIENCE_SECONDS = 20.0
+_MOST_ASKED_AT_ONCE = 8
+"""Outcomes that wait for their acknowledgement: of a full worker that leaves there are hundreds."""
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
@@ -67,6 +71,7 @@ class Agent:
         self._probe = ResourceProbe()
         self._images: ImageClient | None = None
         self._in_hand: dict[Running, asyncio.Task[None]] = {}
+        self._asking = asyncio.Semaphore(_MOST_ASKED_AT_ONCE)
         self._draining = False
         self._heartbeat_seconds = 1.0
         self._heart: asyncio.Task[None] | None = None
@@ -86,12 +91,13 @@ class Agent:
         await asyncio.shield(self._failure)
 
     async def drain(self) -> None:
-        """Take no more calls, and let those in hand finish within ``drain_seconds``.
+        """Take no more calls, and let what has begun finish within ``drain_seconds``.
 
-        What has not finished by then is given back.
+        What has not begun is given back at once, and by ``stop`` what has not finished by then.
         """
         self._draining = True
         await try_to(self._send_heartbeat)
+        self._workshop.give_back()
         if self._in_hand:
             log.info("finishing jobs in hand", jobs=len(self._in_hand))
             await asyncio.wait(self._in_hand.values(), timeout=self._settings.drain_seconds)
@@ -102,7 +108,8 @@ class Agent:
         Where nobody answers it takes as long as the patience for an outcome.
         """
         self._draining = True
-        await _cancel(*self._in_hand.values())
+        self._workshop.give_back(begun=True)
+        await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
         # Its heart beats until here: what is being given back stays leased until it is.
         await _cancel(*(chore for chore in (self._heart, self._joining) if chore))
         with contextlib.suppress(DpipError):
@@ -190,26 +197,39 @@ class Agent:
                 self._failure.set_exception(error)
 
     async def _on_run(self, subject: str, payload: bytes) -> bytes:
-        run = decode(payload, Run, subject)
-        attempt = Running(job_id=run.job_id, attempt=run.attempt)
-        if attempt in self._in_hand:
-            return encode(Accepted())
+        taken: list[Running] = []
+        refusal = ""
+        for run in decode(payload, RunBatch, subject).runs:
+            attempt = Running(job_id=run.job_id, attempt=run.attempt)
+            if attempt not in self._in_hand:
+                refusal = self._take(attempt, run)
+                if refusal:
+                    continue
+            taken.append(attempt)
+        if taken:
+            return encode(Accepted(attempts=tuple(taken)))
+        return encode(Refusal(reason=refusal))
+
+    def _take(self, attempt: Running, run: Run) -> str:
+        """Have ``run`` in hand from now on, or return why not."""
         if self._draining:
-            return encode(Refusal(reason="The worker is draining."))
-        if len(self._in_hand) >= self._settings.slots + self._settings.prefetch:
-            return encode(Refusal(reason="The worker has no free slot."))
+            return "The worker is draining."
+        room = most_in_hand(self._settings.slots, self._settings.prefetch) + run.express
+        if len(self._in_hand) >= room:
+            return "The worker has its hands full."
         if self._images is None or self._is_joining:
-            return encode(Refusal(reason="The worker has not joined yet."))
-        task = asyncio.create_task(self._see_through(run, self._images), name=f"job {run.job_id}")
+            return "The worker has not joined yet."
+        work = self._workshop.take_on(run, self._images)
+        task = asyncio.create_task(self._see_through(run, work), name=f"job {run.job_id}")
         self._in_hand[attempt] = task
         task.add_done_callback(lambda _: self._in_hand.pop(attempt))
-        return encode(Accepted())
+        return ""
 
-    async def _see_through(self, run: Run, images: ImageClient) -> None:
+    async def _see_through(self, run: Run, work: asyncio.Task[Outcome]) -> None:
         with structlog.contextvars.bound_contextvars(job=run.job_id, attempt=run.attempt):
             log.debug("job taken")
             try:
-                outcome = await self._workshop.work_on(run, images)
+                outcome = await work
             except asyncio.CancelledError:
                 outcome = Outcome(job_id=run.job_id, attempt=run.attempt, kind=OutcomeKind.RETURNED)
             except Exception as error:
@@ -230,7 +250,8 @@ class Agent:
         give_up_at = clock() + _OUTCOME_PATIENCE_SECONDS
         while clock() < give_up_at:
             try:
-                await self._bus.request(subject, payload, _ANSWER_SECONDS)
+                async with self._asking:
+                    await self._bus.request(subject, payload, _ANSWER_SECONDS)
             except DpipError as error:
                 log.warning("outcome not told, will try again", reason=str(error))
                 # Jitter, no secret.

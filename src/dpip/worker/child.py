@@ -18,6 +18,7 @@ from dpip.filters.picture import filter_picture
 from dpip.filters.pipeline import decode_pipeline
 from dpip.model.job import Failure, FailureCode
 from dpip.worker.child_confinement import confine
+from dpip.worker.child_memory import return_free_memory
 from dpip.worker.child_messages import (
     FILTERED,
     ORIGINAL,
@@ -41,7 +42,9 @@ def main() -> None:
     warm_up()
     _send(answers, Ready(left_open=left_open))
     while task := read_task(tasks):
-        _send(answers, _answer(task, room))
+        answer = _answer(task, room)
+        return_free_memory()
+        _send(answers, answer)
 
 
 def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -55,7 +58,7 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _answer(task: Task, room: Path) -> Filtered | Failed | Unwritten:
-    begin = time.perf_counter()
+    begin, begin_of_cpu = time.perf_counter(), time.process_time()
     try:
         header = filter_picture(
             room / ORIGINAL, room / FILTERED, decode_pipeline(task.pipeline), task.format
@@ -66,7 +69,11 @@ def _answer(task: Task, room: Path) -> Filtered | Failed | Unwritten:
         return Failed(failure=error.failure)
     except (InvalidValue, OSError) as error:
         return Failed(failure=Failure(code=FailureCode.FILTER_FAILED, reason=str(error)))
-    return Filtered(milliseconds=(time.perf_counter() - begin) * 1000, header=header)
+    return Filtered(
+        milliseconds=(time.perf_counter() - begin) * 1000,
+        cpu_milliseconds=(time.process_time() - begin_of_cpu) * 1000,
+        header=header,
+    )
 
 
 def _send(answers: BinaryIO, answer: Answer) -> None:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
+from dpip.model.cost import Milliseconds
 from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.job import Failure
 
@@ -36,9 +37,13 @@ class Task(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Filtered(Struct, frozen=True, kw_only=True, tag=True):
-    """The picture is filtered: the time spent on its pixels, and what was written."""
+    """The picture is filtered: the time spent on its pixels, and what was written.
 
-    milliseconds: float
+    ``milliseconds`` is by the clock, ``cpu_milliseconds`` that of all threads together.
+    """
+
+    milliseconds: Milliseconds
+    cpu_milliseconds: Milliseconds
     header: PictureHeader
 
 

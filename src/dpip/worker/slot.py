@@ -5,14 +5,15 @@ import contextlib
 from collections.abc import Coroutine
 from pathlib import Path
 
+from msgspec import Struct
+
 from dpip.errors import DpipError
-from dpip.model.image import PictureFormat
+from dpip.model.cost import Cost
+from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode
 from dpip.worker.child_messages import Failed, Filtered, Task, Unwritten
 from dpip.worker.scratch import ScratchUnusable
 from dpip.worker.slot_process import ChildEnded, ChildProcess
-
-__all__ = ["Filtered", "Slot", "SlotFailure"]
 
 _POLL_SECONDS = 0.1
 _MIB = 1024 * 1024
@@ -27,6 +28,13 @@ class SlotFailure(DpipError):
         super().__init__(failure=failure)
         self.failure = failure
         self.code = failure.code
+
+
+class FilteredPicture(Struct, frozen=True, kw_only=True):
+    """What was written, and what it took."""
+
+    header: PictureHeader
+    cost: Cost
 
 
 class Slot:
@@ -66,7 +74,7 @@ class Slot:
         *,
         memory_limit: int,
         time_limit: float,
-    ) -> Filtered:
+    ) -> FilteredPicture:
         """Filter ``source``, which is used up, into ``target``.
 
         Both are on the file system of the scratch directory. A second caller waits until the first
@@ -81,12 +89,18 @@ class Slot:
                 asking = child.ask(
                     source, target, task, memory_limit=memory_limit, cpu_seconds=time_limit
                 )
-                return await _filter_within(child, asking, memory_limit, time_limit)
+                filtered = await _filter_within(child, asking, memory_limit, time_limit)
             except BaseException as error:
                 if not (isinstance(error, SlotFailure | ScratchUnusable) and child.is_idle):
                     await asyncio.shield(self._replace(child))
                     target.unlink(missing_ok=True)
                 raise
+            cost = Cost(
+                milliseconds=filtered.milliseconds,
+                cpu_milliseconds=filtered.cpu_milliseconds,
+                memory=child.memory.peak(),
+            )
+            return FilteredPicture(header=filtered.header, cost=cost)
 
     async def close(self) -> None:
         """End the child, and with it the picture in work."""
@@ -157,7 +171,7 @@ async def _filter_within(
 
 async def _outgrows(child: ChildProcess, limit: int) -> None:
     """Return when the child has more than ``limit`` bytes in memory."""
-    while child.resident_bytes() <= limit:
+    while child.memory.now() <= limit:
         await asyncio.sleep(_POLL_SECONDS)
 
 

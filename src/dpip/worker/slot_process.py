@@ -12,7 +12,6 @@ from subprocess import PIPE, Popen  # nosec B404 # runs our own programs alone
 from typing import IO, Self
 
 import msgspec
-import psutil
 
 from dpip.errors import CannotStart
 from dpip.supervision import die_with_parent
@@ -31,6 +30,7 @@ from dpip.worker.child_messages import (
     decode_answer,
     framed,
 )
+from dpip.worker.process_memory import ProcessMemory
 
 _PART = "the child process of a slot"
 _START_SECONDS = 30.0
@@ -74,7 +74,8 @@ class ChildProcess:
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-        self._memory = psutil.Process(self._process.pid)
+        self.memory = ProcessMemory(self._process.pid)
+        """Its peak is that of the picture asked for last."""
         self._answers = asyncio.StreamReader()
         self._transport: asyncio.ReadTransport | None = None
         self.is_idle = False
@@ -110,13 +111,6 @@ class ChildProcess:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
-    def resident_bytes(self) -> int:
-        """Memory that the process occupies; 0 once it has ended."""
-        try:
-            return int(self._memory.memory_info().rss)
-        except psutil.Error:
-            return 0
-
     async def ask(
         self, source: Path, target: Path, task: Task, *, memory_limit: int, cpu_seconds: float
     ) -> Filtered | Failed | Unwritten:
@@ -126,7 +120,8 @@ class ChildProcess:
         """
         self.is_idle = False
         self._words.truncate(0)
-        limit_child(self._memory, memory=memory_limit, seconds=cpu_seconds)
+        limit_child(self.pid, memory=memory_limit, seconds=cpu_seconds)
+        self.memory.forget_peak()
         source.rename(self._room / ORIGINAL)
         assert self._process.stdin  # noqa: S101  # nosec B101 # for the type checker
         with contextlib.suppress(BrokenPipeError):  # What became of it is seen while reading.

@@ -1,0 +1,54 @@
+"""How much memory a process occupies, and has occupied at most."""
+
+from pathlib import Path
+
+import psutil
+
+_RESET_PEAK = b"5"
+"""See proc_pid_clear_refs(5)."""
+
+
+class ProcessMemory:
+    """Memory of another process, in bytes; 0 once it has ended.
+
+    The kernel of Linux knows the peak. Where it does not tell it, or not since when, the peak is
+    the largest of the readings that were taken.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._files = Path(f"/proc/{pid}")
+        self._largest_reading = 0
+        self._is_kept = False
+
+    def forget_peak(self) -> None:
+        """Have the peak be that from now on."""
+        self._largest_reading = 0
+        try:
+            (self._files / "clear_refs").write_bytes(_RESET_PEAK)
+            self._is_kept = True
+        except OSError:
+            self._is_kept = False
+
+    def now(self) -> int:
+        """What it occupies."""
+        try:
+            reading = int(self._process.memory_info().rss)
+        except psutil.Error:
+            return 0
+        self._largest_reading = max(self._largest_reading, reading)
+        return reading
+
+    def peak(self) -> int:
+        """The most that it has occupied since ``forget_peak``."""
+        return max(self.now(), self._largest_reading, self._kept_by_the_kernel())
+
+    def _kept_by_the_kernel(self) -> int:
+        if not self._is_kept:
+            return 0
+        try:
+            status = (self._files / "status").read_text()
+        except OSError:
+            return 0
+        _, _, rest = status.partition("\nVmHWM:")
+        return int(rest.split(maxsplit=1)[0]) * 1024 if rest else 0
