@@ -312,9 +312,21 @@ class WorkerQuarantined(DpipError):
     """The worker's results were refused so often that it is given no more work."""
 
     code = "worker_quarantined"
+    status = 409
     sentence = (
         "Worker {name!r} is quarantined, because results of several jobs in a row were refused. "
         "Once its machine is mended, 'dpip worker release {name}' lets it join again."
+    )
+
+
+class WorkerGone(DpipError):
+    """The worker is not there to be told something, or is about to leave."""
+
+    code = "worker_gone"
+    status = 409
+    sentence = (
+        "Worker {name!r} is {state}, so that it can be told nothing. It has to be started again "
+        "first."
     )
 
 

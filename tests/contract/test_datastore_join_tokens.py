@@ -4,7 +4,7 @@ import pytest
 
 from dpip.errors import JoinTokenExists
 from dpip.model.join_token import JoinToken
-from dpip.model.worker import WorkerState
+from dpip.model.worker import Reading, WorkerState
 from dpip.ports.datastore import Datastore
 from tests.contract.builders import NOW, build_worker
 
@@ -78,7 +78,7 @@ async def test_a_reading_revives_nobody(datastore: Datastore) -> None:
     worker = build_worker("ada")
     await datastore.add_worker(worker)
     await datastore.end_worker("ada", WorkerState.LOST, NOW)
-    reading = ("ada", WorkerState.ALIVE, worker.resources, 3, NOW + 1)
+    reading = Reading("ada", WorkerState.ALIVE, worker.resources, 3, NOW + 1)
     await datastore.record_heartbeats([reading], history=False)
     (known,) = await datastore.workers()
     assert (known.state, known.running) == (WorkerState.LOST, 0)

@@ -8,7 +8,7 @@ from dpip.controller.datastore import SqlDatastore
 from dpip.errors import WorkerQuarantined
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.job import FailureCode, JobState, Lease, RefusedResult
-from dpip.model.worker import MOST_REFUSED, WorkerState
+from dpip.model.worker import MOST_REFUSED, Reading, WorkerState
 from tests.contract.builders import (
     NO_TERM,
     NOW,
@@ -160,7 +160,7 @@ async def test_only_a_release_ends_a_quarantine(datastore: SqlDatastore, job: Jo
     await lie(datastore, MOST_REFUSED)
     before = await datastore.activities(limit=100)
     quarantined = await datastore.worker("ada")
-    beat = ("ada", WorkerState.ALIVE, READING, 3, NOW + 1)
+    beat = Reading("ada", WorkerState.ALIVE, READING, 3, NOW + 1)
     await datastore.record_heartbeats([beat], history=False)
     for end in (WorkerState.LEFT, WorkerState.LOST):
         await datastore.end_worker("ada", end, NOW + 2)

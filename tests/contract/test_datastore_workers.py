@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from dpip.controller.datastore import SqlDatastore
+from dpip.errors import NotFound, WorkerGone, WorkerQuarantined
 from dpip.model.activity import Activity, ActivityKind
-from dpip.model.worker import Resources, WorkerState
+from dpip.model.worker import AT_WORK, Command, Reading, Resources, WorkerState
 from tests.contract.builders import (
     NOW,
     READING,
@@ -70,8 +71,8 @@ async def test_a_heartbeat_is_kept_as_the_latest(datastore: SqlDatastore) -> Non
         await datastore.add_worker(build_worker(name))
     await datastore.record_heartbeats(
         [
-            ("ada", WorkerState.DRAINING, BUSY, 3, NOW + 1),
-            ("grace", WorkerState.ALIVE, READING, 1, NOW + 2),
+            Reading("ada", WorkerState.DRAINING, BUSY, 3, NOW + 1),
+            Reading("grace", WorkerState.ALIVE, READING, 1, NOW + 2),
         ],
         history=False,
     )
@@ -90,7 +91,7 @@ async def test_heartbeats_go_into_the_history_if_asked(
     await datastore.add_worker(build_worker())
     for second in (1, 2):
         await datastore.record_heartbeats(
-            [("ada", WorkerState.ALIVE, READING, second, NOW + second)], history=history
+            [Reading("ada", WorkerState.ALIVE, READING, second, NOW + second)], history=history
         )
     kept = [("ada", NOW + 1, 1), ("ada", NOW + 2, 2)]
     assert query(HISTORY) == (kept if history else [])
@@ -112,8 +113,8 @@ async def test_a_heartbeat_of_an_unknown_worker_adds_none(datastore: SqlDatastor
     await datastore.add_worker(build_worker())
     await datastore.record_heartbeats(
         [
-            ("nobody", WorkerState.ALIVE, READING, 0, NOW + 1),
-            ("ada", WorkerState.ALIVE, READING, 0, NOW + 1),
+            Reading("nobody", WorkerState.ALIVE, READING, 0, NOW + 1),
+            Reading("ada", WorkerState.ALIVE, READING, 0, NOW + 1),
         ],
         history=False,
     )
@@ -158,7 +159,7 @@ async def test_history_is_forgotten_up_to_a_time(datastore: SqlDatastore, query:
     """Older readings and activity go and are counted; what is as old as that or younger stays."""
     await datastore.add_worker(build_worker())
     for second in (1, 2, 3):
-        beat = ("ada", WorkerState.ALIVE, READING, 0, NOW + second)
+        beat = Reading("ada", WorkerState.ALIVE, READING, 0, NOW + second)
         await datastore.record_heartbeats([beat], history=True)
     await datastore.end_worker("ada", WorkerState.LEFT, NOW + 3)
     assert await datastore.prune_history(NOW + 2) == 2
@@ -185,7 +186,10 @@ async def test_workers_long_gone_are_forgotten(datastore: SqlDatastore) -> None:
     assert await datastore.forget_workers(NOW) == 0
     assert {each.name for each in await datastore.workers()} == set(WorkerState)
     assert await datastore.forget_workers(NOW + 1) == 2
-    assert {each.name for each in await datastore.workers()} == {"alive", "draining", "quarantined"}
+    assert {each.name for each in await datastore.workers()} == {
+        *AT_WORK,
+        "quarantined",
+    }
 
 
 async def test_a_reading_that_cannot_be_read_hides_no_worker(datastore: SqlDatastore) -> None:
@@ -194,7 +198,7 @@ async def test_a_reading_that_cannot_be_read_hides_no_worker(datastore: SqlDatas
         await datastore.add_worker(build_worker(name))
     unreadable = msgspec.structs.replace(READING, cpu=math.nan)
     for reading in (unreadable, READING):
-        beat = ("ada", WorkerState.ALIVE, reading, 0, NOW)
+        beat = Reading("ada", WorkerState.ALIVE, reading, 0, NOW)
         await datastore.record_heartbeats([beat], history=True)
         ada, grace = await datastore.workers()
         assert grace == build_worker("grace")
@@ -217,7 +221,99 @@ async def test_who_is_at_work_is_known_with_its_join_token(datastore: SqlDatasto
         await datastore.add_worker(build_worker(state.value, state=state.value, join_token="t"))
     await datastore.add_worker(build_worker("old"))
     at_work = await datastore.join_tokens_at_work()
-    assert at_work == {"alive": "t", "draining": "t", "old": None}
+    assert at_work == {"alive": "t", "paused": "t", "draining": "t", "old": None}
+
+
+async def test_the_reason_of_a_pause_is_kept_while_it_lasts(datastore: SqlDatastore) -> None:
+    """As its worker says it; one that has gone pauses no more."""
+    await datastore.add_worker(build_worker())
+    pauses = Reading("ada", WorkerState.PAUSED, READING, 0, NOW, "works from 20:00 to 08:00 only")
+    await datastore.record_heartbeats([pauses], history=True)
+    assert await datastore.worker("ada") == msgspec.structs.replace(
+        build_worker(state="paused"), paused="works from 20:00 to 08:00 only"
+    )
+    works = Reading("ada", WorkerState.ALIVE, READING, 0, NOW)
+    await datastore.record_heartbeats([works], history=False)
+    assert await datastore.worker("ada") == build_worker()
+    await datastore.record_heartbeats([pauses], history=False)
+    await datastore.end_worker("ada", WorkerState.LOST, NOW)
+    assert await datastore.worker("ada") == build_worker(state="lost")
+
+
+# Commands
+
+
+async def command(datastore: SqlDatastore) -> Command | None:
+    worker = await datastore.worker("ada")
+    assert worker is not None
+    return worker.command
+
+
+@pytest.mark.parametrize("told", Command)
+async def test_a_command_is_kept_over_joining(datastore: SqlDatastore, told: Command) -> None:
+    """It is the name's, not the process's; other workers hear nothing of it."""
+    for name in ("ada", "grace"):
+        await datastore.add_worker(build_worker(name))
+    await datastore.set_command("ada", told)
+    assert await command(datastore) is told
+    await datastore.add_worker(build_worker(instance="2"))
+    assert await command(datastore) is told
+    assert await datastore.worker("grace") == build_worker("grace")
+
+
+async def test_a_pause_stands_until_it_is_taken_back(datastore: SqlDatastore) -> None:
+    """Whatever becomes of the worker."""
+    await datastore.add_worker(build_worker())
+    await datastore.set_command("ada", Command.PAUSE)
+    await datastore.end_worker("ada", WorkerState.LEFT, NOW)
+    await datastore.add_worker(build_worker(instance="2"))
+    assert await command(datastore) is Command.PAUSE
+    await datastore.set_command("ada", None)
+    assert await command(datastore) is None
+
+
+@pytest.mark.parametrize("end", [WorkerState.LEFT, WorkerState.LOST])
+async def test_a_worker_that_was_to_drain_is_free_to_come_back(
+    datastore: SqlDatastore, end: WorkerState
+) -> None:
+    """Once it has gone, the command is done with."""
+    await datastore.add_worker(build_worker())
+    await datastore.set_command("ada", Command.DRAIN)
+    await datastore.end_worker("ada", end, NOW)
+    assert await command(datastore) is None
+
+
+@pytest.mark.parametrize("told", [None, *Command])
+async def test_who_is_not_there_is_told_nothing(
+    datastore: SqlDatastore, told: Command | None
+) -> None:
+    """Neither a stranger, nor one that has gone, nor one in quarantine."""
+    for state in WorkerState:
+        await datastore.add_worker(build_worker(state.value, state=state.value))
+    with pytest.raises(NotFound):
+        await datastore.set_command("nobody", told)
+    for gone in ("left", "lost"):
+        with pytest.raises(WorkerGone, match=gone):
+            await datastore.set_command(gone, told)
+    with pytest.raises(WorkerQuarantined):
+        await datastore.set_command("quarantined", told)
+    assert not any(each.command for each in await datastore.workers())
+    await datastore.set_command("paused", told)
+
+
+@pytest.mark.parametrize("told", [None, Command.PAUSE])
+async def test_who_is_to_drain_is_told_nothing_else(
+    datastore: SqlDatastore, told: Command | None
+) -> None:
+    """Whether it has begun to or not; to say it twice does no harm."""
+    await datastore.add_worker(build_worker())
+    for _ in range(2):
+        await datastore.set_command("ada", Command.DRAIN)
+    await datastore.add_worker(build_worker("grace", state="draining"))
+    for name in ("ada", "grace"):
+        with pytest.raises(WorkerGone, match="draining"):
+            await datastore.set_command(name, told)
+    assert await command(datastore) is Command.DRAIN
 
 
 # The datastore as a whole

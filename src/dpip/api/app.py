@@ -17,7 +17,7 @@ from dpip.api.openapi import any_problem, describe_api, problems
 from dpip.api.passwords import Passwords
 from dpip.api.quotas import Quotas
 from dpip.api.request_log import RequestLog
-from dpip.api.routes import document, health, login, status, tokens, workloads
+from dpip.api.routes import document, health, login, status, tokens, workers, workloads
 from dpip.api.routes import images as image_routes
 from dpip.api.security_headers import SecurityHeaders
 from dpip.api.settings import ApiSettings
@@ -89,6 +89,7 @@ def _include_routes(app: FastAPI) -> None:
     )
     for_users.include_router(workloads.router)
     for_users.include_router(status.router)
+    for_users.include_router(workers.router)
     for_users.include_router(login.logout_router)
     for_users.include_router(tokens.router)
     for_users.include_router(document.router)

@@ -94,6 +94,15 @@ async def may_change(request: Request, caller: AnyCaller) -> None:
         )
 
 
+async def administrator(request: Request, caller: AnyCaller) -> None:
+    """Raise ``Forbidden`` for everybody but an administrator."""
+    if caller.user is None or caller.user.role is not Role.ADMINISTRATOR:
+        raise Forbidden(
+            action=f"{request.method} {request.url.path}",
+            reason="it is for administrators and their tokens of scope admin",
+        )
+
+
 async def logged_in(request: Request, caller: AnyCaller) -> None:
     """Raise ``Forbidden`` for a personal token: who has found one cannot make it into another."""
     if caller.token_id:

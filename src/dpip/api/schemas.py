@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from dpip.filters.pipeline import decode_pipeline, describe
 from dpip.model.image import ImageKind
 from dpip.model.job import FailureCode, JobState, SettledJob
-from dpip.model.worker import Worker, WorkerState
+from dpip.model.worker import Command, Worker, WorkerState
 from dpip.model.workload import Workload, WorkloadStatus
 
 Fraction = Annotated[float, Field(description="0 to 1.")]
@@ -183,11 +183,17 @@ class GpuReading(BaseModel):
 
 
 class WorkerReading(BaseModel):
-    """A worker at its last heartbeat; a process that is started anew is another instance."""
+    """A worker at its last heartbeat; a process that is started anew is another instance.
+
+    ``command`` is what an administrator has told it, ``paused`` why it takes no jobs for now: words
+    that follow its name.
+    """
 
     name: str
     instance: str
     state: WorkerState
+    paused: str | None
+    command: Command | None
     tags: list[str]
     slots: int
     cpu: Fraction
@@ -205,6 +211,8 @@ class WorkerReading(BaseModel):
             name=worker.name,
             instance=worker.instance,
             state=worker.state,
+            paused=worker.paused,
+            command=worker.command,
             tags=list(worker.tags),
             slots=worker.slots,
             cpu=resources.cpu,
@@ -222,6 +230,12 @@ class WorkerReading(BaseModel):
             running_jobs=worker.running,
             last_seen=utc(worker.last_seen),
         )
+
+
+class WorkerList(BaseModel):
+    """Workers by name."""
+
+    workers: list[WorkerReading]
 
 
 class StatusAnswer(BaseModel):

@@ -19,6 +19,7 @@ from dpip.model.worker import WorkerState
 _TRANSFERS = 8
 _WAIT_SECONDS = 10.0
 _STUCK_SECONDS = 300.0
+_STAYING = (WorkerState.ALIVE, WorkerState.PAUSED)
 _HEARTBEAT_PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 0.25
 _SERVER_ERRORS = 500
@@ -226,7 +227,7 @@ def _what_is_left(client: Client, before: dict[str, str]) -> tuple[bool, tuple[s
         heard_of_since = now.server_time
         give_up_at = time.monotonic() + _HEARTBEAT_PATIENCE_SECONDS
         while any(
-            worker.last_seen <= heard_of_since and worker.state is WorkerState.ALIVE
+            worker.last_seen <= heard_of_since and worker.state in _STAYING
             for worker in now.workers
         ):
             if time.monotonic() > give_up_at:
@@ -256,8 +257,4 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def _instances(status: Status) -> dict[str, str]:
-    return {
-        worker.name: worker.instance
-        for worker in status.workers
-        if worker.state is WorkerState.ALIVE
-    }
+    return {worker.name: worker.instance for worker in status.workers if worker.state in _STAYING}

@@ -10,8 +10,11 @@ import typer
 
 from dpip.cli.service import DataDir, LogLevel, TlsCa, on_datastore, serve, settings_from
 from dpip.errors import NotFound
+from dpip.model.worker import Command
 
 app = typer.Typer()
+
+Name = Annotated[str, typer.Argument(help="Name of the worker.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -57,9 +60,7 @@ def worker(
 
 
 @app.command()
-def release(
-    name: Annotated[str, typer.Argument(help="Name of the worker.")], data_dir: DataDir = None
-) -> None:
+def release(name: Name, data_dir: DataDir = None) -> None:
     """Let a worker join again that is quarantined for its results."""
     from dpip.ports.clock import SystemClock
 
@@ -67,6 +68,31 @@ def release(
     if not on_datastore(data_dir, lambda datastore: datastore.release_worker(name, now)):
         raise NotFound(kind="quarantined worker", id=name)
     print(f"Released {name}.")
+
+
+@app.command()
+def pause(name: Name, data_dir: DataDir = None) -> None:
+    """Have a worker finish what it has begun and take no more, until it is to resume."""
+    _tell(data_dir, name, Command.PAUSE)
+    print(f"{name} pauses until 'dpip worker resume {name}'.")
+
+
+@app.command()
+def resume(name: Name, data_dir: DataDir = None) -> None:
+    """Have a worker that was to pause work again."""
+    _tell(data_dir, name, None)
+    print(f"{name} works again.")
+
+
+@app.command()
+def drain(name: Name, data_dir: DataDir = None) -> None:
+    """Have a worker finish what it has begun, and leave."""
+    _tell(data_dir, name, Command.DRAIN)
+    print(f"{name} finishes what it has begun, and leaves.")
+
+
+def _tell(data_dir: str | None, name: str, command: Command | None) -> None:
+    on_datastore(data_dir, lambda datastore: datastore.set_command(name, command))
 
 
 def _refuse_options(context: typer.Context) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from dpip.model.job import JobState
-from dpip.model.worker import Gpu, WorkerState
+from dpip.model.worker import Command, Gpu, WorkerState
 from dpip.model.workload import WorkloadStatus
 
 
@@ -72,12 +72,15 @@ class Memory(Struct, frozen=True, kw_only=True):
 class WorkerReading(Struct, frozen=True, kw_only=True):
     """A worker at its last heartbeat; ``cpu`` is the load over all ``cores`` in 0 to 1.
 
-    ``instance`` tells one process from the next under the same name.
+    ``instance`` tells one process from the next under the same name. ``command`` is what an
+    administrator has told it, ``paused`` why it takes no jobs for now: words that follow its name.
     """
 
     name: str
     instance: str
     state: WorkerState
+    paused: str | None
+    command: Command | None
     tags: tuple[str, ...]
     slots: int
     cpu: float
@@ -86,6 +89,12 @@ class WorkerReading(Struct, frozen=True, kw_only=True):
     gpus: tuple[Gpu, ...]
     running_jobs: int
     last_seen: datetime
+
+
+class Workers(Struct, frozen=True, kw_only=True):
+    """Workers by name."""
+
+    workers: tuple[WorkerReading, ...]
 
 
 class Status(Struct, frozen=True, kw_only=True):

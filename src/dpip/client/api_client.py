@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -16,6 +17,8 @@ from dpip.client.answers import (
     ResultsPage,
     Status,
     UploadedImage,
+    WorkerReading,
+    Workers,
     Workload,
     WorkloadsPage,
     WorkloadSummary,
@@ -77,6 +80,25 @@ class Client:
     def status(self) -> Status:
         """The system's name and time, the active workloads, and its workers."""
         return self._ask("GET", "/status", Status)
+
+    def workers(self) -> tuple[WorkerReading, ...]:
+        """All workers by name, those that have gone lately too."""
+        return self._ask("GET", "/workers", Workers).workers
+
+    def pause_worker(self, name: str) -> WorkerReading:
+        """Have a worker take no more jobs until it is to resume; for administrators.
+
+        It is shown as it was before it heard of it, and will have heard of it in a few seconds.
+        """
+        return self._tell(name, "pause")
+
+    def resume_worker(self, name: str) -> WorkerReading:
+        """Have a worker that was to pause work again; for administrators."""
+        return self._tell(name, "resume")
+
+    def drain_worker(self, name: str) -> WorkerReading:
+        """Have a worker finish what it has begun, and leave; for administrators."""
+        return self._tell(name, "drain")
 
     def create_workload(
         self,
@@ -188,6 +210,9 @@ class Client:
         finally:
             partial.unlink(missing_ok=True)
         return None
+
+    def _tell(self, worker: str, command: str) -> WorkerReading:
+        return self._ask("POST", f"/workers/{quote(worker, safe='')}/{command}", WorkerReading)
 
     def _ask(self, method: str, path: str, kind: type[T], **request: Any) -> T:
         content = self._http.request(method, path, **request)

@@ -9,7 +9,7 @@ from dpip.controller.attempts import Attempts
 from dpip.controller.roll_call import RollCall
 from dpip.errors import BusUnavailable, NoAnswerInTime, NoResponder, WorkerQuarantined
 from dpip.model.job import Lease
-from dpip.model.worker import Worker, WorkerState
+from dpip.model.worker import Command, Worker, WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Datastore
@@ -71,7 +71,9 @@ class Registration:
             await self._roll_call.write_readings(history=False)
             for lease in await self._leases_of(name):
                 await self._attempts.lose(lease)
-        welcome = await self._take_in(hello, speaker, join_token.id)
+        welcome = await self._take_in(
+            hello, speaker, join_token.id, command=known.command if known else None
+        )
         self._roll_call.registered(*speaker)
         return encode(welcome)
 
@@ -87,7 +89,9 @@ class Registration:
             await self._attempts.give_back(lease)
         log.info("worker left", worker=name)
 
-    async def _take_in(self, hello: Hello, speaker: Speaker, join_token: str) -> Welcome:
+    async def _take_in(
+        self, hello: Hello, speaker: Speaker, join_token: str, *, command: Command | None
+    ) -> Welcome:
         token = secrets.token_urlsafe(32)
         now = self._clock.now()
         # The token first: should the worker be quarantined in between, it is told of none.
@@ -114,6 +118,7 @@ class Registration:
             image_store_endpoint=self._image_store_endpoint,
             image_store_token=token,
             heartbeat_seconds=self._heartbeat_seconds,
+            command=command,
         )
 
     async def _is_alive(self, worker: Worker) -> bool:

@@ -7,18 +7,16 @@ import structlog
 from dpip.controller.lease_reaper import LeaseReaper
 from dpip.controller.watch import Watch
 from dpip.errors import BusUnavailable
-from dpip.model.worker import Resources, WorkerState
+from dpip.model.worker import AT_WORK, Command, Reading, WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Workers
 from dpip.wire import subjects
-from dpip.wire.codec import decode
-from dpip.wire.messages import Heartbeat
+from dpip.wire.codec import decode, encode
+from dpip.wire.messages import Heartbeat, Told
 from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
-
-Reading = tuple[str, WorkerState, Resources, int, float]
 
 
 class RollCall:
@@ -46,9 +44,13 @@ class RollCall:
         self._last_heard: dict[str, float] = {}
         self._instances: dict[str, str] = {}
         self._readings: dict[str, Reading] = {}
+        self._commands: dict[Speaker, Command | None] = {}
 
     async def heartbeat(self, subject: str, payload: bytes) -> None:
-        """Take a ``Heartbeat`` in: extend its leases, remember its reading."""
+        """Take a ``Heartbeat`` in: extend its leases, remember its reading.
+
+        A worker that does not obey the command that stands is told it, again and again.
+        """
         beat = decode(payload, Heartbeat, subject)
         speaker = subjects.speaker_in(subject)
         name = speaker.worker
@@ -58,13 +60,15 @@ class RollCall:
             return
         self._last_heard[name] = self._watch.seconds()
         self._reaper.extend(name, beat.running)
-        self._readings[name] = (
-            name,
-            WorkerState.DRAINING if beat.draining else WorkerState.ALIVE,
-            beat.resources,
-            len(beat.running),
-            self._clock.now(),
+        self._readings[name] = Reading(
+            worker=name,
+            state=_state(beat),
+            resources=beat.resources,
+            running=len(beat.running),
+            at=self._clock.now(),
+            paused=beat.paused,
         )
+        await self._tell(speaker, beat)
 
     def registered(self, name: str, instance: str) -> None:
         """A worker was taken in under ``name``; other instances of it are nobody's now."""
@@ -89,15 +93,17 @@ class RollCall:
             raise
 
     async def call(self) -> None:
-        """Record as lost every worker that has been silent for too long.
+        """Record as lost every worker that has been silent for too long, and learn of commands.
 
         One that had been told to stop has left: it is not there to say goodbye.
         """
         now = self._watch.seconds()
-        for worker in await self._workers.workers():
+        workers = await self._workers.workers()
+        self._commands = {Speaker(each.name, each.instance): each.command for each in workers}
+        for worker in workers:
             if worker.state is WorkerState.QUARANTINED:
                 self._quarantined(worker.name)
-            if worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
+            if worker.state not in AT_WORK:
                 continue
             # After a restart of the controller every worker has a full term to be heard again.
             silent = now - self._last_heard.setdefault(worker.name, now)
@@ -106,6 +112,13 @@ class RollCall:
                 state = WorkerState.LEFT if draining else WorkerState.LOST
                 log.warning(f"worker {state}", worker=worker.name, silent_seconds=round(silent, 1))
                 await self.end(worker.name, state)
+
+    async def _tell(self, speaker: Speaker, beat: Heartbeat) -> None:
+        # A process that has not been looked up yet was told when it was taken in.
+        command = self._commands.get(speaker, beat.command)
+        if beat.command is not command:
+            with contextlib.suppress(BusUnavailable):
+                await self._bus.publish(subjects.command(*speaker), encode(Told(command=command)))
 
     def _quarantined(self, name: str) -> None:
         # Its heartbeats are nobody's now: it is told to say hello, and will be let in some day.
@@ -117,7 +130,13 @@ class RollCall:
         name = speaker.worker
         if name not in self._instances:
             known = await self._workers.worker(name)
-            if known is None or known.state not in (WorkerState.ALIVE, WorkerState.DRAINING):
+            if known is None or known.state not in AT_WORK:
                 return False
             self._instances[name] = known.instance
         return self._instances[name] == speaker.instance
+
+
+def _state(beat: Heartbeat) -> WorkerState:
+    if beat.draining:
+        return WorkerState.DRAINING
+    return WorkerState.PAUSED if beat.paused else WorkerState.ALIVE

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -34,13 +34,28 @@ Quantity = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class WorkerState(StrEnum):
-    """Whether a worker can be counted on. Only an administrator ends a quarantine."""
+    """Whether a worker can be counted on. Only an administrator ends a quarantine.
+
+    One that is paused is as alive as any other, and takes no more jobs for now.
+    """
 
     ALIVE = "alive"
+    PAUSED = "paused"
     DRAINING = "draining"
     LEFT = "left"
     LOST = "lost"
     QUARANTINED = "quarantined"
+
+
+AT_WORK = (WorkerState.ALIVE, WorkerState.PAUSED, WorkerState.DRAINING)
+"""The states of workers that are there."""
+
+
+class Command(StrEnum):
+    """What an administrator has told a worker, for as long as it stands."""
+
+    PAUSE = "pause"
+    DRAIN = "drain"
 
 
 class Gpu(Struct, frozen=True, kw_only=True):
@@ -57,8 +72,9 @@ class Resources(Struct, frozen=True, kw_only=True):
 
     ``machine`` is the same for all workers that share this node's memory and cores, empty if that
     is not known. ``processor`` is the model of its CPU: workers of one model are a class.
-    ``cpu_others`` is the part of ``cpu`` that is not the worker's and its children's, and
-    ``memory_ours`` what these occupy. Within limits of a container, its limits count.
+    ``cpu_others`` is the part of ``cpu`` that is neither the worker's and its children's nor, where
+    ``dpip up`` has started it, that of any process of this system. ``memory_ours`` is what the
+    worker and its children occupy. Within limits of a container, its limits count.
     """
 
     cpu: Share
@@ -94,7 +110,18 @@ class Worker(Struct, frozen=True, kw_only=True):
     joined_at: float
     last_seen: float
     join_token: str | None = None
-    command: str | None = None
+    command: Command | None = None
+    paused: str | None = None
+
+
+class Reading(NamedTuple):
+    """What a heartbeat changes of what is known of a worker; see ``Worker``."""
+
+    worker: str
+    state: WorkerState
+    resources: Resources
+    running: int
+    at: float
     paused: str | None = None
 
 

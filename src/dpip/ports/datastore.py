@@ -23,7 +23,7 @@ from dpip.model.join_token import JoinToken
 from dpip.model.leadership import Leader
 from dpip.model.placement import JobView, PlacedJob, Placement
 from dpip.model.user import Caller, PersonalToken, User
-from dpip.model.worker import Resources, Worker, WorkerState
+from dpip.model.worker import Command, Reading, Worker, WorkerState
 from dpip.model.workload import Usage, WaitingWorkload, Workload
 
 
@@ -340,10 +340,6 @@ class Workers(Protocol):
         """
         ...
 
-    async def set_command(self, name: str, command: str | None) -> bool:
-        """Keep what a worker is told to do, if anything; whether there is such a worker."""
-        ...
-
     async def worker(self, name: str) -> Worker | None:
         """The worker of that name."""
         ...
@@ -359,18 +355,25 @@ class Workers(Protocol):
         """
         ...
 
-    async def record_heartbeats(
-        self, beats: Sequence[tuple[str, WorkerState, Resources, int, float]], *, history: bool
-    ) -> None:
-        """Keep ``(worker, state, resources, running, at)`` as the latest, and in the history too
-        if ``history`` says so. The state of a worker that has left or is lost stays.
+    async def record_heartbeats(self, beats: Sequence[Reading], *, history: bool) -> None:
+        """Keep these as the latest of their workers, and in the history too if ``history``.
+
+        The state of a worker that has left or is lost stays.
         """
         ...
 
     async def end_worker(self, name: str, state: WorkerState, at: float) -> None:
         """Mark a worker as left or lost, and record it; not one that is quarantined.
 
-        Its token ends in any case.
+        Its token ends in any case, and so does a command to drain.
+        """
+        ...
+
+    async def set_command(self, name: str, command: Command | None) -> None:
+        """Keep what a worker is to do, in place of what it was told before; it stands over joining.
+
+        Raises ``NotFound``, ``WorkerQuarantined``, or ``WorkerGone`` for one that is not there or,
+        unless it is told so once more, is to drain.
         """
         ...
 

@@ -10,7 +10,7 @@ import structlog
 from dpip.chores import again_and_again
 from dpip.errors import DpipError, NoAnswerInTime
 from dpip.model.job import Lease, PendingJob
-from dpip.model.worker import WorkerState
+from dpip.model.worker import AT_WORK
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Jobs, Workers
@@ -28,7 +28,6 @@ _WINDOW = 256
 _LOOK_AGAIN_SECONDS = 0.5
 _ALIGN_SECONDS = 2.0
 _SAY_AGAIN_SECONDS = 60.0
-_AT_WORK = (WorkerState.ALIVE, WorkerState.DRAINING)
 
 
 class Scheduler:
@@ -183,7 +182,7 @@ class Scheduler:
         known = self._fleet.processes()
         workers = await self._workers.workers()
         for process in known - {
-            Speaker(each.name, each.instance) for each in workers if each.state in _AT_WORK
+            Speaker(each.name, each.instance) for each in workers if each.state in AT_WORK
         }:
             self._fleet.gone(process)
 
@@ -214,7 +213,7 @@ class Scheduler:
         """Whether the controller has taken this process in, and not only let it say hello."""
         worker = await self._workers.worker(speaker.worker)
         return (
-            worker is not None and worker.instance == speaker.instance and worker.state in _AT_WORK
+            worker is not None and worker.instance == speaker.instance and worker.state in AT_WORK
         )
 
     def _end(self, lease: Lease) -> None:

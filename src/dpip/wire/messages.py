@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure
-from dpip.model.worker import MOST_IN_HAND, Prefetch, Resources, Slots, Tags
+from dpip.model.worker import MOST_IN_HAND, Command, Prefetch, Resources, Slots, Tags
 
 PROTOCOL = 2
 """Version of these messages; a worker of another version is refused by name of both."""
@@ -42,12 +42,13 @@ class Welcome(Message, frozen=True, kw_only=True):
 
     A host of ``image_store_endpoint`` that stands for all addresses (``0.0.0.0`` or ``[::]``) is
     to be read as the host by which the worker reached the controller. ``heartbeat_seconds`` is how
-    often to send a heartbeat.
+    often to send a heartbeat. ``command`` is what stands of what it was told before.
     """
 
     image_store_endpoint: str
     image_store_token: str
     heartbeat_seconds: float
+    command: Command | None = None
 
 
 class Refusal(Message, frozen=True, kw_only=True):
@@ -69,7 +70,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
 
     ``running`` are all attempts in hand; their leases are extended. A ``draining`` worker takes no
     more, and one that is ``paused`` none for now, for the reason that it gives: words that follow
-    its name.
+    its name. ``command`` is the one of the controller that it obeys.
     """
 
     tags: Tags
@@ -77,8 +78,19 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     prefetch: Prefetch
     draining: bool
     paused: Annotated[str, Meta(max_length=200)] | None = None
+    command: Command | None = None
     resources: Resources
     running: Annotated[tuple[Running, ...], Meta(max_length=MOST_IN_HAND)]
+
+
+class Told(Message, frozen=True, kw_only=True):
+    """What an administrator wants of a worker from now on: ``None`` that it works.
+
+    The controller says it again for each heartbeat that shows another ``command``. To drain is
+    final.
+    """
+
+    command: Command | None
 
 
 class Goodbye(Message, frozen=True, kw_only=True):

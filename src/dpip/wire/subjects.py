@@ -76,6 +76,11 @@ def rejoin(worker: str, instance: str) -> str:
     return f"dpip.v1.rejoin.{worker}.{instance}"
 
 
+def command(worker: str, instance: str) -> str:
+    """Where the controller publishes, for one worker alone, its ``Told``."""
+    return f"dpip.v1.command.{worker}.{instance}"
+
+
 def inbox(worker: str, instance: str) -> str:
     """What the subjects begin with on which a worker awaits the answers to its requests."""
     return f"_INBOX.{worker}.{instance}"
@@ -92,7 +97,7 @@ def said_by(join_token: str, worker: str, instance: str) -> list[str]:
 def heard_by(worker: str, instance: str) -> list[str]:
     """All that a worker may subscribe to."""
     return [
-        *(each(worker, instance) for each in (run, ping, rejoin)),
+        *(each(worker, instance) for each in (run, ping, rejoin, command)),
         f"{inbox(worker, instance)}.>",
     ]
 

@@ -18,6 +18,10 @@ RULES: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/login"): (401, 401, 401, 401, 401, 401, 401),
     ("DELETE", "/logout"): (200, 200, 200, 200, 200, 403, 401),
     ("GET", "/status"): (200, 200, 200, 200, 200, 403, 401),
+    ("GET", "/workers"): (200, 200, 200, 200, 200, 403, 401),
+    ("POST", "/workers/{name}/pause"): (403, 403, 200, 403, 403, 403, 401),
+    ("POST", "/workers/{name}/resume"): (403, 403, 200, 403, 403, 403, 401),
+    ("POST", "/workers/{name}/drain"): (403, 403, 200, 403, 403, 403, 401),
     ("POST", "/tokens"): (201, 201, 201, 201, 403, 403, 401),
     ("GET", "/tokens"): (200, 200, 200, 200, 200, 403, 401),
     ("DELETE", "/tokens/{token_id}"): (200, 404, 200, 404, 403, 403, 401),
@@ -48,6 +52,7 @@ class Cast:
             "nobody": ApiSession(system.url),
         }
         self.url = system.url
+        self._system = system
 
     def session(self, caller: str) -> ApiSession:
         if caller == "program":
@@ -55,13 +60,14 @@ class Cast:
         return self.sessions[caller]
 
     def objects(self) -> dict[str, str]:
-        """Ids of fresh objects of the owner's, one of each kind that a path can name."""
+        """Fresh objects of the owner's, one of each kind that a path can name, and a worker."""
         owner = self.sessions["owner"]
         workload_id = owner.create_workload()
         return {
             "workload_id": workload_id,
             "image_id": owner.upload(workload_id),
             "token_id": self._new_token("write")["token_id"],
+            "name": self._system.worker()[0],
         }
 
     def _new_token(self, scope: str) -> dict[str, Any]:
@@ -122,4 +128,5 @@ def test_the_objects_of_others_look_like_missing_ones(
             text = text.replace(missing_id, ids[name])
         assert there.text == text
     else:
-        assert not [known for known in ids.values() if known in there.text]
+        of_the_owner = {ids[name] for name in ids if name != "name"}
+        assert not [known for known in of_the_owner if known in there.text]

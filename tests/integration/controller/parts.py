@@ -16,7 +16,7 @@ from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import MAX_RETRY_DELAY, Failure, FailureCode, Lease, SettledJob
 from dpip.model.user import Role, User
-from dpip.model.worker import MOST_REFUSED, Resources, Worker
+from dpip.model.worker import MOST_REFUSED, Command, Resources, Worker
 from dpip.model.workload import JobCounts, Workload
 from dpip.ports.bus import Bus
 from dpip.wire import subjects
@@ -162,6 +162,8 @@ class Parts:
         instance: str = "one",
         draining: bool = False,
         cpu: float = 0.5,
+        paused: str | None = None,
+        command: Command | None = None,
     ) -> None:
         """Hand in a heartbeat with ``leases`` in hand."""
         message = Heartbeat(
@@ -169,6 +171,8 @@ class Parts:
             slots=2,
             prefetch=1,
             draining=draining,
+            paused=paused,
+            command=command,
             resources=Resources(cpu=cpu, cores=2, memory_total=8, memory_available=4),
             running=tuple(Running(job_id=each.job_id, attempt=each.attempt) for each in leases),
         )

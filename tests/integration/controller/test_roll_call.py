@@ -4,9 +4,11 @@ import pytest
 
 from dpip.errors import MalformedMessage, StorageUnavailable
 from dpip.model.activity import ActivityKind
-from dpip.model.worker import WorkerState
+from dpip.model.worker import Command, WorkerState
 from dpip.ports.datastore import Workers
 from dpip.wire import subjects
+from dpip.wire.codec import decode
+from dpip.wire.messages import Told, Welcome
 from tests.integration.controller.parts import TERM, Parts
 from tests.nats import Received
 
@@ -33,6 +35,79 @@ async def test_a_draining_worker_is_shown_as_one(parts: Parts) -> None:
     await parts.beat(draining=True)
     await parts.roll_call.write_readings(history=False)
     assert (await parts.worker()).state is WorkerState.DRAINING
+
+
+async def test_a_paused_worker_is_shown_as_one(parts: Parts) -> None:
+    """With its reason, for as long as it gives one; one that drains is past pausing."""
+    await parts.hello()
+    for draining, reason, state in [
+        (False, "works at night only", WorkerState.PAUSED),
+        (False, None, WorkerState.ALIVE),
+        (True, "works at night only", WorkerState.DRAINING),
+    ]:
+        await parts.beat(draining=draining, paused=reason)
+        await parts.roll_call.write_readings(history=False)
+        worker = await parts.worker()
+        assert (worker.state, worker.paused) == (state, reason)
+
+
+async def test_a_paused_worker_is_there(parts: Parts) -> None:
+    """Its heartbeats count after a restart, and it is lost if there are none."""
+    await parts.hello()
+    await parts.beat(paused="works at night only")
+    await parts.roll_call.write_readings(history=False)
+    parts.restart()
+    await parts.beat(paused="works at night only", cpu=0.125)
+    await parts.roll_call.write_readings(history=False)
+    assert (await parts.worker()).resources.cpu == 0.125
+    await parts.pass_by(JUST_MORE)
+    await parts.roll_call.call()
+    assert (await parts.worker()).state is WorkerState.LOST
+
+
+async def test_a_command_is_told_until_it_is_obeyed(parts: Parts) -> None:
+    """Each heartbeat that shows another one is answered so, and no other."""
+    told = Received()
+    await parts.hello()
+    await parts.hello("other")
+    await parts.worker_bus.subscribe(subjects.command("w", "one"), told)
+    for stands, obeyed in [(Command.PAUSE, None), (None, Command.PAUSE), (Command.DRAIN, None)]:
+        await parts.datastore.set_command("w", stands)
+        await parts.roll_call.call()
+        for _ in range(2):
+            await parts.beat(name="other")
+            await parts.beat(command=obeyed)
+            subject, payload = await told.next()
+            assert decode(payload, Told, subject) == Told(command=stands)
+        await parts.beat(command=stands)
+    await parts.beat(command=None)  # Answered behind the last one, which was not.
+    await told.next()
+    assert told.waiting == 0
+
+
+async def test_nothing_is_told_before_it_is_known(parts: Parts) -> None:
+    """A controller that has just started does not call a paused worker to work."""
+    told = Received()
+    await parts.hello()
+    await parts.worker_bus.subscribe(subjects.command("w", "one"), told)
+    await parts.datastore.set_command("w", Command.PAUSE)
+    parts.restart()
+    await parts.beat(command=Command.PAUSE)
+    await parts.roll_call.call()
+    await parts.beat(command=None)
+    subject, payload = await told.next()
+    assert decode(payload, Told, subject) == Told(command=Command.PAUSE)
+    assert told.waiting == 0
+
+
+@pytest.mark.parametrize("stands", [None, *Command])
+async def test_a_worker_that_joins_learns_what_stands(parts: Parts, stands: Command | None) -> None:
+    """The next process of the name obeys it from the first."""
+    await parts.hello()
+    await parts.datastore.set_command("w", stands)
+    welcome = await parts.hello(instance="two")
+    assert isinstance(welcome, Welcome)
+    assert welcome.command is stands
 
 
 async def test_the_latest_reading_counts(parts: Parts) -> None:

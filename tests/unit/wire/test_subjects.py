@@ -22,6 +22,7 @@ OF_A_WORKER: list[Callable[[str, str], str]] = [
     subjects.run,
     subjects.ping,
     subjects.rejoin,
+    subjects.command,
 ]
 
 

@@ -42,7 +42,7 @@ from dpip.model.join_token import JoinToken
 from dpip.model.leadership import Leader
 from dpip.model.placement import JobView, PlacedJob, Placement
 from dpip.model.user import Caller, PersonalToken, User
-from dpip.model.worker import Resources, Worker, WorkerState
+from dpip.model.worker import Command, Reading, Worker, WorkerState
 from dpip.model.workload import Usage, WaitingWorkload, Workload
 
 T = TypeVar("T")
@@ -288,17 +288,15 @@ class SqlDatastore:
     async def join_tokens_at_work(self) -> dict[str, str | None]:
         return await self._read(workers.join_tokens_at_work)
 
-    async def record_heartbeats(
-        self, beats: Sequence[tuple[str, WorkerState, Resources, int, float]], *, history: bool
-    ) -> None:
+    async def record_heartbeats(self, beats: Sequence[Reading], *, history: bool) -> None:
         if beats:
             await self._write(workers.record_heartbeats, beats, history)
 
-    async def set_command(self, name: str, command: str | None) -> bool:
-        return await self._write(workers.set_command, name, command)
-
     async def end_worker(self, name: str, state: WorkerState, at: float) -> None:
         await self._write(workers.end_worker, name, state, at)
+
+    async def set_command(self, name: str, command: Command | None) -> None:
+        await self._write(workers.set_command, name, command)
 
     async def release_worker(self, name: str, at: float) -> bool:
         return await self._write(refusals.release_worker, name, at)

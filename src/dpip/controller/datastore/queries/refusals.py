@@ -67,7 +67,7 @@ def _quarantine(connection: Connection, worker: str, reason: str, now: float) ->
     connection.execute(
         update(workers)
         .where(workers.c.name == worker)
-        .values(state=WorkerState.QUARANTINED.value, running=0)
+        .values(state=WorkerState.QUARANTINED.value, running=0, paused=None)
     )
     connection.execute(delete(tokens).where(tokens.c.worker == worker))
     for lease in leases(connection):

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, null, or_, select, update
 
 from dpip.controller.datastore.tables import activities, join_tokens, tokens, utilisation, workers
-from dpip.errors import WorkerQuarantined
+from dpip.errors import NotFound, WorkerGone, WorkerQuarantined
 from dpip.model.activity import Activity, ActivityKind
-from dpip.model.worker import Resources, Worker, WorkerState
+from dpip.model.worker import AT_WORK, Command, Reading, Resources, Worker, WorkerState
 
 _FORMER = (
     select(workers.c.state, workers.c.refused_jobs, workers.c.command)
@@ -18,12 +18,12 @@ _FORMER = (
 )
 _QUARANTINED = select(workers.c.name).where(workers.c.state == WorkerState.QUARANTINED.value)
 _IS_AT_LARGE = workers.c.state != WorkerState.QUARANTINED.value
-_IS_AT_WORK = or_(
-    workers.c.state == WorkerState.ALIVE.value, workers.c.state == WorkerState.DRAINING.value
-)
+_IS_AT_WORK = or_(*(workers.c.state == state.value for state in AT_WORK))
 _HAS_GONE = or_(
     workers.c.state == WorkerState.LEFT.value, workers.c.state == WorkerState.LOST.value
 )
+# Whoever comes back under the name of one that was to drain, comes to work.
+_ONCE_GONE = case((workers.c.command == Command.DRAIN.value, null()), else_=workers.c.command)
 _UNREADABLE = Resources(cpu=0, cores=0, memory_total=0, memory_available=0)
 
 
@@ -46,7 +46,7 @@ def add_worker(connection: Connection, worker: Worker) -> None:
             joined_at=worker.joined_at,
             last_seen=worker.last_seen,
             refused_jobs=former.refused_jobs if former else None,
-            command=former.command if former else worker.command,
+            command=former.command if former else _value(worker.command),
             paused=worker.paused,
         )
     )
@@ -81,18 +81,19 @@ def quarantined_workers(connection: Connection) -> set[str]:
 
 def record_heartbeats(
     connection: Connection,
-    beats: Sequence[tuple[str, WorkerState, Resources, int, float]],
+    beats: Sequence[Reading],
     history: bool,
 ) -> None:
     readings = [
         {
-            "worker": name,
-            "alive": state.value,
-            "resources": _json(resources),
-            "running": running,
-            "at": at,
+            "worker": beat.worker,
+            "alive": beat.state.value,
+            "reason": beat.paused,
+            "resources": _json(beat.resources),
+            "running": beat.running,
+            "at": beat.at,
         }
-        for name, state, resources, running, at in beats
+        for beat in beats
     ]
     connection.execute(
         update(workers)
@@ -101,6 +102,7 @@ def record_heartbeats(
         .where(_IS_AT_WORK)
         .values(
             state=bindparam("alive"),
+            paused=bindparam("reason"),
             resources=bindparam("resources"),
             running=bindparam("running"),
             last_seen=bindparam("at"),
@@ -110,20 +112,34 @@ def record_heartbeats(
     if history:
         connection.execute(
             insert(utilisation),
-            [{key: reading[key] for key in reading if key != "alive"} for reading in readings],
+            [
+                {key: reading[key] for key in reading if key not in ("alive", "reason")}
+                for reading in readings
+            ],
         )
 
 
-def set_command(connection: Connection, name: str, command: str | None) -> bool:
-    named = update(workers).where(workers.c.name == name)
-    return connection.execute(named.values(command=command)).rowcount > 0
+def set_command(connection: Connection, name: str, command: Command | None) -> None:
+    known = worker(connection, name)
+    if known is None:
+        raise NotFound(kind="worker", id=name)
+    if known.state is WorkerState.QUARANTINED:
+        raise WorkerQuarantined(name=name)
+    if known.state not in AT_WORK:
+        raise WorkerGone(name=name, state=known.state)
+    is_leaving = known.state is WorkerState.DRAINING or known.command is Command.DRAIN
+    if is_leaving and command is not Command.DRAIN:
+        raise WorkerGone(name=name, state=WorkerState.DRAINING)
+    connection.execute(
+        update(workers).where(workers.c.name == name).values(command=_value(command))
+    )
 
 
 def end_worker(connection: Connection, name: str, state: WorkerState, at: float) -> None:
     ended = connection.execute(
         update(workers)
         .where(workers.c.name == name, _IS_AT_LARGE)
-        .values(state=state.value, running=0)
+        .values(state=state.value, running=0, paused=None, command=_ONCE_GONE)
     )
     connection.execute(delete(tokens).where(tokens.c.worker == name))
     if not ended.rowcount:
@@ -167,6 +183,10 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def _value(command: Command | None) -> str | None:
+    return command.value if command else None
+
+
 def _worker(row: Any) -> Worker:
     return Worker(
         name=row.name,
@@ -180,7 +200,7 @@ def _worker(row: Any) -> Worker:
         running=row.running,
         joined_at=row.joined_at,
         last_seen=row.last_seen,
-        command=row.command,
+        command=Command(row.command) if row.command else None,
         paused=row.paused,
     )
 
