@@ -115,7 +115,6 @@ async def scheduler(settings: Settings) -> AsyncIterator[None]:
     """Run the scheduler."""
     data = data_directory(settings)
     async with AsyncExitStack() as parts:
-        parts.enter_context(data.held_by("scheduler"))
         datastore = await parts.enter_async_context(open_datastore(settings))
         connection = await parts.enter_async_context(bus(settings, data, name="scheduler"))
         await parts.enter_async_context(run_scheduler(settings, datastore, connection))

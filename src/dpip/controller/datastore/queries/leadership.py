@@ -12,12 +12,15 @@ _FIRST_TERM = {
     dialect: insert(leadership)
     .values(part=bindparam("wanted"), term=1, holder=bindparam("by_holder"), beat=0)
     .on_conflict_do_nothing()
+    .returning(leadership.c.term)
     for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 _OF_TERM = update(leadership).where(
     leadership.c.part == bindparam("wanted"), leadership.c.term == bindparam("of_term")
 )
-_NEXT_TERM = _OF_TERM.values(term=leadership.c.term + 1, holder=bindparam("by_holder"), beat=0)
+_NEXT_TERM = _OF_TERM.values(
+    term=leadership.c.term + 1, holder=bindparam("by_holder"), beat=0
+).returning(leadership.c.term)
 _BEAT = _OF_TERM.where(leadership.c.holder.is_not(None)).values(beat=leadership.c.beat + 1)
 _RESIGN = _OF_TERM.values(holder=None)
 # Whoever takes the lead waits until the transaction that has looked is over.
@@ -34,12 +37,11 @@ def leader(connection: Connection, part: str) -> Leader:
 
 
 def take_lead(connection: Connection, part: str, holder: str, after_term: int) -> int | None:
-    wanted = {"wanted": part, "by_holder": holder}
-    if after_term:
-        taken = connection.execute(_NEXT_TERM, {**wanted, "of_term": after_term})
-    else:
-        taken = connection.execute(_FIRST_TERM[connection.dialect.name], wanted)
-    return after_term + 1 if taken.rowcount else None
+    take = _NEXT_TERM if after_term else _FIRST_TERM[connection.dialect.name]
+    term: int | None = connection.scalar(
+        take, {"wanted": part, "by_holder": holder, "of_term": after_term}
+    )
+    return term
 
 
 def keep_lead(connection: Connection, part: str, term: int) -> bool:
