@@ -21,13 +21,16 @@ from dpip.wire.messages import (
     Heartbeat,
     Hello,
     Message,
+    Obstacle,
     Outcome,
     OutcomeKind,
     Refusal,
     Run,
     RunBatch,
     Running,
+    Waiting,
     Welcome,
+    WhyPending,
 )
 from tests import absurd
 
@@ -82,6 +85,15 @@ EXAMPLES: list[Message] = [
         failure=Failure(code=FailureCode.TIMED_OUT, reason="Too slow."),
     ),
     Acknowledged(),
+    WhyPending(job_id="j", workload_id="wl"),
+    Waiting(
+        reason="No worker is free.",
+        remedy="Start another.",
+        before=3,
+        competing=2**31,
+        known=2,
+        obstacles=(Obstacle(worker="w", reason="is paused"),),
+    ),
 ]
 KINDS = {type(message) for message in EXAMPLES}
 
