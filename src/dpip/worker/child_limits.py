@@ -12,8 +12,8 @@ _FILE_BYTES_OF_MEMORY = 4
 lie in a file that libvips removes, and by the default limits on pictures need 3.2 times as much."""
 
 
-def limit_child(pid: int, *, memory: int, seconds: float) -> None:
-    """Let the process have ``memory`` bytes of its own, and ``seconds`` of CPU from now on.
+def limit_child(process: psutil.Process, *, memory: int, seconds: float) -> None:
+    """Let ``process`` have ``memory`` bytes of its own, and ``seconds`` of CPU from now on.
 
     The kernel refuses more memory at the moment it is asked for, before the slot's watch can see
     it. The limit is on data, not on addresses: those of libraries and mapped files cost no memory.
@@ -23,11 +23,11 @@ def limit_child(pid: int, *, memory: int, seconds: float) -> None:
     if sys.platform != "linux":
         return  # Elsewhere only a process itself can be limited, and the slot watches alone.
     with contextlib.suppress(psutil.Error, OSError):  # It has ended, which is seen elsewhere.
-        times = psutil.Process(pid).cpu_times()
+        times = process.cpu_times()
         spent = times.user + times.system
-        _set_limit(pid, resource.RLIMIT_DATA, memory)
-        _set_limit(pid, resource.RLIMIT_FSIZE, _FILE_BYTES_OF_MEMORY * memory)
-        _set_limit(pid, resource.RLIMIT_CPU, math.ceil(spent + seconds))
+        _set_limit(process.pid, resource.RLIMIT_DATA, memory)
+        _set_limit(process.pid, resource.RLIMIT_FSIZE, _FILE_BYTES_OF_MEMORY * memory)
+        _set_limit(process.pid, resource.RLIMIT_CPU, math.ceil(spent + seconds))
 
 
 def _set_limit(pid: int, kind: int, limit: int) -> None:

@@ -15,9 +15,9 @@ class ProcessMemory:
     the largest of the readings that were taken.
     """
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._files = Path(f"/proc/{pid}")
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self._files = Path(f"/proc/{process.pid}")
         self._largest_reading = 0
         self._is_kept = False
 

@@ -12,6 +12,7 @@ from subprocess import PIPE, Popen  # nosec B404 # runs our own programs alone
 from typing import IO, Self
 
 import msgspec
+import psutil
 
 from dpip.errors import CannotStart
 from dpip.supervision import die_with_parent
@@ -74,7 +75,8 @@ class ChildProcess:
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-        self.memory = ProcessMemory(self._process.pid)
+        self._seen = psutil.Process(self._process.pid)
+        self.memory = ProcessMemory(self._seen)
         """Its peak is that of the picture asked for last."""
         self._answers = asyncio.StreamReader()
         self._transport: asyncio.ReadTransport | None = None
@@ -120,7 +122,7 @@ class ChildProcess:
         """
         self.is_idle = False
         self._words.truncate(0)
-        limit_child(self.pid, memory=memory_limit, seconds=cpu_seconds)
+        limit_child(self._seen, memory=memory_limit, seconds=cpu_seconds)
         self.memory.forget_peak()
         source.rename(self._room / ORIGINAL)
         assert self._process.stdin  # noqa: S101  # nosec B101 # for the type checker

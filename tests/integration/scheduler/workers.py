@@ -1,8 +1,10 @@
 """Workers that say what they are told to say."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
+from dpip.model.cost import Cost
 from dpip.model.job import Lease
 from dpip.model.worker import Resources
 from dpip.ports.bus import Bus
@@ -16,24 +18,29 @@ from dpip.wire.messages import (
     OutcomeKind,
     Refusal,
     Run,
+    RunBatch,
     Running,
 )
 from tests.integration.controller.parts import Parts
 from tests.nats import PATIENCE
 
-Answer = Callable[[Run], Awaitable[Accepted | Refusal | None]]
+Answer = Callable[[RunBatch], Awaitable[Accepted | Refusal | None]]
 
 
-async def accept(_run: Run) -> Accepted:
-    return Accepted()
+async def accept(batch: RunBatch) -> Accepted:
+    return Accepted(attempts=tuple(attempt_of(run) for run in batch.runs))
 
 
-async def refuse(_run: Run) -> Refusal:
+async def refuse(_batch: RunBatch) -> Refusal:
     return Refusal(reason="No.")
 
 
-async def say_nothing(_run: Run) -> None:
+async def say_nothing(_batch: RunBatch) -> None:
     return None
+
+
+def attempt_of(run: Run) -> Running:
+    return Running(job_id=run.job_id, attempt=run.attempt)
 
 
 class ScriptedWorker:
@@ -54,7 +61,8 @@ class ScriptedWorker:
         self._bus = bus
         self._slots = slots
         self._prefetch = prefetch
-        self._calls: asyncio.Queue[Run] = asyncio.Queue()
+        self._calls: asyncio.Queue[RunBatch] = asyncio.Queue()
+        self._runs: deque[Run] = deque()
 
     async def listen(self) -> None:
         await self._bus.subscribe(subjects.run(self.name, self._instance), self._on_run)
@@ -77,14 +85,22 @@ class ScriptedWorker:
     async def goodbye(self, instance: str = "i") -> None:
         await self._bus.publish(subjects.goodbye(self.name, instance), encode(Goodbye()))
 
-    async def ended(self, run: Run, kind: OutcomeKind = OutcomeKind.DONE) -> None:
-        message = Outcome(job_id=run.job_id, attempt=run.attempt, kind=kind)
+    async def ended(
+        self, run: Run, kind: OutcomeKind = OutcomeKind.DONE, cost: Cost | None = None
+    ) -> None:
+        message = Outcome(job_id=run.job_id, attempt=run.attempt, kind=kind, cost=cost)
         await self._bus.publish(subjects.outcome(self.name, "i"), encode(message))
 
-    async def next(self) -> Run:
+    async def next_batch(self) -> RunBatch:
         """The next call."""
         async with asyncio.timeout(PATIENCE):
             return await self._calls.get()
+
+    async def next(self) -> Run:
+        """The next run of the calls, in whichever of them it came."""
+        while not self._runs:
+            self._runs.extend((await self.next_batch()).runs)
+        return self._runs.popleft()
 
     @property
     def waiting(self) -> int:
@@ -95,9 +111,9 @@ class ScriptedWorker:
         return Lease(job_id=run.job_id, attempt=run.attempt, worker=self.name)
 
     async def _on_run(self, subject: str, payload: bytes) -> bytes | None:
-        run = decode(payload, Run, subject)
-        self._calls.put_nowait(run)
-        answer = await self.answer(run)
+        batch = decode(payload, RunBatch, subject)
+        self._calls.put_nowait(batch)
+        answer = await self.answer(batch)
         return encode(answer) if answer else None
 
 

@@ -12,10 +12,11 @@ import pytest
 from dpip.errors import JoinRefused, NoAnswerInTime, NoResponder
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure, FailureCode
-from dpip.model.worker import Resources
+from dpip.model.worker import Resources, most_in_hand
 from dpip.wire import subjects
 from dpip.wire.codec import decode, decode_either, encode
 from dpip.wire.messages import (
+    MOST_RUNS,
     PROTOCOL,
     Accepted,
     Acknowledged,
@@ -26,6 +27,7 @@ from dpip.wire.messages import (
     OutcomeKind,
     Refusal,
     Run,
+    RunBatch,
     Running,
     Welcome,
 )
@@ -71,13 +73,16 @@ class ScriptedWorkshop(Workshop):
     """Has a job in work until a test says how it ended."""
 
     def __init__(self) -> None:
-        super().__init__(0, Path())
+        super().__init__(0, 0, Path())
         self.begun: asyncio.Queue[Run] = asyncio.Queue()
         self._ends: dict[str, asyncio.Future[Outcome]] = defaultdict(
             asyncio.get_running_loop().create_future
         )
 
     async def work_on(self, run: Run, images: ImageClient) -> Outcome:
+        if run.job_id.startswith("waiting"):  # For a slot, and for ever.
+            await asyncio.Event().wait()
+        self._begun.add(run)
         self.begun.put_nowait(run)
         return await self._ends[run.job_id]
 
@@ -127,9 +132,9 @@ class Headquarters:
         assert subject == subjects.outcome("w", "i")
         return decode(payload, Outcome, subject)
 
-    async def call(self, agent: Agent, run: Run) -> Accepted | Refusal:
+    async def call(self, agent: Agent, *runs: Run) -> Accepted | Refusal:
         subject = subjects.run(*agent._speaker)
-        answer = await self.bus.request(subject, encode(run), PATIENCE)
+        answer = await self.bus.request(subject, encode(RunBatch(runs=runs)), PATIENCE)
         return decode_either(answer, Accepted, Refusal, subject)
 
     async def _on_hello(self, subject: str, payload: bytes) -> bytes:
@@ -138,7 +143,11 @@ class Headquarters:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-def run(job_id: str = "job", attempt: int = 1) -> Run:
+def accepted(*runs: Run) -> Accepted:
+    return Accepted(attempts=tuple(Running(job_id=r.job_id, attempt=r.attempt) for r in runs))
+
+
+def run(job_id: str = "job", attempt: int = 1, *, express: bool = False) -> Run:
     return Run(
         job_id=job_id,
         attempt=attempt,
@@ -148,6 +157,7 @@ def run(job_id: str = "job", attempt: int = 1) -> Run:
         pipeline=b"[]",
         memory_limit=1,
         time_limit=1,
+        express=express,
     )
 
 
@@ -351,7 +361,7 @@ async def test_a_call_is_accepted_and_worked_on(
 ) -> None:
     """It is in the heartbeats until its outcome is told."""
     call = run()
-    assert await headquarters.call(agent, call) == Accepted()
+    assert await headquarters.call(agent, call) == accepted(call)
     assert await workshop.next() == call
     while not (beat := await headquarters.heartbeat()).running:
         pass
@@ -368,8 +378,9 @@ async def test_a_call_that_comes_twice_is_worked_on_once(
 ) -> None:
     """Both are accepted: the first answer may have been lost."""
     for _ in range(3):
-        assert await headquarters.call(agent, run()) == Accepted()
-    assert await headquarters.call(agent, run("other")) == Accepted()
+        assert await headquarters.call(agent, run()) == accepted(run())
+    both = run(), run("other")
+    assert await headquarters.call(agent, *both) == accepted(*both)
     assert [(await workshop.next()).job_id for _ in range(2)] == ["job", "other"]
     assert workshop.begun.empty()
 
@@ -379,26 +390,53 @@ async def test_another_attempt_of_a_job_is_another_call(
 ) -> None:
     """The former may be given up already, and the worker not know it."""
     for attempt in (1, 2):
-        assert await headquarters.call(agent, run(attempt=attempt)) == Accepted()
+        call = run(attempt=attempt)
+        assert await headquarters.call(agent, call) == accepted(call)
         assert (await workshop.next()).attempt == attempt
+
+
+async def test_a_batch_is_taken_in_its_order(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """All of it with one answer."""
+    batch = [run(f"job-{number}") for number in range(MOST_RUNS)]
+    assert await headquarters.call(agent, *batch) == accepted(*batch)
+    assert [await workshop.next() for _ in batch] == batch
 
 
 async def test_a_full_worker_refuses(
     agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
 ) -> None:
-    """It takes as many as it has slots and fetches ahead, and the next when one has ended."""
+    """It takes what it has room for, and more when something has ended."""
     first = run("first")
-    for call in (first, run("second")):
-        assert await headquarters.call(agent, call) == Accepted()
-    assert await headquarters.call(agent, run("third")) == Refusal(
-        reason="The worker has no free slot."
+    await headquarters.call(agent, first)
+    batch = [run(f"job-{number}") for number in range(MOST_RUNS + 1)]
+    taken = most_in_hand(SETTINGS.slots, SETTINGS.prefetch) - 1
+    await headquarters.call(agent, *batch[: taken - 1])
+    last = batch[taken - 1 : taken + 1]
+    assert await headquarters.call(agent, *last) == accepted(last[0])
+    assert await headquarters.call(agent, last[1]) == Refusal(
+        reason="The worker has its hands full."
     )
     workshop.end(first, OutcomeKind.DONE)
 
-    async def accepted() -> bool:
-        return await headquarters.call(agent, run("third")) == Accepted()
+    async def has_room() -> bool:
+        return await headquarters.call(agent, last[1]) == accepted(last[1])
 
-    await until(accepted, "the room of the first job")
+    await until(has_room, "the room of the first job")
+
+
+async def test_a_full_worker_takes_one_express_job(
+    agent: Agent, headquarters: Headquarters
+) -> None:
+    """Wherever in a batch it is; not a second one."""
+    most = most_in_hand(SETTINGS.slots, SETTINGS.prefetch)
+    jobs = [run(f"job-{number}") for number in range(most)]
+    await headquarters.call(agent, *jobs[:MOST_RUNS])
+    await headquarters.call(agent, *jobs[MOST_RUNS:])
+    one, other = run("one", express=True), run("other", express=True)
+    assert await headquarters.call(agent, run("more"), one, other) == accepted(one)
+    assert isinstance(await headquarters.call(agent, other), Refusal)
 
 
 async def test_a_worker_that_has_not_joined_refuses(
@@ -413,7 +451,7 @@ async def test_a_worker_that_has_not_joined_refuses(
     assert answer == Refusal(reason="The worker has not joined yet.")
     headquarters.answers = [WELCOME]
     await starting
-    assert await headquarters.call(agent, run()) == Accepted()
+    assert await headquarters.call(agent, run()) == accepted(run())
     await agent.stop()
 
 
@@ -447,7 +485,7 @@ async def test_noise_is_no_call(
     subject = subjects.run(*agent._speaker)
     with pytest.raises(NoAnswerInTime):
         await headquarters.bus.request(subject, b"\xc1 noise", 0.05)
-    assert await headquarters.call(agent, run()) == Accepted()
+    assert await headquarters.call(agent, run()) == accepted(run())
 
 
 # Leaving
@@ -464,11 +502,58 @@ async def test_a_draining_worker_refuses_and_says_so(
     beat = await headquarters.heartbeat(draining=True)
     assert beat.running == (Running(job_id="job", attempt=1),)
     assert await headquarters.call(agent, run("other")) == Refusal(reason="The worker is draining.")
-    assert await headquarters.call(agent, call) == Accepted()  # It is in hand already.
+    # It is in hand already.
+    assert await headquarters.call(agent, run("other"), call) == accepted(call)
     assert not draining.done()
     workshop.end(call, OutcomeKind.DONE)
     await draining
     assert (await headquarters.outcome()).kind is OutcomeKind.DONE
+
+
+async def test_a_draining_worker_gives_back_what_has_not_begun(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """At once: others take it while what has begun is finished."""
+    call = run()
+    waiting = [run(f"waiting-{number}") for number in range(MOST_RUNS - 1)]
+    await headquarters.call(agent, call, *waiting)
+    await workshop.next()
+    draining = asyncio.create_task(agent.drain())
+    told = [await headquarters.outcome() for _ in waiting]
+    assert {outcome.kind for outcome in told} == {OutcomeKind.RETURNED}
+    assert {outcome.job_id for outcome in told} == {each.job_id for each in waiting}
+    assert not draining.done()
+    workshop.end(call, OutcomeKind.DONE)
+    await draining
+    assert (await headquarters.outcome()).job_id == "job"
+
+
+async def test_what_was_given_back_is_told_by_a_worker_that_has_no_time_to_drain(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, headquarters: Headquarters
+) -> None:
+    """Stopping does not break off the telling, of which a few at a time are not answered yet."""
+    settings = msgspec.structs.replace(SETTINGS, drain_seconds=0)
+    waiting = [run(f"waiting-{number}") for number in range(MOST_RUNS)]
+    in_flight = most = 0
+    request = buses[1].request
+
+    async def counted(subject: str, payload: bytes, timeout: float) -> bytes:
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        try:
+            return await request(subject, payload, timeout)
+        finally:
+            in_flight -= 1
+
+    async with joined(Agent(buses[1], workshop, identity(), settings)) as agent:
+        buses[1].request = counted  # type: ignore[method-assign]
+        await headquarters.call(agent, *waiting)
+        await agent.drain()
+    told = {(await headquarters.outcome()).job_id for _ in waiting}
+    assert told == {each.job_id for each in waiting}
+    assert 1 < most <= agent_module._MOST_ASKED_AT_ONCE
+    await headquarters.goodbyes.next()
 
 
 async def test_what_is_not_done_in_time_is_given_back(

@@ -17,7 +17,7 @@ from dpip.model.image import PictureFormat
 from dpip.model.job import FailureCode
 from dpip.worker.landlock import landlock_version
 from dpip.worker.seccomp import can_give_up_calls
-from dpip.worker.slot import Filtered, Slot, SlotFailure
+from dpip.worker.slot import FilteredPicture, Slot, SlotFailure
 from dpip.worker.slot_process import ChildProcess
 from dpip.worker.workshop import Workshop
 
@@ -160,7 +160,7 @@ async def test_a_worker_warns_of_what_is_left_open(
     monkeypatch.setattr(
         ChildProcess, "left_open", property(lambda _: left_open, lambda *_: None), raising=False
     )
-    workshop = Workshop(2, tmp_path)
+    workshop = Workshop(2, 0, tmp_path)
     with structlog.testing.capture_logs() as lines:
         await workshop.open()
     await workshop.close()
@@ -178,7 +178,7 @@ async def slot(tmp_path: Path) -> AsyncIterator[Slot]:
     await slot.close()
 
 
-async def filter_png(slot: Slot, source: Path, time_limit: float = PATIENCE) -> Filtered:
+async def filter_png(slot: Slot, source: Path, time_limit: float = PATIENCE) -> FilteredPicture:
     return await slot.filter(
         source,
         source.with_name("result"),

@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 async def workshop(disk: SmallDisk) -> AsyncIterator[Workshop]:
-    workshop = Workshop(1, disk.path)
+    workshop = Workshop(1, 0, disk.path)
     await workshop.open()
     yield workshop
     await workshop.close()

@@ -14,7 +14,7 @@ from dpip.filters.pipeline import encode_pipeline, parse_pipeline
 from dpip.model.image import PictureFormat
 from dpip.model.job import FailureCode
 from dpip.worker.child_messages import LENGTH, LONGEST_ANSWER
-from dpip.worker.slot import Filtered, Slot, SlotFailure
+from dpip.worker.slot import FilteredPicture, Slot, SlotFailure
 
 MEMORY = 1024 * 1024 * 1024
 PATIENCE = 60.0
@@ -41,7 +41,7 @@ class Pictures:
         pipeline: str = "blur",
         memory_limit: int = MEMORY,
         time_limit: float = PATIENCE,
-    ) -> Filtered:
+    ) -> FilteredPicture:
         copy = self.directory / f"copy-{next(self.copies)}"  # A slot uses up what it filters.
         shutil.copyfile(source, copy)
         return await slot.filter(
@@ -98,8 +98,35 @@ async def test_pictures_in_a_row_go_through_one_child(slot: Slot, pictures: Pict
     """The child stays warm from one picture to the next."""
     pid = warm_pid(slot)
     for _ in range(10):
-        assert (await pictures.filter(slot, pictures.small)).milliseconds > 0
+        assert (await pictures.filter(slot, pictures.small)).cost.milliseconds > 0
     assert slot.pid == pid
+    pictures.target.unlink()
+
+
+async def test_a_larger_picture_costs_more(slot: Slot, pictures: Pictures) -> None:
+    """More time and more memory; what comes after it costs as little as before."""
+    before, large, after = [
+        (await pictures.filter(slot, picture)).cost
+        for picture in (pictures.small, pictures.large, pictures.small)
+    ]
+    for small in (before, after):
+        assert 0 < small.milliseconds < large.milliseconds
+        assert 0 < small.cpu_milliseconds < large.cpu_milliseconds
+        assert 0 < small.memory < large.memory
+    assert after.memory - before.memory < (large.memory - before.memory) / 2
+    pictures.target.unlink()
+
+
+async def test_memory_is_measured_without_the_kernel(
+    slot: Slot, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it does not tell the peak, by what was seen of the child meanwhile."""
+    assert slot._coming is not None
+    memory = slot._coming.result().memory
+    monkeypatch.setattr(memory, "_files", pictures.directory / "nowhere")
+    occupied = memory.now()
+    cost = (await pictures.filter(slot, pictures.small)).cost
+    assert occupied / 2 < cost.memory < occupied * 2
     pictures.target.unlink()
 
 

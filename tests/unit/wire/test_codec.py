@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpip.errors import MalformedMessage
+from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure, FailureCode
-from dpip.model.worker import Gpu, Resources
+from dpip.model.worker import MOST_PREFETCH, MOST_SLOTS, Gpu, Resources, most_in_hand
 from dpip.wire.codec import LARGEST_MESSAGE, decode, decode_either, encode
 from dpip.wire.messages import (
     PROTOCOL,
@@ -20,18 +21,33 @@ from dpip.wire.messages import (
     Heartbeat,
     Hello,
     Message,
+    Obstacle,
     Outcome,
     OutcomeKind,
     Refusal,
     Run,
+    RunBatch,
     Running,
+    Waiting,
     Welcome,
+    WhyPending,
 )
 from tests import absurd
 
 GPU = Gpu(name="H100", utilisation=0.25, memory_used=1, memory_total=80 << 30)
 RESOURCES = Resources(cpu=0.5, cores=8, memory_total=64 << 30, memory_available=1, gpus=(GPU,))
 
+RUN = Run(
+    job_id="j",
+    attempt=2,
+    workload_id="wl",
+    image_id="im",
+    format=PictureFormat.TIFF,
+    pipeline=b'[{"filter":"blur","sigma":2}]\x00\xff',
+    memory_limit=1 << 40,
+    time_limit=0.1,
+    express=True,
+)
 EXAMPLES: list[Message] = [
     Greeting(protocol=PROTOCOL),
     Hello(
@@ -53,18 +69,15 @@ EXAMPLES: list[Message] = [
     ),
     Running(job_id="j", attempt=1),
     Goodbye(),
-    Run(
+    RUN,
+    RunBatch(runs=(RUN, RUN)),
+    Accepted(attempts=(Running(job_id="j", attempt=2),)),
+    Outcome(
         job_id="j",
-        attempt=2,
-        workload_id="wl",
-        image_id="im",
-        format=PictureFormat.TIFF,
-        pipeline=b'[{"filter":"blur","sigma":2}]\x00\xff',
-        memory_limit=1 << 40,
-        time_limit=0.1,
+        attempt=1,
+        kind=OutcomeKind.DONE,
+        cost=Cost(milliseconds=0.5, cpu_milliseconds=1e9, memory=2**53),
     ),
-    Accepted(),
-    Outcome(job_id="j", attempt=1, kind=OutcomeKind.DONE),
     Outcome(
         job_id="j",
         attempt=1,
@@ -72,6 +85,15 @@ EXAMPLES: list[Message] = [
         failure=Failure(code=FailureCode.TIMED_OUT, reason="Too slow."),
     ),
     Acknowledged(),
+    WhyPending(job_id="j", workload_id="wl"),
+    Waiting(
+        reason="No worker is free.",
+        remedy="Start another.",
+        before=3,
+        competing=2**31,
+        known=2,
+        obstacles=(Obstacle(worker="w", reason="is paused"),),
+    ),
 ]
 KINDS = {type(message) for message in EXAMPLES}
 
@@ -181,18 +203,21 @@ def test_a_payload_nested_without_end_is_malformed() -> None:
 
 
 def test_the_fullest_worker_has_room_in_a_heartbeat() -> None:
-    """With as many jobs in hand as the settings allow; what is larger is refused."""
-    slots, prefetch = 1000, 2000
-    running = tuple(Running(job_id="0" * 26, attempt=999) for _ in range(slots + prefetch))
+    """With as many jobs in hand as one may have; what is larger is refused."""
+    slots, prefetch = MOST_SLOTS, MOST_PREFETCH
+    most = most_in_hand(slots, prefetch) + 1
+    running = tuple(Running(job_id="0" * 26, attempt=99_999) for _ in range(most))
     beat = msgspec.structs.replace(EXAMPLES[4], slots=slots, prefetch=prefetch, running=running)
     assert len(encode(beat)) < LARGEST_MESSAGE
     assert decode(encode(beat), Heartbeat, "s") == beat
+    more = msgspec.structs.replace(beat, running=(*running, running[0]))
+    assert "length" in refused(encode(more), Heartbeat)
     assert "bytes" in refused(b"\x80" + b"\0" * LARGEST_MESSAGE)
 
 
 def test_an_answer_may_be_of_either_type() -> None:
     """Accepted or refused, and nothing third."""
-    for answer in (Accepted(), Refusal(reason="No.")):
+    for answer in (Accepted(attempts=()), Refusal(reason="No.")):
         assert decode_either(encode(answer), Accepted, Refusal, "s") == answer
     with pytest.raises(MalformedMessage):
         decode_either(encode(Acknowledged()), Accepted, Refusal, "s")
