@@ -9,18 +9,16 @@ have been learned from. With ``--fit`` it prints, in place of that, the constant
 
 import argparse
 import asyncio
-import json
+import itertools
 import random
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyvips
 from msgspec import Struct
 
@@ -29,10 +27,10 @@ from dpip.filters.pipeline import encode_pipeline, parse_pipeline
 from dpip.formats import read_header
 from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat, PictureHeader
-from dpip.scheduler.assumptions import rates_of
 from dpip.scheduler.prediction import CostModel
 from dpip.worker.slot import Slot
 
+PROCESSOR = "this one"
 TESTED = 200
 LEARNED = (0, 20, 100, 500)
 LEAST_PIXELS, MOST_PIXELS = 30_000, 4_000_000
@@ -159,7 +157,40 @@ async def _measured(slot: Slot, directory: Path, kind: PictureFormat, choose: ra
     )
 
 
+def print_errors(jobs: list[Job]) -> None:
+    """Print how far off predictions of the last jobs are, with more and more of the others known.
+
+    Memory counts as exceeded where a job took more than was predicted.
+    """
+    known, tested = jobs[:-TESTED], jobs[-TESTED:]
+    model = CostModel()
+    print(
+        "| learned from | CPU, median error | CPU, 90th percentile | memory exceeded | by at most "
+        "| memory predicted by taken, median |"
+    )
+    print("|---|---|---|---|---|---|")
+    for before, now in itertools.pairwise((0, *LEARNED)):
+        for job in known[before:now]:
+            model.learn(job.content, job.header, job.size, PROCESSOR, job.cost)
+        predicted = [model.predict(job.content, job.header, job.size, PROCESSOR) for job in tested]
+        errors = [
+            abs(prediction.cpu_milliseconds / job.cost.cpu_milliseconds - 1)
+            for job, prediction in zip(tested, predicted, strict=True)
+        ]
+        taken = [
+            job.cost.memory / prediction.memory
+            for job, prediction in zip(tested, predicted, strict=True)
+        ]
+        exceeded = sum(part > 1 for part in taken) / len(taken)
+        print(
+            f"| {now} jobs | {statistics.median(errors):.0%} "
+            f"| {statistics.quantiles(errors, n=10)[-1]:.0%} | {exceeded:.1%} "
+            f"| {max(0, max(taken) - 1):.0%} | {1 / statistics.median(taken):.2f} |"
+        )
+
+
 def main() -> None:
+    """Measure jobs, or read what was measured, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=LEARNED[-1] + TESTED)
@@ -171,6 +202,7 @@ def main() -> None:
         jobs = asyncio.run(measure(arguments.jobs, arguments.seed))
         if arguments.measured:
             arguments.measured.write_bytes(msgspec.json.encode(jobs))
+    print_errors(jobs)
 
 
 if __name__ == "__main__":

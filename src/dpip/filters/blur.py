@@ -48,7 +48,7 @@ def blur_milliseconds(header: PictureHeader, parameters: Blur) -> float:
         return 0.0
     # Eight bits without alpha go through libvips' vector code.
     is_fast = header.depth <= 8 and not header.has_alpha
-    nanoseconds = 0.04 if is_fast else 2.0
+    nanoseconds = 0.04 if is_fast else 1.5
     samples = header.pixels * header.bands
     return samples * nanoseconds * (2 * _REACH * parameters.sigma + 1) / 1e6
 
