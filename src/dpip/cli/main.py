@@ -11,6 +11,7 @@ from dpip.cli.certs import certs
 from dpip.cli.chaos import chaos
 from dpip.cli.config import config
 from dpip.cli.nats_config import nats_config
+from dpip.cli.predict import predict
 from dpip.cli.run import run
 from dpip.cli.torture import torture
 from dpip.cli.up import up
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(run)
+app.command()(predict)
 app.command()(up)
 app.add_typer(worker.app, name="worker")
 app.command()(parts.controller)

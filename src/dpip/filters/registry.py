@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from dpip.filters.blur import Blur, blur, blur_milliseconds
-from dpip.filters.grayscale import Grayscale, grayscale, grayscale_milliseconds
+from dpip.filters.grayscale import (
+    Grayscale,
+    grayscale,
+    grayscale_header,
+    grayscale_milliseconds,
+)
+from dpip.model.image import PictureHeader
 
 if TYPE_CHECKING:
     import pyvips
@@ -15,21 +21,24 @@ Step = Grayscale | Blur
 """The parameters of one filter, which also say which filter it is."""
 
 
+def _unchanged(header: PictureHeader, _: Any) -> PictureHeader:
+    return header
+
+
 class Filter(Struct, frozen=True, kw_only=True):
     """A filter: its parameters, its function from image to image, and its other names.
 
     It keeps width, height and frames: ``dpip.filters.result_header`` checks results by that.
     ``pixelwise``: a pixel of the result depends on that pixel alone, so an animation may be
-    filtered as one tall picture. ``milliseconds`` is the CPU time that a megapixel of so many bands
-    and bits of one is assumed to take before any job is done. ``drops_colour``: a result has one
-    band, and its alpha.
+    filtered as one tall picture. ``header`` is what becomes of the header. ``milliseconds`` is the
+    CPU time that it is assumed to take until jobs have shown it.
     """
 
     parameters: type[Step]
     apply: "Callable[[pyvips.Image, Any], pyvips.Image]"
     pixelwise: bool
-    milliseconds: Callable[[Any, int, int], float]
-    drops_colour: bool = False
+    milliseconds: Callable[[PictureHeader, Any], float]
+    header: Callable[[PictureHeader, Any], PictureHeader] = _unchanged
     aliases: tuple[str, ...] = ()
     parameter_aliases: Mapping[str, str] = {}
 
@@ -45,7 +54,7 @@ FILTERS = (
         apply=grayscale,
         pixelwise=True,
         milliseconds=grayscale_milliseconds,
-        drops_colour=True,
+        header=grayscale_header,
         aliases=("greyscale",),
     ),
     Filter(

@@ -58,6 +58,16 @@ class PictureHeader(Struct, frozen=True, kw_only=True):
         """Bytes of all pixels once they are decoded."""
         return self.pixels * self.bands * -(-self.depth // 8)
 
+    @property
+    def has_colour(self) -> bool:
+        """Whether a pixel is more than a shade of gray and its opacity."""
+        return self.bands > 2
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether a pixel has an opacity, as far as that can be told by the number of bands."""
+        return self.bands in (2, 4)
+
 
 class Image(Struct, frozen=True, kw_only=True):
     """A picture in the image store together with where it belongs.

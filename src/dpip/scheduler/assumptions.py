@@ -5,12 +5,12 @@ from functools import lru_cache
 from msgspec import Struct
 
 from dpip.filters.pipeline import decode_pipeline, describe
-from dpip.filters.registry import filter_of
+from dpip.filters.registry import Filter, Step, filter_of
 from dpip.model.image import PictureFormat, PictureHeader
 
 _MEGA = 1e6
 _MIB = 1024 * 1024
-PROCESS_BYTES = 40.0 * _MIB
+PROCESS_BYTES = 64.0 * _MIB
 """A child that has filtered some small pictures."""
 
 _STREAMED_LINES = 1024
@@ -20,79 +20,66 @@ _STREAMED_LINES = 1024
 class _Codec(Struct, frozen=True):
     """Decoding and encoding of one format, as ``bench/prediction.py`` measures it.
 
-    CPU milliseconds: ``fixed`` for any picture, with what is done around it, ``megasample`` for a
-    million samples (a band of a pixel) of the original and of the result, half each, ``megabyte``
-    for a million bytes of the original's file. ``held`` is how many times its decoded bytes a
-    picture occupies.
+    CPU milliseconds: ``fixed`` for any picture, with what is done around it; ``decoding`` for a
+    million bytes of pixels, ``encoding`` for those of the result, ``reading`` for a million bytes
+    of the file. ``held`` is how many times the bytes of its pixels a picture occupies.
     """
 
     fixed: float
-    megasample: float
-    megabyte: float
+    decoding: float
+    encoding: float
+    reading: float
     held: float
 
 
 _CODECS = {
-    PictureFormat.JPEG: _Codec(fixed=3.0, megasample=1.2, megabyte=15.0, held=1.0),
-    PictureFormat.PNG: _Codec(fixed=3.0, megasample=2.5, megabyte=10.0, held=0.3),
-    PictureFormat.WEBP: _Codec(fixed=5.0, megasample=9.0, megabyte=30.0, held=4.0),
-    PictureFormat.GIF: _Codec(fixed=6.0, megasample=60.0, megabyte=30.0, held=5.0),
-    PictureFormat.TIFF: _Codec(fixed=2.0, megasample=1.0, megabyte=1.0, held=0.3),
-    PictureFormat.AVIF: _Codec(fixed=8.0, megasample=22.0, megabyte=60.0, held=10.0),
+    PictureFormat.JPEG: _Codec(fixed=3.5, decoding=0.8, encoding=0.8, reading=17.0, held=1.0),
+    PictureFormat.PNG: _Codec(fixed=3.0, decoding=1.2, encoding=3.6, reading=5.5, held=1.0),
+    PictureFormat.WEBP: _Codec(fixed=4.5, decoding=4.0, encoding=8.0, reading=150.0, held=5.0),
+    PictureFormat.GIF: _Codec(fixed=5.0, decoding=18.0, encoding=75.0, reading=0.0, held=4.5),
+    PictureFormat.TIFF: _Codec(fixed=3.0, decoding=4.0, encoding=5.0, reading=0.0, held=1.0),
+    PictureFormat.AVIF: _Codec(fixed=6.0, decoding=14.0, encoding=10.0, reading=400.0, held=6.5),
 }
+"""JPEG, PNG and TIFF are streamed, unless they are interlaced, turned or have several pages, which
+their headers do not say."""
 
 
-class Rates(Struct, frozen=True, kw_only=True):
-    """What a job takes by the size of its picture, for one pipeline and one kind of picture.
+class Parts(Struct, frozen=True):
+    """What a job is assumed to take.
 
-    ``filters`` are the names in ``pipeline``, ``bytes_of_pixel`` and ``bytes_of_column`` what a
-    picture occupies by its pixels and its width.
+    ``cpu`` is in milliseconds: what any picture takes, decoding and encoding, the filters.
+    ``memory`` is in bytes: the process itself, and the picture in it.
     """
 
     filters: str
-    fixed: float
-    codec_of_megapixel: float
-    codec_of_megabyte: float
-    filters_of_megapixel: float
-    bytes_of_pixel: float
-    bytes_of_column: float
-
-    def cpu(self, header: PictureHeader, size: int) -> tuple[float, float, float]:
-        """CPU milliseconds of what any picture takes, of decoding and encoding, of the filters."""
-        megapixels = header.pixels / _MEGA
-        codec = self.codec_of_megapixel * megapixels + self.codec_of_megabyte * size / _MEGA
-        return self.fixed, codec, self.filters_of_megapixel * megapixels
-
-    def memory(self, header: PictureHeader) -> tuple[float, float]:
-        """Bytes of the process itself, and of the picture in it."""
-        held = self.bytes_of_pixel * header.pixels + self.bytes_of_column * header.width
-        return PROCESS_BYTES, held
+    cpu: tuple[float, float, float]
+    memory: tuple[float, float]
 
 
 @lru_cache(maxsize=4096)
-def rates_of(
-    pipeline: bytes,
-    format: PictureFormat,  # noqa: A002
-    bands: int,
-    depth: int,
-) -> Rates:
-    """The rates of ``pipeline``. Raises ``InvalidValue`` if it is none."""
-    steps = decode_pipeline(pipeline)
-    codec = _CODECS[format]
-    bytes_of_sample = -(-depth // 8)
-    left = bands
-    filters = 0.0
-    for step in steps.steps:
-        filter = filter_of(step)  # noqa: A001
-        filters += filter.milliseconds(step, left, depth)
-        if filter.drops_colour:
-            left = 1 if left % 2 else 2
-    return Rates(
-        filters=describe(steps),
-        fixed=codec.fixed,
-        codec_of_megapixel=codec.megasample * bytes_of_sample * (bands + left) / 2,
-        codec_of_megabyte=codec.megabyte,
-        filters_of_megapixel=filters,
-        bytes_of_pixel=codec.held * bands * bytes_of_sample,
-        bytes_of_column=_STREAMED_LINES * bands * bytes_of_sample,
+def parts_of(pipeline: bytes, header: PictureHeader, size: int) -> Parts:
+    """The parts of a job, whose picture has ``size`` bytes, and the names of its filters.
+
+    Raises ``InvalidValue`` if ``pipeline`` is none.
+    """
+    names, steps = _steps(pipeline)
+    codec = _CODECS[header.format]
+    filters, left = 0.0, header
+    for filter, parameters in steps:  # noqa: A001
+        filters += filter.milliseconds(left, parameters)
+        left = filter.header(left, parameters)
+    decoded = header.decoded_bytes
+    pixels = codec.decoding * decoded + codec.encoding * left.decoded_bytes
+    lines = _STREAMED_LINES * decoded / header.height
+    return Parts(
+        names,
+        (codec.fixed, (pixels + codec.reading * size) / _MEGA, filters),
+        (PROCESS_BYTES, codec.held * decoded + lines),
     )
+
+
+@lru_cache(maxsize=1024)
+def _steps(pipeline: bytes) -> tuple[str, tuple[tuple[Filter, Step], ...]]:
+    """The names of the filters, joined by commas, and the filters with their parameters."""
+    decoded = decode_pipeline(pipeline)
+    return describe(decoded), tuple((filter_of(step), step) for step in decoded.steps)

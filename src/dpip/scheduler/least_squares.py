@@ -12,7 +12,7 @@ _AT_FIRST, _HAVING_BEGUN, _MOST_DOUBT = 10.0, 2.0, 20.0
 _SHARED = 0.7
 _FORGETTING = 0.99
 _MOST_SURPRISE = 4.0
-_DEVIATION_AT_FIRST = 0.3
+_DEVIATION_AT_FIRST, _LEAST_DEVIATION = 0.15, 0.05
 _DEVIATION_MEMORY = 0.05
 
 Weight = Annotated[float, Meta(ge=LEAST_WEIGHT, le=MOST_WEIGHT)]
@@ -65,7 +65,11 @@ class LeastSquares(Struct, frozen=True):
         spread = _FORGETTING + max(0.0, sum(map(float.__mul__, doubted, shares)))
         error = seen - expected
         weights = tuple(
-            _within(weight + gain / spread * error, LEAST_WEIGHT, MOST_WEIGHT)
+            _within(
+                weight + gain / spread * error,
+                max(LEAST_WEIGHT, weight / _MOST_SURPRISE),
+                min(MOST_WEIGHT, weight * _MOST_SURPRISE),
+            )
             for weight, gain in zip(self.weights, doubted, strict=True)
         )
         above = max(0.0, error / expected)
@@ -74,7 +78,7 @@ class LeastSquares(Struct, frozen=True):
             self,
             weights=weights,
             doubts=self._doubts_after(doubted, spread),
-            deviation=math.sqrt(variance),
+            deviation=max(math.sqrt(variance), _LEAST_DEVIATION),
         )
 
     def _doubts_after(

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from dpip.model.cost import Cost, Prediction
 from dpip.model.image import PictureFormat, PictureHeader
-from dpip.scheduler.assumptions import PROCESS_BYTES, rates_of
+from dpip.scheduler.assumptions import PROCESS_BYTES, Parts, parts_of
 from dpip.scheduler.least_squares import LeastSquares
 from dpip.scheduler.numbered import Numbered
 
@@ -103,13 +103,13 @@ class CostModel:
         Memory is what is expected and some deviations more. On a ``gpu`` the picture and its result
         are held as floats of 32 bits. Raises ``InvalidValue`` if ``pipeline`` is none.
         """
-        rates = rates_of(pipeline, header.format, header.bands, header.depth)
-        learned = self._kinds.get(Kind(rates.filters, header.format, processor))
+        parts = parts_of(pipeline, header, size)
+        learned = self._kinds.get(Kind(parts.filters, header.format, processor))
         speed = 1.0
         if learned is None:
-            learned, speed = self._everywhere(rates.filters, header.format), self.speed(processor)
-        milliseconds = learned.cpu.expect(rates.cpu(header, size)) / speed
-        memory = learned.memory.expect(rates.memory(header))
+            learned, speed = self._everywhere(parts.filters, header.format), self.speed(processor)
+        milliseconds = learned.cpu.expect(parts.cpu) / speed
+        memory = learned.memory.expect(parts.memory)
         memory *= 1 + _DEVIATIONS * learned.memory.deviation
         return Prediction(
             cpu_milliseconds=min(milliseconds, _MOST_MILLISECONDS),
@@ -125,23 +125,13 @@ class CostModel:
 
         Raises ``InvalidValue`` if ``pipeline`` is none.
         """
-        rates = rates_of(pipeline, header.format, header.bands, header.depth)
-        cpu_parts, memory_parts = rates.cpu(header, size), rates.memory(header)
-
-        def learn_of(known: Learned, milliseconds: float) -> None:
-            learned = Learned(
-                kind=known.kind,
-                cpu=known.cpu.learned(cpu_parts, milliseconds),
-                memory=known.memory.learned(memory_parts, float(cost.memory)),
-                jobs=known.jobs + 1,
-            )
-            self._kinds.set(learned.kind, learned)
-
-        everywhere = self._everywhere(rates.filters, header.format)
+        parts = parts_of(pipeline, header, size)
+        everywhere = self._everywhere(parts.filters, header.format)
         if processor:
-            self._learn_pace(processor, everywhere.cpu.expect(cpu_parts), cost.cpu_milliseconds)
-            learn_of(self._on(processor, everywhere), cost.cpu_milliseconds)
-        learn_of(everywhere, cost.cpu_milliseconds * self.speed(processor))
+            self._learn_pace(processor, everywhere.cpu.expect(parts.cpu), cost.cpu_milliseconds)
+            self._learn(self._on(processor, everywhere), parts, cost.cpu_milliseconds, cost.memory)
+        averaged = cost.cpu_milliseconds * self.speed(processor)
+        self._learn(everywhere, parts, averaged, cost.memory)
 
     def speed(self, processor: str) -> float:
         """How many times as fast as the fleet ``processor`` does the same jobs; 1 if unknown."""
@@ -164,6 +154,15 @@ class CostModel:
             memory=everywhere.memory.doubted(1.0),
             jobs=everywhere.jobs,
         )
+
+    def _learn(self, known: Learned, parts: Parts, milliseconds: float, memory: int) -> None:
+        learned = Learned(
+            kind=known.kind,
+            cpu=known.cpu.learned(parts.cpu, milliseconds),
+            memory=known.memory.learned(parts.memory, float(memory)),
+            jobs=known.jobs + 1,
+        )
+        self._kinds.set(learned.kind, learned)
 
     def _learn_pace(self, processor: str, expected: float, observed: float) -> None:
         if not 0 < observed < math.inf:
