@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from dpip.model.job import JobState
+from dpip.model.requirements import GpuUse
 from dpip.model.worker import Command, Gpu, WorkerState
 from dpip.model.workload import WorkloadStatus
 
@@ -19,7 +20,7 @@ class Counts(Struct, frozen=True, kw_only=True):
 
 
 class WorkloadSummary(Struct, frozen=True, kw_only=True):
-    """A workload without its images."""
+    """A workload without its images. What it asked for, if anything, is in the last six."""
 
     id: str = field(name="workload_id")
     name: str = field(name="workload_name")
@@ -27,6 +28,12 @@ class WorkloadSummary(Struct, frozen=True, kw_only=True):
     status: WorkloadStatus
     running_jobs: int
     counts: Counts = Counts()
+    tags: tuple[str, ...] = ()
+    prefer_tags: tuple[str, ...] = ()
+    gpu: GpuUse = GpuUse.NEVER
+    priority: int = 0
+    weight: int = 1
+    deadline: datetime | None = None
 
 
 class FailedImage(Struct, frozen=True, kw_only=True):
