@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from dpip.client.answers import (
+    Explanation,
     Login,
     Result,
     ResultsPage,
@@ -230,6 +231,10 @@ class Client:
         finally:
             partial.unlink(missing_ok=True)
         return None
+
+    def explain(self, image_id: str) -> Explanation:
+        """Why an original, or what came of it, went where it did, or why it still waits."""
+        return self._ask("GET", f"/images/{image_id}/explain", Explanation)
 
     def _tell(self, worker: str, command: str) -> WorkerReading:
         return self._ask("POST", f"/workers/{quote(worker, safe='')}/{command}", WorkerReading)
