@@ -69,7 +69,7 @@ def test_one_that_waits_says_what_the_scheduler_says() -> None:
     assert answer.remedy == WAITING.remedy
     assert [(each.worker, each.reason) for each in answer.obstacles] == [("ada", "has no tag fast")]
     assert (answer.position, answer.competing, answer.known) == (4, 1, 2)
-    assert answer.worker is answer.placed_at is answer.retry_at is None
+    assert (answer.worker, answer.placed_at, answer.retry_at) == (None, None, None)
 
 
 def test_the_next_of_its_workload_is_told_so() -> None:
@@ -143,7 +143,7 @@ def test_one_on_a_worker_says_why_it_is_there() -> None:
     assert (answer.predicted_milliseconds, answer.predicted_memory) == (41.2, 120 << 20)
     assert answer.placed_at
     assert answer.placed_at.timestamp() == NOW - 12
-    assert answer.remedy is answer.milliseconds is None
+    assert (answer.remedy, answer.milliseconds) == (None, None)
 
 
 def test_the_only_worker_that_could_take_it_was_not_chosen_by_a_policy() -> None:
@@ -157,7 +157,7 @@ def test_one_whose_reasons_are_not_kept_says_where_it_is() -> None:
     answer = explain(leased(why=None), None, NOW)
     assert answer.summary == "Attempt 1 is on worker ada."
     assert answer.details == []
-    assert answer.policy is answer.known is answer.placed_at is None
+    assert (answer.policy, answer.known, answer.placed_at) == (None, None, None)
 
 
 def test_an_attempt_after_failed_ones_tells_of_them() -> None:
