@@ -131,7 +131,9 @@ def _waiting(job: JobView, said: Said) -> _Story:
             if said.before:
                 turn = [f"Its workload has {_counted(said.before, 'job')} before it."]
             if said.competing:
-                turn.append(f"It competes with {_counted(said.competing, 'job')} of others.")
+                turn.append(
+                    f"It competes with {_counted(said.competing, 'job')} of other workloads."
+                )
         case Refusal():
             summary = f"It waits, and the scheduler does not say why: {said.reason}"
             remedy = "Ask again."

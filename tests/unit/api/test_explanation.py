@@ -64,7 +64,7 @@ def test_one_that_waits_says_what_the_scheduler_says() -> None:
     assert answer.summary == WAITING.reason
     assert answer.details == [
         "Its workload has 3 jobs before it.",
-        "It competes with 1 job of others.",
+        "It competes with 1 job of other workloads.",
     ]
     assert answer.remedy == WAITING.remedy
     assert [(each.worker, each.reason) for each in answer.obstacles] == [("ada", "has no tag fast")]
