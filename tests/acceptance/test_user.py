@@ -8,7 +8,9 @@ from tests.acceptance.system import Api, Process, System, dpip, environment
 
 
 def test_users_come_and_go(system: System) -> None:
-    """Added by pipe, renamed by variable, listed, removed; passwords open what they should."""
+    """Added by pipe, changed by variable, weighed, listed, removed; passwords open what they
+    should.
+    """
     env = system.env
     url = system.ready["api"]
     assert dpip("user", "add", "ann", env=env, input="first password\n").returncode == 0
@@ -17,7 +19,12 @@ def test_users_come_and_go(system: System) -> None:
     changed = {**env, "DPIP_USER_PASSWORD": "second password"}
     assert dpip("user", "passwd", "ann", env=changed).returncode == 0
     Api(url).login("ann", "second password")
-    assert "ann\tuser" in dpip("user", "list", env=env).stdout
+    assert "ann\tuser\t1" in dpip("user", "list", env=env).stdout
+    assert dpip("user", "weight", "ann", "3", env=env).stdout == "ann has a weight of 3.\n"
+    assert "ann\tuser\t3" in dpip("user", "list", env=env).stdout
+    for weight in ("0", "101"):
+        assert dpip("user", "weight", "ann", weight, env=env).returncode == 2
+    assert dpip("user", "weight", "nobody", "2", env=env).returncode == 1
     assert dpip("user", "remove", "ann", env=env).returncode == 0
     assert "ann" not in dpip("user", "list", env=env).stdout
     assert dpip("user", "remove", "ann", env=env).returncode == 1
@@ -92,7 +99,7 @@ def test_the_last_administrator_stays(tmp_path: Path) -> None:
     assert "dpip user add --admin" in refused.stderr
     assert dpip("user", "add", "--admin", "eve", env=env).returncode == 0
     assert dpip("user", "remove", "ada", env=env).returncode == 0
-    assert dpip("user", "list", env=env).stdout == "eve\tadministrator\n"
+    assert dpip("user", "list", env=env).stdout == "eve\tadministrator\t1\n"
 
 
 def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:

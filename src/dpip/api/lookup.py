@@ -5,6 +5,7 @@ import re
 from dpip.api.context import Context
 from dpip.errors import NotFound
 from dpip.model.image import Image
+from dpip.model.placement import JobView
 from dpip.model.user import Caller, Role, User
 from dpip.model.workload import Workload
 
@@ -38,6 +39,18 @@ async def visible_image(context: Context, caller: Caller, image_id: str) -> Imag
     if image is None or not await _may_see(context, caller, image):
         raise NotFound(kind="image", id=image_id)
     return image
+
+
+async def job_of_visible_image(context: Context, caller: Caller, image_id: str) -> JobView:
+    """Return the job of an original, or that made a filtered image.
+
+    Raises ``NotFound`` as ``visible_image`` does.
+    """
+    image = await visible_image(context, caller, image_id)
+    job = await context.datastore.job_of_image(image.id)
+    if job is None:  # It has been removed meanwhile.
+        raise NotFound(kind="image", id=image_id)
+    return job
 
 
 async def _may_see(context: Context, caller: Caller, image: Image) -> bool:

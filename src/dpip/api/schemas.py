@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from dpip.filters.pipeline import decode_pipeline, describe
 from dpip.model.image import ImageKind
 from dpip.model.job import FailureCode, JobState, SettledJob
+from dpip.model.requirements import GpuUse
 from dpip.model.worker import Command, Worker, WorkerState
 from dpip.model.workload import Workload, WorkloadStatus
 
@@ -64,6 +65,12 @@ class WorkloadSummary(BaseModel):
     running_jobs: int
     counts: Counts
     created_at: datetime
+    tags: list[str] = Field(description="What the workers have to carry.")
+    prefer_tags: list[str]
+    gpu: GpuUse
+    priority: int
+    weight: int
+    deadline: datetime | None
 
     @classmethod
     def of(cls, workload: Workload) -> Self:
@@ -254,7 +261,7 @@ class HealthAnswer(BaseModel):
 
 
 def _summary(workload: Workload) -> dict[str, Any]:
-    counts = workload.counts
+    counts, asked = workload.counts, workload.requirements
     return {
         "workload_id": workload.id,
         "filter": describe(decode_pipeline(workload.pipeline)),
@@ -268,4 +275,10 @@ def _summary(workload: Workload) -> dict[str, Any]:
             failed=counts.failed,
         ),
         "created_at": utc(workload.created_at),
+        "tags": list(asked.tags),
+        "prefer_tags": list(asked.prefer_tags),
+        "gpu": asked.gpu,
+        "priority": asked.priority,
+        "weight": asked.weight,
+        "deadline": None if asked.deadline is None else utc(asked.deadline),
     }

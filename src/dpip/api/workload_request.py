@@ -11,17 +11,83 @@ from python_multipart.multipart import parse_options_header
 
 from dpip.api import multipart
 from dpip.api.body import json_object, small_body
+from dpip.api.openapi import taken
 from dpip.errors import InvalidValue, MalformedRequest, UnsupportedMediaType
 from dpip.filters.pipeline import Pipeline, parse_pipeline
 from dpip.model.ids import new_id
+from dpip.model.requirements import (
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    MOST_WEIGHT,
+    NO_REQUIREMENTS,
+    GpuUse,
+    Requirements,
+    read_requirements,
+)
+from dpip.model.worker import LONGEST_TAG, MOST_TAGS
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 _DEFAULT_FILTER = "grayscale"
+_REQUIREMENTS = Requirements.__struct_fields__
 _MOST_FIELDS = 32
 _NAME_LENGTH = 200
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories: controls, lone surrogates, separators of lines and of paragraphs."""
+
+_TAGS = {
+    "oneOf": [
+        {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG},
+            "maxItems": MOST_TAGS,
+        },
+        {"type": "string", "description": "Tags with commas between them."},
+    ],
+    "default": [],
+}
+_FIELDS = {
+    "type": "object",
+    "description": "All fields are optional; the filter's parameters may be given besides.",
+    "properties": {
+        "filter": {"type": "string", "default": _DEFAULT_FILTER, "examples": ["blur"]},
+        "workload_name": {"type": "string", "minLength": 1, "maxLength": _NAME_LENGTH},
+        "keep_metadata": {
+            "type": "boolean",
+            "default": False,
+            "description": "Results carry the place, camera and history of their originals.",
+        },
+        "tags": {**_TAGS, "description": "A worker has to carry all of them."},
+        "prefer_tags": {**_TAGS, "description": "The more a worker carries, the better."},
+        "gpu": {
+            "enum": list(GpuUse),
+            "default": GpuUse.NEVER,
+            "description": "Whether a worker has to have a GPU.",
+        },
+        "priority": {
+            "type": "integer",
+            "minimum": LOWEST_PRIORITY,
+            "maximum": HIGHEST_PRIORITY,
+            "default": 0,
+            "description": "Of your workloads, those of higher priority go first.",
+        },
+        "weight": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST_WEIGHT,
+            "default": 1,
+            "description": "Of your workloads of one priority, twice as much for twice the weight.",
+        },
+        "deadline": {
+            "type": "string",
+            "format": "date-time",
+            "description": "When all should be done: to come, and with its offset from UTC.",
+        },
+    },
+    "additionalProperties": True,
+}
+BODY = taken(dict.fromkeys([_JSON, _FORM, multipart.MEDIA_TYPE], _FIELDS), required=False)
+"""``openapi_extra`` of a route that takes such a request."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +96,11 @@ class WorkloadRequest:
 
     name: str
     pipeline: Pipeline
+    requirements: Requirements = NO_REQUIREMENTS
 
 
-async def read_workload_request(request: Request) -> WorkloadRequest:
-    """Read the body, in which every field is optional.
+async def read_workload_request(request: Request, now: float) -> WorkloadRequest:
+    """Read the body, in which every field is optional, at the time ``now``.
 
     Raises ``InvalidValue``, ``MalformedRequest``, ``TooLarge`` or ``UnsupportedMediaType``.
     """
@@ -43,11 +110,13 @@ async def read_workload_request(request: Request) -> WorkloadRequest:
     name = given.pop("workload_name", None)
     text = given.pop("filter", _DEFAULT_FILTER)
     keep_metadata = _flag("keep_metadata", given.pop("keep_metadata", False))
+    asked = {field: given.pop(field) for field in _REQUIREMENTS if field in given}
     if not isinstance(text, str):
         raise InvalidValue(field="filter", value=text, allowed="it is a text, such as blur")
     return WorkloadRequest(
         name=f"workload-{new_id()[-8:]}" if name is None else _checked_name(name),
         pipeline=parse_pipeline(text, given, keep_metadata=keep_metadata),
+        requirements=read_requirements(asked, now=now),
     )
 
 

@@ -10,6 +10,7 @@ from dpip.cli.bench import bench
 from dpip.cli.certs import certs
 from dpip.cli.chaos import chaos
 from dpip.cli.config import config
+from dpip.cli.explain import explain
 from dpip.cli.nats_config import nats_config
 from dpip.cli.predict import predict
 from dpip.cli.run import run
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(predict)
+app.command()(explain)
 app.command()(up)
 app.add_typer(worker.app, name="worker")
 app.command()(parts.controller)

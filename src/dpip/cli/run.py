@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dpip.cli.service import TlsCa
+from dpip.model.requirements import HIGHEST_PRIORITY, LOWEST_PRIORITY, MOST_WEIGHT, GpuUse
 
 _INVALID_VALUE = 422
 
@@ -29,6 +30,33 @@ def run(
         bool,
         typer.Option("--keep-metadata", help="Keep GPS, camera and other metadata in the results."),
     ] = False,
+    tags: Annotated[
+        str, typer.Option(help="What workers have to carry, separated by commas.")
+    ] = "",
+    prefer_tags: Annotated[
+        str, typer.Option(help="What workers should carry, separated by commas.")
+    ] = "",
+    gpu: Annotated[GpuUse, typer.Option(help="Whether a worker has to have one.")] = GpuUse.NEVER,
+    priority: Annotated[
+        int,
+        typer.Option(
+            min=LOWEST_PRIORITY,
+            max=HIGHEST_PRIORITY,
+            help="Of your workloads, those of higher priority go first.",
+        ),
+    ] = 0,
+    weight: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MOST_WEIGHT,
+            help="Of your workloads of one priority, twice as much for twice the weight.",
+        ),
+    ] = 1,
+    deadline: Annotated[
+        str | None,
+        typer.Option(help="When all should be done, as in 2030-01-31T18:00:00+01:00."),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(help="URL of a running API. Without it a system is started for this command."),
@@ -57,18 +85,25 @@ def run(
     from dpip.cli.connect import connected, refuse_usage
     from dpip.cli.progress import BatchProgress
     from dpip.cli.report import print_json, print_report
+    from dpip.client.api_client import Asked
     from dpip.client.batch import filter_pictures
     from dpip.client.folder import plan_batch
     from dpip.errors import ApiRefused, InvalidValue
     from dpip.filters.pipeline import parse_pipeline
+    from dpip.model.requirements import read_requirements
+    from dpip.ports.clock import SystemClock
 
+    asked = Asked(tags=tags, prefer_tags=prefer_tags, gpu=gpu, priority=priority, weight=weight)
+    if deadline is not None:
+        asked["deadline"] = deadline
     plan = plan_batch(paths, out)
     problems = list(plan.problems)
     if server and workers:
         problems.append("--workers is for a system that is started here, not for --server.")
-    if server is None:  # Another server may know other filters.
+    if server is None:  # Another server may know other filters, and has a clock of its own.
         try:
             parse_pipeline(filter)
+            read_requirements(asked, now=SystemClock().now())
         except InvalidValue as error:
             problems.append(str(error))
     if problems:
@@ -92,6 +127,7 @@ def run(
                 filter,
                 keep_metadata=keep_metadata,
                 on_progress=display.show,
+                **asked,
             )
     except ApiRefused as error:
         if error.status == _INVALID_VALUE:

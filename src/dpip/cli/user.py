@@ -8,12 +8,15 @@ import typer
 
 from dpip.cli.service import DataDir, on_datastore
 from dpip.errors import InvalidValue, NotFound
+from dpip.model.requirements import MOST_WEIGHT
 from dpip.model.user import LONGEST_NAME, LONGEST_PASSWORD, SHORTEST_PASSWORD, Role
 
 if TYPE_CHECKING:
     from dpip.ports.datastore import Datastore
 
-app = typer.Typer(help="Add, list and remove users, and set their passwords.", no_args_is_help=True)
+app = typer.Typer(
+    help="Add, list, weigh and remove users, and set their passwords.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(help="Name of the user.")]
 
@@ -46,9 +49,9 @@ def add(
 
 @app.command("list")
 def list_users(data_dir: DataDir = None) -> None:
-    """List users with their roles."""
+    """List users with their roles and weights."""
     for user in on_datastore(data_dir, lambda datastore: datastore.users()):
-        print(f"{user.name}\t{user.role}")
+        print(user.name, user.role, user.weight, sep="\t")
 
 
 @app.command()
@@ -60,6 +63,20 @@ def passwd(name: Name, data_dir: DataDir = None) -> None:
     if not on_datastore(data_dir, lambda store: store.set_password(name, password_hash)):
         raise NotFound(kind="user", id=name)
     print(f"Set the password of {name}.")
+
+
+@app.command()
+def weight(
+    name: Name,
+    weight: Annotated[
+        int, typer.Argument(min=1, max=MOST_WEIGHT, help=f"1 to {MOST_WEIGHT}; a new user has 1.")
+    ],
+    data_dir: DataDir = None,
+) -> None:
+    """Set a user's weight: of two who compete, one with twice the weight gets twice as much."""
+    if not on_datastore(data_dir, lambda datastore: datastore.set_weight(name, weight)):
+        raise NotFound(kind="user", id=name)
+    print(f"{name} has a weight of {weight}.")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from dpip.model.job import JobState
+from dpip.model.requirements import GpuUse
 from dpip.model.worker import Command, Gpu, WorkerState
 from dpip.model.workload import WorkloadStatus
 
@@ -19,7 +20,7 @@ class Counts(Struct, frozen=True, kw_only=True):
 
 
 class WorkloadSummary(Struct, frozen=True, kw_only=True):
-    """A workload without its images."""
+    """A workload without its images. What it asked for, if anything, is in the last six."""
 
     id: str = field(name="workload_id")
     name: str = field(name="workload_name")
@@ -27,6 +28,12 @@ class WorkloadSummary(Struct, frozen=True, kw_only=True):
     status: WorkloadStatus
     running_jobs: int
     counts: Counts = Counts()
+    tags: tuple[str, ...] = ()
+    prefer_tags: tuple[str, ...] = ()
+    gpu: GpuUse = GpuUse.NEVER
+    priority: int = 0
+    weight: int = 1
+    deadline: datetime | None = None
 
 
 class FailedImage(Struct, frozen=True, kw_only=True):
@@ -60,6 +67,51 @@ class Result(Struct, frozen=True, kw_only=True):
     milliseconds: float | None = None
     code: str | None = None
     reason: str | None = None
+
+
+class Obstacle(Struct, frozen=True, kw_only=True):
+    """A worker that cannot take a picture now, and why: words that follow its name."""
+
+    worker: str
+    reason: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """Where an original is on its way, and why: in sentences for people, and as facts.
+
+    ``remedy`` is what would have to change. ``worker`` has the picture or has filtered it, and
+    ``also_on`` is that of an earlier attempt that goes on beside it. When it was placed, ``policy``
+    chose among the ``feasible`` of all ``known`` workers, and expected it to take
+    ``predicted_milliseconds`` of CPU time and ``predicted_memory`` bytes there; it spent
+    ``milliseconds`` on the pixels. One that waits is at ``position``, from 1, in its workload, and
+    competes with that many jobs of others. ``code`` and ``reason`` are of the latest failure.
+    """
+
+    image_id: str
+    workload_id: str
+    state: JobState
+    summary: str
+    details: tuple[str, ...] = ()
+    remedy: str | None = None
+    worker: str | None = None
+    also_on: str | None = None
+    attempt: int = 0
+    failures: int = 0
+    code: str | None = None
+    reason: str | None = None
+    retry_at: datetime | None = None
+    placed_at: datetime | None = None
+    policy: str | None = None
+    known: int | None = None
+    feasible: int | None = None
+    runner_up: str | None = None
+    predicted_milliseconds: float | None = None
+    predicted_memory: int | None = None
+    milliseconds: float | None = None
+    position: int | None = None
+    competing: int | None = None
+    obstacles: tuple[Obstacle, ...] = ()
+    filtered_image_id: str | None = None
 
 
 class Memory(Struct, frozen=True, kw_only=True):

@@ -3,15 +3,17 @@
 import base64
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import msgspec
 
 from dpip.client.answers import (
+    Explanation,
     Login,
     Result,
     ResultsPage,
@@ -32,6 +34,23 @@ T = TypeVar("T")
 _CONNECTIONS = 32
 _LONGEST_WAIT = 30.0
 _PAGE = 100
+
+
+class Asked(TypedDict, total=False):
+    """Where the pictures of a workload may be filtered, and how soon.
+
+    A worker has to carry all ``tags``, and those with more of ``prefer_tags`` are preferred;
+    ``gpu`` is "never", "preferred" or "required". Of a user's workloads, those of higher
+    ``priority`` (-10 to 10) go first, and those of one priority share by ``weight`` (1 to 100).
+    ``deadline``, with its offset from UTC, is when all should be done; text is as in RFC 3339.
+    """
+
+    tags: Sequence[str]
+    prefer_tags: Sequence[str]
+    gpu: str
+    priority: int
+    weight: int
+    deadline: datetime | str
 
 
 class Client:
@@ -106,12 +125,14 @@ class Client:
         name: str | None = None,
         *,
         keep_metadata: bool = False,
+        **asked: Unpack[Asked],
     ) -> Workload:
         """Create an empty workload; ``filter`` is a name and parameters, as in blur:sigma=5.
 
         Results carry where and with which camera their originals were taken if ``keep_metadata``.
+        ``Asked`` names what else may be asked for.
         """
-        wanted = {"filter": filter, "keep_metadata": keep_metadata}
+        wanted: dict[str, object] = {"filter": filter, "keep_metadata": keep_metadata, **asked}
         if name is not None:
             wanted["workload_name"] = name
         return self._ask(
@@ -210,6 +231,10 @@ class Client:
         finally:
             partial.unlink(missing_ok=True)
         return None
+
+    def explain(self, image_id: str) -> Explanation:
+        """Why an original, or what came of it, went where it did, or why it still waits."""
+        return self._ask("GET", f"/images/{image_id}/explain", Explanation)
 
     def _tell(self, worker: str, command: str) -> WorkerReading:
         return self._ask("POST", f"/workers/{quote(worker, safe='')}/{command}", WorkerReading)

@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from msgspec import Struct
 
 from dpip.client.answers import Result
-from dpip.client.api_client import Client
+from dpip.client.api_client import Asked, Client
 from dpip.errors import DpipError
 
 IN_FLIGHT = 1000
@@ -75,17 +76,19 @@ def filter_pictures(
     keep_metadata: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
     transfers: int = 8,
+    **asked: Unpack[Asked],
 ) -> Report:
     """Send ``pictures`` through ``filter`` in a new workload and fetch what comes of them.
 
     Results carry where and with which camera their originals were taken if ``keep_metadata``.
-    ``transfers`` pictures are on the wire at once. ``on_progress`` is called from this thread,
-    about ten times a second and at the end. What goes wrong with one picture is in the report; a
-    server that stays away fails all that are not back yet. Raises what ``create_workload`` raises.
-    An exception such as ``KeyboardInterrupt`` stops the transfers and is passed on.
+    ``asked`` says where they may be filtered, and how soon. ``transfers`` pictures are on the wire
+    at once. ``on_progress`` is called from this thread, about ten times a second and at the end.
+    What goes wrong with one picture is in the report; a server that stays away fails all that are
+    not back yet. Raises what ``create_workload`` raises. An exception such as
+    ``KeyboardInterrupt`` stops the transfers and is passed on.
     """
     begin = time.perf_counter()
-    workload = client.create_workload(filter, name, keep_metadata=keep_metadata)
+    workload = client.create_workload(filter, name, keep_metadata=keep_metadata, **asked)
     batch = _Batch(client, workload.id, pictures)
     threads = [
         threading.Thread(target=batch.guard, args=(work,), name=work.__name__, daemon=True)

@@ -19,13 +19,13 @@ MOST_IN_HAND = 3000
 """Jobs that one worker has at once: with the names of so many, a heartbeat still is a message."""
 _MOST_IN_HAND_A_SLOT = 64
 MOST_GPUS = 16
-_MOST_TAGS, _LONGEST_TAG = 16, 64
+MOST_TAGS, LONGEST_TAG = 16, 64
 
 Slots = Annotated[int, Meta(ge=1, le=MOST_SLOTS)]
 Prefetch = Annotated[int, Meta(ge=0, le=MOST_PREFETCH)]
 Tags = Annotated[
-    tuple[Annotated[str, Meta(min_length=1, max_length=_LONGEST_TAG)], ...],
-    Meta(max_length=_MOST_TAGS),
+    tuple[Annotated[str, Meta(min_length=1, max_length=LONGEST_TAG)], ...],
+    Meta(max_length=MOST_TAGS),
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]
 """A part of a whole; neither infinity nor what is no number is one."""
@@ -156,12 +156,12 @@ def check_worker_name(name: str) -> str:
 def check_tags(tags: Collection[str]) -> tuple[str, ...]:
     """Return ``tags`` if they can be a worker's, else raise ``InvalidValue``."""
     for tag in tags:
-        if not 1 <= len(tag) <= _LONGEST_TAG:
+        if not 1 <= len(tag) <= LONGEST_TAG:
             raise InvalidValue(
-                field="tag", value=tag, allowed=f"a tag has 1 to {_LONGEST_TAG} characters"
+                field="tag", value=tag, allowed=f"a tag has 1 to {LONGEST_TAG} characters"
             )
-    if len(tags) > _MOST_TAGS:
+    if len(tags) > MOST_TAGS:
         raise InvalidValue(
-            field="tags", value=", ".join(tags), allowed=f"a worker has at most {_MOST_TAGS} tags"
+            field="tags", value=", ".join(tags), allowed=f"a worker has at most {MOST_TAGS} tags"
         )
     return tuple(tags)

@@ -33,6 +33,7 @@ RULES: dict[tuple[str, str], tuple[int, ...]] = {
     ("DELETE", "/workloads/{workload_id}"): (200, 404, 200, 403, 403, 403, 401),
     ("POST", "/images"): (201, 404, 201, 403, 403, 403, 401),
     ("GET", "/images/{image_id}"): (200, 404, 200, 404, 200, 404, 401),
+    ("GET", "/images/{image_id}/explain"): (200, 404, 200, 404, 200, 404, 401),
 }
 """The status that each caller gets for what is the owner's, in the order of ``CALLERS``."""
 

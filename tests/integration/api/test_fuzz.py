@@ -37,6 +37,7 @@ OPERATIONS = [
     ("GET", "/workloads/{workload_id}/results"),
     ("POST", "/images"),
     ("GET", "/images/{image_id}"),
+    ("GET", "/images/{image_id}/explain"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
 ]

@@ -46,6 +46,76 @@ def test_metadata_is_kept_if_the_workload_says_so(user: ApiSession) -> None:
         assert answer["pipeline"] == [{"filter": "grayscale"}]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {
+            "json": {
+                "tags": ["fast", "near"],
+                "prefer_tags": ["new"],
+                "gpu": "preferred",
+                "priority": -3,
+                "weight": 7,
+                "deadline": "2030-01-31T19:00:00+01:00",
+            }
+        },
+        {
+            "data": {
+                "tags": "fast,near",
+                "prefer_tags": "new",
+                "gpu": "preferred",
+                "priority": "-3",
+                "weight": "7",
+                "deadline": "2030-01-31T19:00:00+01:00",
+            }
+        },
+    ],
+    ids=["json", "urlencoded"],
+)
+def test_what_a_workload_asks_for_is_shown(user: ApiSession, options: Any) -> None:
+    """As it was asked for, in its own answer and in lists; times are in UTC."""
+    created = user.post("/workloads", **options).json()
+    (listed,) = user.get("/workloads").json()["workloads"]
+    shown = user.get(f"/workloads/{created['workload_id']}").json()
+    for workload in (created, listed, shown):
+        assert workload["tags"] == ["fast", "near"]
+        assert workload["prefer_tags"] == ["new"]
+        assert (workload["gpu"], workload["priority"], workload["weight"]) == ("preferred", -3, 7)
+        assert workload["deadline"] == "2030-01-31T18:00:00Z"
+
+
+def test_a_workload_that_asks_for_nothing_shows_that(user: ApiSession) -> None:
+    """No tags, the middle priority, the least weight, no deadline, no GPU."""
+    workload = user.post("/workloads").json()
+    assert workload["tags"] == workload["prefer_tags"] == []
+    assert (workload["gpu"], workload["priority"], workload["weight"]) == ("never", 0, 1)
+    assert workload["deadline"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("priority", 11, "from -10 to 10"),
+        ("weight", 0, "from 1 to 100"),
+        ("gpu", "maybe", "never, preferred, required"),
+        ("tags", ["x" * 65], "1 to 64"),
+        ("deadline", "2020-01-01T00:00:00Z", "still to come"),
+        ("deadline", 60, "RFC 3339"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(
+    user: ApiSession, field: str, value: object, allowed: str
+) -> None:
+    """The problem names the field, its value and its range; there is no workload."""
+    answer = user.post("/workloads", json={field: value})
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert (problem["code"], problem["field"]) == ("invalid_value", field)
+    assert problem["value"] == value
+    assert allowed in problem["detail"]
+    assert user.get("/workloads").json()["workloads"] == []
+
+
 def test_no_body_means_grayscale_and_a_name(user: ApiSession) -> None:
     """Both fields are optional, and so is the body."""
     first, second = user.post("/workloads").json(), user.post("/workloads", json={}).json()

@@ -7,6 +7,9 @@ from starlette.types import Message
 from dpip.api.workload_request import WorkloadRequest, read_workload_request
 from dpip.errors import DpipError, InvalidValue, MalformedRequest
 from dpip.filters.pipeline import parse_pipeline
+from dpip.model.requirements import Requirements
+
+NOW = 1_800_000_000.0
 
 
 async def read(body: bytes = b"", content_type: str | None = None) -> WorkloadRequest:
@@ -14,7 +17,8 @@ async def read(body: bytes = b"", content_type: str | None = None) -> WorkloadRe
         return {"type": "http.request", "body": body, "more_body": False}
 
     headers = [] if content_type is None else [(b"content-type", content_type.encode())]
-    return await read_workload_request(Request({"type": "http", "headers": headers}, receive))
+    request = Request({"type": "http", "headers": headers}, receive)
+    return await read_workload_request(request, NOW)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,22 @@ async def test_metadata_is_kept_only_if_that_is_asked_for(body: bytes, content_t
     ).pipeline.keep_metadata
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"tags":["a","b"],"priority":2,"gpu":null,"filter":"blur","sigma":5}', None),
+        (b"tags=a,b&priority=2&filter=blur&sigma=5", "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_what_is_asked_for_stands_beside_the_filters_parameters(
+    body: bytes, content_type: str | None
+) -> None:
+    """A filter is given none of it."""
+    wanted = await read(body, content_type)
+    assert wanted.requirements == Requirements(tags=("a", "b"), priority=2)
+    assert wanted.pipeline == parse_pipeline("blur:sigma=5")
+
+
 @pytest.mark.parametrize("name", ["", 201 * "x", "a\nb", "\0", "\x7f", "\u2028"])
 async def test_a_name_that_breaks_a_line_is_refused(name: str) -> None:
     """A name has 1 to 200 characters, and none that controls a terminal."""
@@ -72,6 +92,8 @@ async def test_a_name_that_breaks_a_line_is_refused(name: str) -> None:
         (b'{"sigma": 1}', InvalidValue),
         (b'{"keep_metadata": "perhaps"}', InvalidValue),
         (b'{"keep_metadata": []}', InvalidValue),
+        (b'{"priority": 11}', InvalidValue),
+        (b'{"deadline": "2027-01-15T07:59:59Z"}', InvalidValue),
         (b'{"filter": "blur"', MalformedRequest),
         (b'{"workload_name": "\\ud800"}', MalformedRequest),
     ],

@@ -129,6 +129,44 @@ def test_a_wrong_filter_is_a_usage_error(url: str, folder: Path, tmp_path: Path)
     assert "filter cannot be 'sepia'" in result.stderr
 
 
+def test_what_is_asked_for_reaches_the_server(
+    api: StubApi, url: str, folder: Path, tmp_path: Path
+) -> None:
+    """Under the names of the API's fields."""
+    result = dpip_run(
+        *(folder, "--out", tmp_path / "out", "--server", url),
+        *("--tags", "fast,near", "--prefer-tags", "new", "--gpu", "preferred"),
+        *("--priority", "-3", "--weight", "7", "--deadline", "2030-01-31T18:00:00Z"),
+        DPIP_TOKEN="t0ken",
+    )
+    assert result.exit_code == 0, result.output
+    (wanted,) = api.wanted
+    assert wanted["tags"] == "fast,near"
+    assert wanted["prefer_tags"] == "new"
+    assert (wanted["gpu"], wanted["priority"], wanted["weight"]) == ("preferred", -3, 7)
+    assert wanted["deadline"] == "2030-01-31T18:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("--priority", "11", "10"),
+        ("--weight", "0", "1"),
+        ("--gpu", "maybe", "preferred"),
+        ("--deadline", "2020-01-01T00:00:00Z", "still to come"),
+        ("--tags", "x" * 65, "1 to 64"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told_before_a_system_is_started(
+    folder: Path, tmp_path: Path, option: str, value: str, allowed: str
+) -> None:
+    """A usage error names the range, and no folder is made."""
+    result = dpip_run(folder, "--out", tmp_path / "out", option, value)
+    assert result.exit_code == 2
+    assert allowed in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_problems_are_told_before_anything_is_sent(
     api: StubApi, url: str, folder: Path, tmp_path: Path
 ) -> None:

@@ -14,6 +14,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+EXPLANATION: dict[str, Any] = {
+    "workload_id": "w1",
+    "state": "pending",
+    "summary": "No worker can take it now.",
+    "details": ["It is the next of its workload."],
+    "remedy": "Have a worker with the tag fast join.",
+    "retry_at": "2030-01-31T18:00:00Z",
+    "obstacles": [{"worker": "ada", "reason": "has no tag fast"}],
+}
+
 
 class StubApi:
     """Filters a picture by reversing its bytes; one that starts with ``bad`` fails, with
@@ -25,6 +35,7 @@ class StubApi:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
+        self.wanted: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.filenames: list[str] = []
         self.script: deque[tuple[int, dict[str, str], dict[str, Any]]] = deque()
@@ -117,6 +128,7 @@ def _handler(api: StubApi) -> type[BaseHTTPRequestHandler]:
                     self._json(200, {"logout_message": "bye"})
                 case "POST", ["workloads"]:
                     wanted = json.loads(body)
+                    api.wanted.append(wanted)
                     if wanted["filter"] == "sepia":
                         self._refuse(422, "invalid_value", "filter cannot be 'sepia'.")
                         return
@@ -139,6 +151,8 @@ def _handler(api: StubApi) -> type[BaseHTTPRequestHandler]:
                     self._json(201, api.upload(form))
                 case "GET", ["images", image_id] if image_id in api.images:
                     self._picture(api.images[image_id])
+                case "GET", ["images", image_id, "explain"] if image_id in api.images:
+                    self._json(200, EXPLANATION | {"image_id": image_id})
                 case "GET", ["workloads", _, "results"]:
                     after, limit = int(query["after"][0]), int(query["limit"][0])
                     self._json(200, api.results_after(after, limit, float(query["wait"][0])))

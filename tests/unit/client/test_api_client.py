@@ -3,6 +3,7 @@ import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -36,6 +37,27 @@ def test_login_gives_the_token_of_all_later_requests(api: StubApi, url: str) -> 
             client.create_workload()
     assert (workload.id, workload.filter, workload.status) == ("w1", "blur:sigma=5", "scheduling")
     assert caught.value.code == "unauthenticated"
+
+
+def test_what_a_workload_asks_for_is_sent(api: StubApi, client: Client) -> None:
+    """And nothing besides, so that the server's defaults hold for the rest."""
+    deadline = datetime(2030, 1, 31, 19, tzinfo=timezone(timedelta(hours=1)))
+    client.create_workload("blur", tags=["a", "b"], gpu="required", priority=3, deadline=deadline)
+    client.create_workload("blur")
+    nothing = {"filter": "blur", "keep_metadata": False}
+    asked = {"tags": ["a", "b"], "gpu": "required", "priority": 3}
+    assert api.wanted == [nothing | asked | {"deadline": "2030-01-31T19:00:00+01:00"}, nothing]
+
+
+def test_an_explanation_has_sentences_and_facts(api: StubApi, client: Client) -> None:
+    """Times are times; what the server leaves out is left out."""
+    api.images["i0"] = b""
+    explanation = client.explain("i0")
+    assert (explanation.image_id, explanation.state) == ("i0", "pending")
+    assert explanation.summary == "No worker can take it now."
+    assert explanation.retry_at == datetime(2030, 1, 31, 18, tzinfo=UTC)
+    assert explanation.obstacles[0].reason == "has no tag fast"
+    assert explanation.worker is None
 
 
 def test_a_refusal_carries_what_the_api_said(client: Client) -> None:

@@ -10,7 +10,7 @@ from dpip.api.auth import AnyUser, may_change
 from dpip.api.context import Context, InContext
 from dpip.api.hints import hint
 from dpip.api.lookup import is_id, owner_filter, visible_workload
-from dpip.api.openapi import problems, taken
+from dpip.api.openapi import problems
 from dpip.api.results_wait import settled_jobs
 from dpip.api.schemas import (
     RemovedAnswer,
@@ -20,7 +20,7 @@ from dpip.api.schemas import (
     WorkloadPage,
     WorkloadSummary,
 )
-from dpip.api.workload_request import read_workload_request
+from dpip.api.workload_request import BODY, read_workload_request
 from dpip.errors import DpipError, InvalidValue
 from dpip.filters.pipeline import encode_pipeline
 from dpip.model.ids import new_id
@@ -31,35 +31,12 @@ router = APIRouter(prefix="/workloads")
 
 log = structlog.get_logger()
 
-_FIELDS = {
-    "type": "object",
-    "description": "All fields are optional; the filter's parameters may be given besides.",
-    "properties": {
-        "filter": {"type": "string", "default": "grayscale", "examples": ["blur"]},
-        "workload_name": {"type": "string", "minLength": 1, "maxLength": 200},
-        "keep_metadata": {
-            "type": "boolean",
-            "default": False,
-            "description": "Results carry the place, camera and history of their originals.",
-        },
-    },
-    "additionalProperties": True,
-}
-_BODY = taken(
-    {
-        "application/json": _FIELDS,
-        "application/x-www-form-urlencoded": _FIELDS,
-        "multipart/form-data": _FIELDS,
-    },
-    required=False,
-)
-
 
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
     dependencies=[Depends(may_change)],
-    openapi_extra=_BODY,
+    openapi_extra=BODY,
     responses=problems(
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -71,13 +48,15 @@ async def create_workload(
     request: Request, response: Response, user: AnyUser, context: InContext
 ) -> WorkloadAnswer:
     """Create an empty workload."""
-    wanted = await read_workload_request(request)
+    now = context.clock.now()
+    wanted = await read_workload_request(request, now)
     workload = Workload(
         id=new_id(),
         name=wanted.name,
         owner_id=user.id,
         pipeline=encode_pipeline(wanted.pipeline),
-        created_at=context.clock.now(),
+        created_at=now,
+        requirements=wanted.requirements,
     )
     await context.datastore.add_workload(workload)
     response.headers["Location"] = f"/workloads/{workload.id}"

@@ -1,0 +1,50 @@
+"""``dpip explain``: why a picture is where it is, or why it still waits."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from dpip.cli.service import TlsCa
+
+if TYPE_CHECKING:
+    from dpip.client.answers import Explanation
+
+
+def explain(
+    image_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of an original, or of what came of it.")
+    ],
+    server: Annotated[str, typer.Option(help="URL of a running API.")] = "http://localhost:8080",
+    user: Annotated[
+        str | None,
+        typer.Option(
+            envvar="DPIP_USER",
+            help="User on the server; the password is asked for or in DPIP_USER_PASSWORD, "
+            "or DPIP_TOKEN holds a token.",
+        ),
+    ] = None,
+    tls_ca: TlsCa = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the explanation as one JSON object.")
+    ] = False,
+) -> None:
+    """Say why a picture went to its worker, or why it waits and what would have to change."""
+    from dpip.cli.connect import connected
+
+    with connected(server, user=user, tls_ca=tls_ca) as client:
+        explanation = client.explain(image_id)
+    if json:
+        print(msgspec.json.encode(explanation).decode())
+    else:
+        _print(explanation)
+
+
+def _print(explanation: "Explanation") -> None:
+    print(explanation.summary)
+    for sentence in explanation.details:
+        print(f"  {sentence}")
+    for obstacle in explanation.obstacles:
+        print(f"  Worker {obstacle.worker} {obstacle.reason}.")
+    if explanation.remedy:
+        print(f"What to do: {explanation.remedy}")
