@@ -94,6 +94,19 @@ class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas."""
 
 
+class SchedulerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How jobs are placed."""
+
+    policy: str = "least_loaded"
+    """Which worker gets a job: least_loaded, bin_pack, spread, or the name of your own policy."""
+    batch_milliseconds: Annotated[float, Meta(ge=0, le=10_000)] = 100.0
+    """Time that small jobs sent to a worker at once are predicted to take a slot; 0: no batches."""
+    late_factor: Annotated[float, Meta(ge=1, le=1000)] = 4.0
+    """How many times what was predicted a workload's last jobs may take before they are late."""
+    backup_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    """Share of a workload's jobs that may be run a second time when they are late; 0: none."""
+
+
 class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How soon a silent worker is given up."""
 
@@ -155,6 +168,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     quotas: QuotaSettings = QuotaSettings()
     http: HttpSettings = HttpSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
     lease: LeaseSettings = LeaseSettings()
     retention: RetentionSettings = RetentionSettings()
 

@@ -60,7 +60,7 @@ async def take_original(
                 value=key,
                 allowed="in this workload it came with another picture; give each its own",
             )
-    await hint(context.bus, subjects.JOBS_READY)
+    await hint(context.bus, subjects.one_more_job(image.workload_id))
     return recorded
 
 

@@ -11,6 +11,7 @@ from dpip import network
 from dpip.compose.connections import api_url, issuer
 from dpip.config import Settings
 from dpip.data_directory import DataDirectory
+from dpip.model.ids import new_id
 from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
@@ -51,25 +52,34 @@ async def run_controller(
 async def run_scheduler(settings: Settings, datastore: Datastore, bus: Bus) -> AsyncIterator[None]:
     """Run the scheduler."""
     from dpip.scheduler.caller import WorkerCaller
-    from dpip.scheduler.scheduler import Scheduler
+    from dpip.scheduler.leadership import Leadership
+    from dpip.scheduler.scheduler import Scheduler, SchedulerSettings
 
+    clock = SystemClock()
+    leadership = Leadership(datastore, clock, holder=new_id())
     part = Scheduler(
         datastore,
-        datastore,
         bus,
-        SystemClock(),
+        clock,
         WorkerCaller(
             bus,
             memory_limit=settings.limits.job_memory_bytes,
             time_limit=settings.limits.job_seconds,
         ),
-        silence_seconds=settings.lease.timeout_seconds,
+        leadership,
+        SchedulerSettings(
+            memory_limit=settings.limits.job_memory_bytes,
+            silence_seconds=settings.lease.timeout_seconds,
+            **msgspec.structs.asdict(settings.scheduler),
+        ),
     )
+    await leadership.start()
     await part.start()
     try:
         yield
     finally:
         await part.stop()
+        await leadership.stop()
 
 
 @asynccontextmanager

@@ -2,8 +2,7 @@
 
 from msgspec import Struct
 
-from dpip.model.image import PictureHeader
-from dpip.model.job import Failure, JobState, Lease
+from dpip.model.job import Failure, JobState, Lease, PendingJob
 
 
 class Why(Struct, frozen=True, kw_only=True):
@@ -36,10 +35,8 @@ class PlacedJob(Struct, frozen=True, kw_only=True):
     """A lease that is out, with what the scheduler needs to go on with it after a restart."""
 
     lease: Lease
-    workload_id: str
-    image_id: str
-    header: PictureHeader
-    size: int
+    job: PendingJob
+    owner_id: str
     why: Why | None
 
 

@@ -1,18 +1,29 @@
 """The remote procedure call to a worker."""
 
+from collections.abc import Sequence
+
 import structlog
+from msgspec import Struct
 
 from dpip.errors import DpipError, NoAnswerInTime
 from dpip.model.job import Lease, PendingJob
 from dpip.ports.bus import Bus
-from dpip.scheduler.fleet import Node
 from dpip.wire import subjects
 from dpip.wire.codec import decode_either, encode
-from dpip.wire.messages import Accepted, Refusal, Run
+from dpip.wire.messages import MOST_RUNS, Accepted, Refusal, Run, RunBatch
+from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
 
 _ANSWER_SECONDS = 2.0
+
+
+class LeasedRun(Struct, frozen=True, kw_only=True):
+    """A leased job that its worker is to be called for."""
+
+    job: PendingJob
+    lease: Lease
+    express: bool = False
 
 
 class WorkerCaller:
@@ -23,23 +34,24 @@ class WorkerCaller:
         self._memory_limit = memory_limit
         self._time_limit = time_limit
 
-    async def run(self, job: PendingJob, lease: Lease, node: Node) -> bool:
-        """Ask ``node`` to work on ``lease``; whether it said that it will.
+    async def run(self, worker: Speaker, runs: Sequence[LeasedRun]) -> set[Lease]:
+        """Ask ``worker`` to work on leases; those of which it said that it will.
 
         A refusal, nobody there and no message-passing server are all a no. Raises
         ``NoAnswerInTime`` where somebody is there and says nothing.
         """
-        subject = subjects.run(node.name, node.instance)
-        call = Run(
-            job_id=job.id,
-            attempt=lease.attempt,
-            workload_id=job.workload_id,
-            image_id=job.image_id,
-            format=job.header.format,
-            pipeline=job.pipeline,
-            memory_limit=self._memory_limit,
-            time_limit=self._time_limit,
-        )
+        taken: set[Lease] = set()
+        for start in range(0, len(runs), MOST_RUNS):
+            batch = runs[start : start + MOST_RUNS]
+            answered = await self._call(worker, batch)
+            taken |= answered
+            if not answered:
+                break
+        return taken
+
+    async def _call(self, worker: Speaker, runs: Sequence[LeasedRun]) -> set[Lease]:
+        subject = subjects.run(*worker)
+        call = RunBatch(runs=tuple(self._run(run) for run in runs))
         try:
             payload = await self._bus.request(subject, encode(call), _ANSWER_SECONDS)
             answer = decode_either(payload, Accepted, Refusal, subject)
@@ -49,9 +61,24 @@ class WorkerCaller:
             reason = str(error)
         else:
             if isinstance(answer, Accepted):
-                return True
+                accepted = {(each.job_id, each.attempt) for each in answer.attempts}
+                return {
+                    run.lease for run in runs if (run.lease.job_id, run.lease.attempt) in accepted
+                }
             reason = answer.reason
-        log.warning(
-            "job not taken", worker=node.name, job=job.id, attempt=lease.attempt, reason=reason
+        log.warning("jobs not taken", worker=worker.worker, jobs=len(runs), reason=reason)
+        return set()
+
+    def _run(self, run: LeasedRun) -> Run:
+        job = run.job
+        return Run(
+            job_id=job.id,
+            attempt=run.lease.attempt,
+            workload_id=job.workload_id,
+            image_id=job.image_id,
+            format=job.header.format,
+            pipeline=job.pipeline,
+            memory_limit=self._memory_limit,
+            time_limit=self._time_limit,
+            express=run.express,
         )
-        return False

@@ -1,107 +1,130 @@
 """What the scheduler knows of the workers, from their heartbeats and its own calls."""
 
 import random
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from msgspec import Struct
+from msgspec import structs
 
 from dpip.model.job import Lease
-from dpip.model.worker import Resources
+from dpip.model.worker import Command, Worker, WorkerState
+from dpip.scheduler.demand import Demand
+from dpip.scheduler.node import Machine, Node, Promise
+from dpip.scheduler.placement import NO_FREE_SLOT, Outlook, infeasibility, penalty
+from dpip.scheduler.policies import Policy
+from dpip.scheduler.ranking import Ranking
 from dpip.wire.messages import Heartbeat
 from dpip.wire.subjects import Speaker
 
 _LONGEST_PAUSE_SECONDS = 30.0
+_LOOKED_AT = 32
+"""Workers that are compared for an express job: the best of a few is nearly the best of all
+(Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001)."""
 
+_UNKNOWN_MILLISECONDS, _UNKNOWN_MEMORY = 1000.0, 128 * 1024 * 1024
+"""What a lease is taken to need that another scheduler has granted, until that is read."""
 
-class Node(Struct, kw_only=True):
-    """A worker as placement sees it.
-
-    ``in_hand`` are the attempts placed on it and not known to have ended; ``heard_at`` is the
-    monotonic time of its last heartbeat. One that did not answer a call, or has given its last job
-    back (``returned``), is left alone until ``paused_until``; ``pause_seconds`` is how long that
-    was, 0 once it has answered or, after a return, has brought a job to its end.
-    """
-
-    name: str
-    instance: str
-    tags: frozenset[str]
-    slots: int
-    prefetch: int
-    draining: bool
-    resources: Resources
-    heard_at: float
-    in_hand: set[Lease]
-    pause_seconds: float = 0.0
-    paused_until: float = 0.0
-    returned: bool = False
-
-    @property
-    def room(self) -> int:
-        """How many more jobs it takes now; one that was left alone is tried with one."""
-        room = self.slots + self.prefetch - len(self.in_hand)
-        return min(room, 1 - len(self.in_hand)) if self.pause_seconds else room
-
-    @property
-    def speaker(self) -> Speaker:
-        """The process that it is."""
-        return Speaker(self.name, self.instance)
+_PACE_GAIN = 0.1
+_LEAST_SLOWNESS, _MOST_SLOWNESS = 0.1, 10.0
 
 
 class Fleet:
-    """All workers that have been heard of lately."""
+    """All workers that have been heard of lately, and what is promised to jobs of each."""
 
-    def __init__(self, *, silence_seconds: float) -> None:
+    def __init__(self, policy: Policy, *, silence_seconds: float) -> None:
         self._silence_seconds = silence_seconds
         self._nodes: dict[str, Node] = {}
+        self._machines: dict[str, Machine] = {}
+        self._ranking = Ranking(policy)
+        self._in_turn: deque[Node] = deque()
         self._quarantined: set[str] = set()
+        self._told: dict[str, Command] = {}
+        self._leases_of_owner: dict[str, int] = {}
+        self._horizon = 0.0
+        self._known: list[tuple[frozenset[str], int]] = []
+        self._most_memory: dict[frozenset[str], int | None] = {}
+        self.slots = 0
+        """Slots of all workers together."""
 
-    def reachable(self, now: float) -> list[Node]:
-        """The workers heard within the last ``silence_seconds``; the others are forgotten.
+    def __len__(self) -> int:
+        return len(self._nodes)
 
-        Those in quarantine are left out, and those that are left alone.
-        """
-        for node in list(self._nodes.values()):
-            if now - node.heard_at > self._silence_seconds:
-                del self._nodes[node.name]
-        return [
-            node
-            for node in self._nodes.values()
-            if node.name not in self._quarantined and node.paused_until <= now
-        ]
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes.values())
+
+    @property
+    def machines(self) -> int:
+        """How many machines there are."""
+        return len(self._machines)
+
+    @property
+    def with_room(self) -> int:
+        """How many workers may have room for one more job."""
+        return len(self._ranking)
 
     def node(self, name: str) -> Node | None:
         """The worker of that name."""
         return self._nodes.get(name)
 
-    def heard(self, name: str, instance: str, beat: Heartbeat, now: float) -> None:
-        """Take in what a process of worker ``name`` says of itself."""
-        node = Node(
-            name=name,
-            instance=instance,
-            tags=frozenset(beat.tags),
-            slots=beat.slots,
-            prefetch=beat.prefetch,
-            draining=beat.draining,
-            resources=beat.resources,
-            heard_at=now,
-            # What a process says it holds is all that is known of one not heard of before.
-            in_hand=_in_hand(name, beat),
-        )
-        known = self._nodes.get(name)
-        if known and known.instance == instance:
-            node.in_hand = known.in_hand
-            node.pause_seconds, node.paused_until = known.pause_seconds, known.paused_until
-            node.returned = known.returned
-        self._nodes[name] = node
+    def has(self, process: Speaker) -> bool:
+        """Whether it is this process that is known under its name."""
+        node = self._nodes.get(process.worker)
+        return node is not None and node.instance == process.instance
 
     def processes(self) -> set[Speaker]:
         """All of them."""
         return {node.speaker for node in self._nodes.values()}
 
-    def has(self, process: Speaker) -> bool:
-        """Whether it is this process that is known under its name."""
-        node = self._nodes.get(process.worker)
-        return node is not None and node.instance == process.instance
+    def has_in_hand(self, owner_id: str) -> bool:
+        """Whether any worker has a job of that user."""
+        return self._leases_of_owner.get(owner_id, 0) > 0
+
+    # Who is there
+
+    def heard(self, name: str, instance: str, beat: Heartbeat, now: float) -> None:
+        """Take in what a process of worker ``name`` says of itself."""
+        node = self._nodes.get(name)
+        if node is None or node.instance != instance:
+            if node:
+                self._remove(node)
+            node = self._add(name, instance, beat, now)
+        else:
+            self._move(node, beat)
+            self.slots += beat.slots - node.slots
+            node.machine.slots += beat.slots - node.slots
+            ours = beat.resources.memory_ours - node.resources.memory_ours
+            node.machine.occupied += ours
+        node.tags = frozenset(beat.tags)
+        node.slots, node.prefetch = beat.slots, beat.prefetch
+        node.draining, node.paused = beat.draining, beat.paused
+        node.resources, node.heard_at = beat.resources, now
+        self._changed(node)
+
+    def forget_the_silent(self, now: float) -> None:
+        """Forget the workers not heard within the last ``silence_seconds``."""
+        for node in list(self._nodes.values()):
+            if now - node.heard_at > self._silence_seconds:
+                self._remove(node)
+
+    def gone(self, process: Speaker) -> None:
+        """Forget a worker, unless another process of it has been heard since."""
+        if self.has(process):
+            self._remove(self._nodes[process.worker])
+
+    def heed(self, workers: Collection[Worker]) -> None:
+        """Take in what the datastore says: who is in quarantine, and what each has been told."""
+        self._quarantined = {each.name for each in workers if each.state is WorkerState.QUARANTINED}
+        self._told = {each.name: each.command for each in workers if each.command is not None}
+        self._known = [(frozenset(each.tags), each.resources.memory_total) for each in workers]
+        self._most_memory.clear()
+        for node in self._nodes.values():
+            quarantined = node.name in self._quarantined
+            told = self._told.get(node.name)
+            if (quarantined, told) != (node.quarantined, node.told):
+                node.quarantined, node.told = quarantined, told
+                self._changed(node)
+
+    # What became of a call
 
     def answered(self, process: Speaker) -> None:
         """A worker has answered a call; that does not tell that it can do a job."""
@@ -119,7 +142,7 @@ class Fleet:
         It may be heard and not hear, where a network fails one way.
         """
         if self.has(process):
-            self._pause(self._nodes[process.worker], now)
+            self._leave_alone(self._nodes[process.worker], now)
 
     def returned(self, process: Speaker, now: float) -> None:
         """A worker has given a job back: leave it alone, each time twice as long.
@@ -128,48 +151,236 @@ class Fleet:
         """
         if self.has(process):
             self._nodes[process.worker].returned = True
-            self._pause(self._nodes[process.worker], now)
+            self._leave_alone(self._nodes[process.worker], now)
 
-    def placed(self, lease: Lease) -> None:
-        """Count ``lease`` as in its worker's hand."""
-        if node := self._nodes.get(lease.worker):
-            node.in_hand.add(lease)
+    def took(self, promise: Promise, milliseconds: float) -> None:
+        """Learn from a finished job how fast its worker is, for its class."""
+        node = self._nodes.get(promise.lease.worker)
+        if node is None or promise.milliseconds <= 0:
+            return
+        # What was promised has the slowness of then in it.
+        took = milliseconds / promise.milliseconds * node.slowness
+        took = min(_MOST_SLOWNESS, max(_LEAST_SLOWNESS, took))
+        node.slowness += _PACE_GAIN * (took - node.slowness)
 
-    def ended(self, lease: Lease) -> None:
-        """Count ``lease`` as over."""
-        if node := self._nodes.get(lease.worker):
-            node.in_hand.discard(lease)
+    # What is in hand
 
-    def gone(self, process: Speaker) -> None:
-        """Forget a worker, unless another process of it has been heard since."""
-        if self.has(process):
-            del self._nodes[process.worker]
+    def placed(self, promise: Promise) -> None:
+        """Count a lease as in its worker's hand."""
+        node = self._nodes.get(promise.lease.worker)
+        if node is None or promise.lease in node.in_hand:
+            return
+        self._count(node, promise, 1)
+        node.in_hand[promise.lease] = promise
+        self._changed(node)
 
-    def quarantine(self, names: set[str]) -> None:
-        """Leave these workers, and no others, out of ``reachable``."""
-        self._quarantined = names
+    def granted(self, promise: Promise, lease: Lease) -> None:
+        """What was promised has become ``lease``."""
+        node = self._nodes.get(lease.worker)
+        if node and node.in_hand.pop(promise.lease, None):
+            node.in_hand[lease] = promise
+        promise.lease = lease
 
-    def align(self, leases: Iterable[Lease]) -> None:
-        """Make what is in hand equal to the leases that are out, as the datastore knows them."""
+    def ended(self, lease: Lease) -> Promise | None:
+        """Count ``lease`` as over; what it was predicted to take, if it was in hand."""
+        node = self._nodes.get(lease.worker)
+        promise = node.in_hand.pop(lease, None) if node else None
+        if node is None or promise is None:
+            return None
+        self._count(node, promise, -1)
+        self._changed(node)
+        return promise
+
+    def align(self, out: Iterable[Lease], now: float) -> list[Lease]:
+        """Make what is in hand equal to the leases that are out, as the datastore knows them.
+
+        Those that are being granted, of attempt 0, stay. Returns the leases that nothing more is
+        known of.
+        """
+        of_worker: dict[str, set[Lease]] = {}
+        for lease in out:
+            of_worker.setdefault(lease.worker, set()).add(lease)
         for node in self._nodes.values():
-            node.in_hand.clear()
-        for lease in leases:
-            self.placed(lease)
+            leases = of_worker.get(node.name, set())
+            for lease in node.in_hand.keys() - leases:
+                if lease.attempt:
+                    self.ended(lease)
+            for lease in leases - node.in_hand.keys():
+                self.placed(_unknown(lease, now))
+        return [promise.lease for promise in self.in_hand() if promise.job is None]
+
+    def learned(self, promise: Promise) -> None:
+        """Take in what a lease that is in hand is predicted to take."""
+        if self.ended(promise.lease):
+            self.placed(promise)
+
+    def in_hand(self) -> Iterator[Promise]:
+        """All promises that are out."""
+        for node in self._nodes.values():
+            yield from node.in_hand.values()
+
+    # Choosing
+
+    def look_ahead(self, horizon: float) -> None:
+        """Have batches of small jobs last for ``horizon`` milliseconds from now on."""
+        grown = horizon > 1.5 * self._horizon
+        self._horizon = horizon
+        if grown:
+            for node in self._nodes.values():
+                self._changed(node)
+
+    def choose(
+        self, demand: Demand, outlook: Outlook, job_id: str, *, besides: str | None = None
+    ) -> tuple[Node | None, Node | None]:
+        """The worker for a job, and the one that would be the next; ``None`` if none fits now.
+
+        The worker ``besides`` has the job already.
+        """
+
+        def fits(node: Node) -> bool:
+            return node.name != besides and infeasibility(node, demand, outlook, job_id) is None
+
+        best, second = self._ranking.best(
+            fits, lambda node: penalty(node, demand), idle_only=not outlook.ahead
+        )
+        if demand.express and (best is None or not best.has_idle_slot):
+            return self._soonest_free(fits), None
+        return best, second
+
+    def free_soonest_for(self, demand: Demand, outlook: Outlook) -> Node | None:
+        """The worker whose machine will first have the memory that a job lacks everywhere now."""
+        modest = structs.replace(demand, memory=0)
+        candidates = [
+            node
+            for node in self._nodes.values()
+            if node.machine.kept_for is None
+            and infeasibility(node, modest, outlook) in (None, NO_FREE_SLOT)
+            and node.resources.memory_total >= demand.memory
+        ]
+        return max(candidates, key=lambda node: node.memory_free, default=None)
+
+    def most_memory(self, tags: frozenset[str]) -> int | None:
+        """Bytes of the largest machine of a worker that carries ``tags``, gone ones counted too.
+
+        ``None``: no such worker has been known.
+        """
+        if tags not in self._most_memory:
+            here = [(node.tags, node.resources.memory_total) for node in self._nodes.values()]
+            self._most_memory[tags] = max(
+                (memory for known, memory in [*here, *self._known] if tags <= known), default=None
+            )
+        return self._most_memory[tags]
+
+    def _soonest_free(self, fits: Callable[[Node], bool]) -> Node | None:
+        best: Node | None = None
+        for _ in range(min(_LOOKED_AT, len(self._in_turn))):
+            node = self._in_turn[0]
+            self._in_turn.rotate(-1)
+            if fits(node) and (best is None or _wait(node) < _wait(best)):
+                best = node
+        return best
+
+    def _add(self, name: str, instance: str, beat: Heartbeat, now: float) -> Node:
+        machine = self._machine(name, beat)
+        machine.slots += beat.slots
+        machine.occupied += beat.resources.memory_ours
+        self.slots += beat.slots
+        node = Node(
+            name=name,
+            instance=instance,
+            tags=frozenset(beat.tags),
+            slots=beat.slots,
+            prefetch=beat.prefetch,
+            draining=beat.draining,
+            resources=beat.resources,
+            heard_at=now,
+            machine=machine,
+            quarantined=name in self._quarantined,
+            told=self._told.get(name),
+        )
+        self._nodes[name] = node
+        self._in_turn.append(node)
+        self._most_memory.clear()
+        # What a process says it holds is all that is known of one not heard of before.
+        for attempt in beat.running:
+            lease = Lease(job_id=attempt.job_id, attempt=attempt.attempt, worker=name)
+            self.placed(_unknown(lease, now))
+        return node
+
+    def _machine(self, name: str, beat: Heartbeat) -> Machine:
+        known = beat.resources.machine or name
+        return self._machines.setdefault(known, Machine(name=known))
+
+    def _move(self, node: Node, beat: Heartbeat) -> None:
+        machine = self._machine(node.name, beat)
+        if machine is node.machine:
+            return
+        leases = list(node.in_hand.values())
+        for promise in leases:
+            self._count(node, promise, -1)
+        self._leave_machine(node)
+        node.machine = machine
+        machine.slots += node.slots
+        machine.occupied += node.resources.memory_ours
+        for promise in leases:
+            self._count(node, promise, 1)
+
+    def _remove(self, node: Node) -> None:
+        for promise in node.in_hand.values():
+            self._count(node, promise, -1)
+        node.in_hand.clear()
+        self._leave_machine(node)
+        self.slots -= node.slots
+        self._ranking.drop(node)
+        self._in_turn.remove(node)
+        del self._nodes[node.name]
+
+    def _leave_machine(self, node: Node) -> None:
+        machine = node.machine
+        machine.slots -= node.slots
+        machine.occupied -= node.resources.memory_ours
+        if not machine.slots:
+            self._machines.pop(machine.name, None)
+
+    def _count(self, node: Node, promise: Promise, by: int) -> None:
+        node.milliseconds += by * promise.milliseconds
+        node.express_in_hand += by * promise.express
+        node.machine.jobs += by
+        node.machine.promised += by * promise.memory
+        if promise.owner_id is not None:
+            owned = self._leases_of_owner.get(promise.owner_id, 0) + by
+            if owned:
+                self._leases_of_owner[promise.owner_id] = owned
+            else:
+                self._leases_of_owner.pop(promise.owner_id, None)
+
+    def _changed(self, node: Node) -> None:
+        node.fill(self._horizon)
+        if node.has_room(ahead=True):
+            self._ranking.put(node)
+        else:
+            self._ranking.drop(node)
 
     def _trust(self, node: Node) -> None:
-        node.pause_seconds = node.paused_until = 0.0
+        if node.left_alone_seconds:
+            node.left_alone_seconds = node.left_alone_until = 0.0
+            self._changed(node)
         node.returned = False
 
-    def _pause(self, node: Node, now: float) -> None:
-        if node.paused_until > now:  # What happens in one round counts once.
+    def _leave_alone(self, node: Node, now: float) -> None:
+        if node.left_alone_until > now:  # What happens in one round counts once.
             return
-        node.pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * node.pause_seconds or 1.0)
+        node.left_alone_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * node.left_alone_seconds or 1.0)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311  # nosec B311 # no secret
-        node.paused_until = now + node.pause_seconds * jitter
+        node.left_alone_until = now + node.left_alone_seconds * jitter
+        self._changed(node)
 
 
-def _in_hand(worker: str, beat: Heartbeat) -> set[Lease]:
-    return {
-        Lease(job_id=attempt.job_id, attempt=attempt.attempt, worker=worker)
-        for attempt in beat.running
-    }
+def _wait(node: Node) -> float:
+    return 0.0 if node.has_idle_slot else node.milliseconds / len(node.in_hand)
+
+
+def _unknown(lease: Lease, now: float) -> Promise:
+    return Promise(
+        lease=lease, milliseconds=_UNKNOWN_MILLISECONDS, memory=_UNKNOWN_MEMORY, since=now
+    )

@@ -1,86 +1,101 @@
-"""Placement, a pure function: feasible, then ranked, then chosen."""
+"""Placement: which workers can take a job, and which of them gets it.
 
-from collections.abc import Iterable, Sequence
+Feasible, then ranked, then chosen. What makes a worker infeasible is said once, in words, for
+choosing and for explaining alike.
+"""
 
 from msgspec import Struct
 
-from dpip.model.job import PendingJob
-from dpip.scheduler.fleet import Node
+from dpip.model.requirements import GpuUse
+from dpip.scheduler.demand import Demand
+from dpip.scheduler.node import Node
 
-_CPU_WEIGHT = 1.0
-_MEMORY_WEIGHT = 0.5
-_GPU_WEIGHT = 0.25
+NO_FREE_SLOT = "has no free slot"
 
-
-class Demand(Struct, frozen=True, kw_only=True):
-    """What a job asks of a node: tags it has to carry, bytes of memory it has to have free."""
-
-    tags: frozenset[str] = frozenset()
-    memory: int = 0
+_MIB = 1024 * 1024
 
 
-EVERY_JOB = Demand(memory=128 * 1024 * 1024)
-"""What any picture takes, and some to spare: streamed through, a frame of video takes 50 MiB."""
+class Outlook(Struct, frozen=True, kw_only=True):
+    """What a round of placements goes by, besides jobs and workers.
 
-
-class Placement(Struct, frozen=True, kw_only=True):
-    """A job and the worker that it goes to."""
-
-    job: PendingJob
-    worker: str
-
-
-def infeasibility(node: Node, demand: Demand, promised: int = 0) -> str | None:
-    """Why ``node`` cannot take a job now, as words that follow its name; ``None`` if it can.
-
-    ``promised`` is the number of jobs that it is to get besides those it has in hand.
+    ``now`` is the monotonic time. ``ahead``: more jobs wait than there are slots, so that workers
+    may fetch ahead.
     """
-    if node.draining:
-        return "is draining"
-    if node.room <= promised:
-        return "has no free slot"
+
+    now: float
+    ahead: bool = True
+
+
+def infeasibility(node: Node, demand: Demand, outlook: Outlook, job_id: str = "") -> str | None:
+    """Why ``node`` cannot take a job now, as words that follow its name; ``None`` if it can."""
+    return (
+        unfitness(node, demand)
+        or absence(node, outlook.now)
+        or _lack(node, demand, job_id)
+        or (None if _has_room(node, demand, outlook) else NO_FREE_SLOT)
+    )
+
+
+def unfitness(node: Node, demand: Demand) -> str | None:
+    """Why ``node`` could never take such a job, however idle; ``None`` if it could."""
     if missing := demand.tags - node.tags:
-        return f"lacks the tags {', '.join(sorted(missing))}"
-    if node.resources.memory_available < demand.memory * (promised + 1):
-        return "has too little memory free"
+        return f"lacks the tag{'s' * (len(missing) > 1)} {', '.join(sorted(missing))}"
+    if demand.gpu is GpuUse.REQUIRED and not node.resources.gpus:
+        return "has no GPU"
+    if node.resources.memory_total < demand.memory:
+        return (
+            f"has {_mib(node.resources.memory_total)} of memory altogether, and the job is "
+            f"predicted to take {_mib(demand.memory)}"
+        )
     return None
 
 
-def rank(node: Node, promised: int = 0) -> tuple[bool, float]:
-    """How loaded ``node`` is; the least comes first.
+def absence(node: Node, now: float) -> str | None:
+    """Why ``node`` takes no jobs at all for now; ``None`` if it does."""
+    if node.quarantined:
+        return "is in quarantine"
+    if node.draining:
+        return "is draining"
+    if node.told is not None:
+        return f"has been told to {node.told}"
+    if node.paused is not None:
+        return node.paused
+    if node.left_alone_until > now:
+        return (
+            "did not answer a call or gave a job back, and is left alone for "
+            f"{node.left_alone_until - now:.0f} s more"
+        )
+    return None
 
-    A node with an idle slot comes before one that could only fetch ahead. Then the jobs in hand
-    weigh, as a share of the slots, and with them how busy its CPU, its memory and its GPUs are.
-    """
-    in_hand = len(node.in_hand) + promised
-    resources = node.resources
-    memory_used = 1 - resources.memory_available / max(1, resources.memory_total)
-    gpu = max((gpu.utilisation for gpu in resources.gpus), default=0.0)
-    load = (
-        in_hand / node.slots
-        + _CPU_WEIGHT * resources.cpu
-        + _MEMORY_WEIGHT * memory_used
-        + _GPU_WEIGHT * gpu
-    )
-    return in_hand >= node.slots, load
+
+def penalty(node: Node, demand: Demand) -> int:
+    """How much of what the job prefers ``node`` lacks; GPUs are spared for who can use them."""
+    missing = len(demand.prefer_tags - node.tags) if demand.prefer_tags else 0
+    has_gpu = bool(node.resources.gpus)
+    return missing + (has_gpu if demand.gpu is GpuUse.NEVER else not has_gpu)
 
 
-def place(
-    jobs: Iterable[PendingJob], nodes: Sequence[Node], demand: Demand = EVERY_JOB
-) -> list[Placement]:
-    """Choose a worker for as many of ``jobs`` as find one, in the order of the jobs.
+def _lack(node: Node, demand: Demand, job_id: str) -> str | None:
+    if node.machine.kept_for not in (None, job_id):
+        return "is kept free for a job that needs much memory"
+    if node.memory_free < demand.memory:
+        return (
+            f"has {_mib(node.memory_free)} of memory to promise, and the job is predicted to take "
+            f"{_mib(demand.memory)}"
+        )
+    if demand.gpu is GpuUse.REQUIRED and node.gpu_memory_free < demand.gpu_memory:
+        return (
+            f"has {_mib(node.gpu_memory_free)} of GPU memory free, and the job is predicted to "
+            f"take {_mib(demand.gpu_memory)}"
+        )
+    return None
 
-    Late binding: what does not fit anywhere now is left out, and stays pending.
-    """
-    promised = dict.fromkeys((node.name for node in nodes), 0)
-    placements = []
-    for job in jobs:
-        feasible = [
-            node for node in nodes if infeasibility(node, demand, promised[node.name]) is None
-        ]
-        if not feasible:
-            break
-        chosen = min(feasible, key=lambda node: rank(node, promised[node.name]))
-        promised[chosen.name] += 1
-        placements.append(Placement(job=job, worker=chosen.name))
-    return placements
+
+def _has_room(node: Node, demand: Demand, outlook: Outlook) -> bool:
+    if demand.express and not node.express_in_hand and not node.left_alone_seconds:
+        return True
+    return node.has_room(ahead=outlook.ahead)
+
+
+def _mib(size: int) -> str:
+    return f"{max(0, size) // _MIB} MiB"

@@ -3,75 +3,125 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import structlog
+from msgspec import Struct
 
 from dpip.chores import again_and_again
-from dpip.errors import DpipError, NoAnswerInTime
-from dpip.model.job import Lease, PendingJob
-from dpip.model.worker import AT_WORK
+from dpip.errors import DpipError
+from dpip.model.cost import Cost
+from dpip.model.job import Failure, FailureCode, Lease
+from dpip.model.placement import PlacedJob
+from dpip.model.worker import WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
-from dpip.ports.datastore import Jobs, Workers
-from dpip.scheduler.caller import WorkerCaller
-from dpip.scheduler.fleet import Fleet, Node
-from dpip.scheduler.placement import EVERY_JOB, Placement, infeasibility, place
+from dpip.ports.datastore import Datastore
+from dpip.scheduler.backlog import Backlog
+from dpip.scheduler.caller import LeasedRun, WorkerCaller
+from dpip.scheduler.dispatch import Dispatch
+from dpip.scheduler.fleet import Fleet
+from dpip.scheduler.leadership import Leadership
+from dpip.scheduler.matchmaker import Hopeless, Match, Matchmaker
+from dpip.scheduler.node import Promise
+from dpip.scheduler.policies import policy_named
+from dpip.scheduler.prediction import CostModel
+from dpip.scheduler.stragglers import Stragglers
+from dpip.scheduler.waiting import WaitingRoom
 from dpip.wire import subjects
-from dpip.wire.codec import decode
-from dpip.wire.messages import Goodbye, Heartbeat, Outcome, OutcomeKind
+from dpip.wire.codec import decode, encode
+from dpip.wire.messages import Goodbye, Heartbeat, Outcome, OutcomeKind, WhyPending
 from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
 
-_WINDOW = 256
 _LOOK_AGAIN_SECONDS = 0.5
 _ALIGN_SECONDS = 2.0
+_STRAGGLERS_SECONDS = 0.5
+_KEEP_SECONDS = 5.0
 _SAY_AGAIN_SECONDS = 60.0
+_AT_WORK = (WorkerState.ALIVE, WorkerState.PAUSED, WorkerState.DRAINING)
+
+
+class SchedulerSettings(Struct, frozen=True, kw_only=True):
+    """How the scheduler decides; ``memory_limit`` is that of a job, in bytes."""
+
+    policy: str
+    batch_milliseconds: float
+    late_factor: float
+    backup_share: float
+    memory_limit: int
+    silence_seconds: float
 
 
 class Scheduler:
     """Leases a job only when a worker that fits has room for it now, then calls that worker.
 
     It acts when something has happened: jobs are ready, a worker has room. Should it miss that,
-    it looks by itself a moment later. Of the backlog it holds a window only.
+    it looks by itself a moment later. While another one leads, it listens and does nothing else.
     """
 
     def __init__(
         self,
-        jobs: Jobs,
-        workers: Workers,
+        datastore: Datastore,
         bus: Bus,
         clock: Clock,
         caller: WorkerCaller,
-        *,
-        silence_seconds: float,
+        leadership: Leadership,
+        settings: SchedulerSettings,
     ) -> None:
-        self._jobs = jobs
-        self._workers = workers
+        self._datastore = datastore
         self._bus = bus
         self._clock = clock
-        self._caller = caller
-        self._fleet = Fleet(silence_seconds=silence_seconds)
+        self._leadership = leadership
+        self._fleet = Fleet(policy_named(settings.policy), silence_seconds=settings.silence_seconds)
+        self._backlog = Backlog(datastore)
+        self._matchmaker = Matchmaker(
+            self._backlog,
+            self._fleet,
+            CostModel(),
+            clock,
+            policy=settings.policy,
+            batch_milliseconds=settings.batch_milliseconds,
+            memory_limit=settings.memory_limit,
+        )
+        self._stragglers = Stragglers(
+            datastore,
+            self._fleet,
+            self._backlog,
+            clock,
+            policy=settings.policy,
+            late_factor=settings.late_factor,
+            share=settings.backup_share,
+        )
         self._wake = asyncio.Event()
-        self._calls: set[asyncio.Task[None]] = set()
-        self._calling: set[Lease] = set()
+        self._dispatch = Dispatch(caller, datastore, self._fleet, clock, on_end=self._wake.set)
+        self._waiting_room = WaitingRoom(datastore, self._matchmaker, self._backlog, self._fleet)
         self._ended_lately: set[Lease] = set()
+        self._led_term: int | None = None
+        self._is_stale = True
         self._placing: asyncio.Task[None] | None = None
-        self._aligning: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._stopping = False
         self._said_at = -math.inf
 
     async def start(self) -> None:
-        """Begin to listen and to place."""
+        """Begin to listen and, while leading, to place."""
         await self._bus.subscribe(subjects.HEARTBEATS, self._on_heartbeat)
         await self._bus.subscribe(subjects.GOODBYES, self._on_goodbye)
         await self._bus.subscribe(subjects.OUTCOMES, self._on_outcome)
         await self._bus.subscribe(subjects.JOBS_READY, self._on_jobs_ready)
+        await self._bus.subscribe(subjects.ONE_MORE_JOB, self._on_one_more_job)
+        await self._bus.subscribe(subjects.WHY_PENDING, self._on_why_pending)
         self._placing = asyncio.create_task(self._place_when_woken(), name="place")
-        self._aligning = asyncio.create_task(
-            again_and_again(self._align, _ALIGN_SECONDS), name="align"
-        )
+        self._chores = [
+            asyncio.create_task(again_and_again(chore, every), name=chore.__name__)
+            for chore, every in [
+                (self.align, _ALIGN_SECONDS),
+                (self.back_up_stragglers, _STRAGGLERS_SECONDS),
+                (self.keep_costs, _KEEP_SECONDS),
+            ]
+        ]
 
     async def stop(self) -> None:
         """Place nothing more; calls under way are seen to their end."""
@@ -80,10 +130,12 @@ class Scheduler:
         self._wake.set()
         if self._placing:
             await self._placing
-        if self._aligning:
-            self._aligning.cancel()
-            await asyncio.gather(self._aligning, return_exceptions=True)
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._dispatch.stop()
+        with contextlib.suppress(DpipError):
+            await self.keep_costs()
 
     async def _place_when_woken(self) -> None:
         while True:
@@ -91,9 +143,10 @@ class Scheduler:
                 await asyncio.wait_for(self._wake.wait(), _LOOK_AGAIN_SECONDS)
             if self._stopping:
                 return
+            self._is_stale |= not self._wake.is_set()
             self._wake.clear()
             try:
-                await self._place()
+                await self.place()
             except DpipError as error:
                 log.warning("nothing placed, will try again", reason=str(error))
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
@@ -101,97 +154,146 @@ class Scheduler:
                 log.exception("nothing placed, will try again")
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
-    async def _place(self) -> None:
-        nodes = self._fleet.reachable(self._clock.monotonic())
-        room = sum(max(0, node.room) for node in nodes if not node.draining)
-        if not room:
-            return
-        jobs = await self._jobs.pending_jobs(now=self._clock.now(), limit=min(room, _WINDOW))
-        placements = {placed.job.id: placed for placed in place(jobs, nodes)}
-        if jobs and not placements:
-            self._say_why(nodes)
-        leases = await self._jobs.lease(
-            [(placed.job.id, placed.worker) for placed in placements.values()]
-        )
-        for lease in leases:
-            self._call(placements[lease.job_id], lease)
+    async def place(self) -> int:
+        """One round: lease what finds a worker now, and call these workers; how many jobs."""
+        term = self._leadership.term
+        if term is None:
+            self._led_term = None
+            return 0
+        if term != self._led_term:
+            await self._take_over(term)
+        self._fleet.forget_the_silent(self._clock.monotonic())
+        if self._is_stale:
+            self._is_stale = False
+            await self._backlog.refresh(now=self._clock.now(), slots=self._fleet.slots)
+        matches = await self._matchmaker.match()
+        if matches.hopeless:
+            await self._fail(matches.hopeless, term)
+        leased = await self._lease(matches.found, term)
+        self._dispatch.send(leased)
+        if matches.left_out:
+            self._wake.set()
+        elif not leased:
+            self._say_why()
+        return len(leased)
 
-    def _say_why(self, nodes: Sequence[Node]) -> None:
+    async def _take_over(self, term: int) -> None:
+        """Begin to lead: what is known from before is what the datastore and the workers say."""
+        self._matchmaker.costs = CostModel.restore(await self._datastore.cost_models())
+        await self.align()
+        self._is_stale = True
+        self._led_term = term
+
+    async def _lease(self, matches: Iterable[Match], term: int) -> list[LeasedRun]:
+        promises = {match.job.id: match.promise for match in matches}
+        if not promises:
+            return []
+        try:
+            leases = await self._datastore.lease([match.placement for match in matches], term=term)
+        except DpipError:
+            self._is_stale = True
+            for promise in promises.values():
+                self._fleet.ended(promise.lease)
+            raise
+        return self._granted(promises, leases)
+
+    def _granted(self, promises: dict[str, Promise], leases: Iterable[Lease]) -> list[LeasedRun]:
+        runs = []
+        for lease in leases:
+            promise = promises.pop(lease.job_id)
+            self._fleet.granted(promise, lease)
+            if promise.job:
+                runs.append(LeasedRun(job=promise.job, lease=lease, express=promise.express))
+        for promise in promises.values():  # Somebody else was faster, or it has gone.
+            self._fleet.ended(promise.lease)
+        return runs
+
+    async def _fail(self, hopeless: Iterable[Hopeless], term: int) -> None:
+        for each in hopeless:
+            failure = Failure(code=FailureCode.DOES_NOT_FIT, reason=each.reason)
+            await self._datastore.fail_pending(
+                [each.job.id], failure, term=term, now=self._clock.now()
+            )
+            log.warning("job failed", job=each.job.id, code=failure.code, reason=failure.reason)
+            with contextlib.suppress(DpipError):
+                await self._bus.publish(subjects.settled(each.job.workload_id), b"")
+
+    def _say_why(self) -> None:
+        if not self._backlog.pending or next(self._fleet.in_hand(), None):
+            return
         if self._clock.monotonic() - self._said_at < _SAY_AGAIN_SECONDS:
             return
         self._said_at = self._clock.monotonic()
-        reasons = {f"{node.name} {infeasibility(node, EVERY_JOB)}" for node in nodes}
-        log.warning("jobs wait, and no worker can take one", reason="; ".join(sorted(reasons)))
+        log.warning("jobs wait, and no worker can take one", reason=self._waiting_room.summary())
 
-    def _call(self, placed: Placement, lease: Lease) -> None:
-        self._fleet.placed(lease)
-        self._calling.add(lease)
-        call = asyncio.create_task(self._send(placed.job, lease))
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+    # Chores
 
-    async def _send(self, job: PendingJob, lease: Lease) -> None:
-        try:
-            if not await self._is_taken(job, lease):
-                self._end(lease)
-                await self._give_back(lease)
-        finally:
-            self._calling.discard(lease)
-            self._wake.set()
-
-    async def _give_back(self, lease: Lease) -> None:
-        while True:
+    async def back_up_stragglers(self) -> None:
+        """Run jobs that take too long a second time."""
+        term = self._leadership.term
+        if term is None:
+            return
+        for backup in await self._stragglers.find():
+            lease = None
             try:
-                await self._jobs.give_back(lease)
-            except DpipError as error:
-                log.warning("job not given back", job=lease.job_id, reason=str(error))
-            else:
-                return
-            if self._stopping:  # The controller does it, when no heartbeat lists the lease.
-                return
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+                lease = await self._datastore.lease_again(backup.placement, term=term)
+            finally:
+                leases = [lease] if lease else []
+                runs = self._granted({backup.placement.job_id: backup.promise}, leases)
+            if lease:
+                log.info("job run a second time", job=lease.job_id, worker=lease.worker)
+            self._dispatch.send(runs)
 
-    async def _is_taken(self, job: PendingJob, lease: Lease) -> bool:
-        node = self._fleet.node(lease.worker)
-        if node is None:
-            return False
-        try:
-            taken = await self._caller.run(job, lease, node)
-        except NoAnswerInTime as error:
-            log.warning("job not taken", worker=node.name, job=job.id, reason=str(error))
-            self._fleet.unanswered(node.speaker, self._clock.monotonic())
-            return False
-        if taken:
-            self._fleet.answered(node.speaker)
-        else:
-            # A worker that was not there, or said no, is asked again when it is heard again.
-            self._fleet.gone(node.speaker)
-        return taken
+    async def keep_costs(self) -> None:
+        """Keep what has been learned of costs."""
+        if self._leadership.term is None:
+            return
+        if changed := self._matchmaker.costs.changed():
+            await self._datastore.keep_cost_models(changed)
 
-    async def _align(self) -> None:
+    async def align(self) -> None:
+        """Make what is known of leases and workers equal to what the datastore knows."""
         # What begins or ends during the reading is newer than what is read.
         self._ended_lately.clear()
-        calling = set(self._calling)
-        out = set(await self._jobs.leases())
-        self._fleet.align((out | calling | self._calling) - self._ended_lately)
-        self._fleet.quarantine(await self._jobs.quarantined_workers())
-        await self._forget_the_unregistered()
-
-    async def _forget_the_unregistered(self) -> None:
-        # Only those known before the reading: who is heard while it goes on is newer.
+        under_way = set(self._dispatch.under_way)
         known = self._fleet.processes()
-        workers = await self._workers.workers()
-        for process in known - {
-            Speaker(each.name, each.instance) for each in workers if each.state in AT_WORK
-        }:
+        out = set(await self._datastore.leases())
+        out = (out | under_way | self._dispatch.under_way) - self._ended_lately
+        unknown = self._fleet.align(out, self._clock.monotonic())
+        workers = await self._datastore.workers()
+        self._fleet.heed(workers)
+        # Only those known before the reading: who is heard while it goes on is newer.
+        at_work = {Speaker(each.name, each.instance) for each in workers if each.state in _AT_WORK}
+        for process in known - at_work:
             self._fleet.gone(process)
+        if unknown:
+            placed = await self._datastore.placed_jobs({lease.job_id for lease in unknown})
+            for each in placed:
+                self._fleet.learned(self._promise(each))
+
+    def _promise(self, placed: PlacedJob) -> Promise:
+        why = placed.why
+        job = placed.job
+        predicted = self._matchmaker.costs.predict(job.pipeline, job.header, job.size)
+        return Promise(
+            lease=placed.lease,
+            milliseconds=why.cpu_milliseconds if why else predicted.cpu_milliseconds,
+            memory=why.memory if why else predicted.memory,
+            since=self._clock.monotonic(),
+            job=job,
+            owner_id=placed.owner_id,
+        )
+
+    # What is heard
 
     async def _on_heartbeat(self, subject: str, payload: bytes) -> None:
         beat = decode(payload, Heartbeat, subject)
         speaker = subjects.speaker_in(subject)
         if self._fleet.has(speaker) or await self._is_registered(speaker):
+            had_room = self._fleet.with_room
             self._fleet.heard(*speaker, beat, self._clock.monotonic())
-            self._wake.set()
+            if self._fleet.with_room > had_room:
+                self._wake.set()
 
     async def _on_goodbye(self, subject: str, payload: bytes) -> None:
         decode(payload, Goodbye, subject)
@@ -202,23 +304,45 @@ class Scheduler:
         speaker = subjects.speaker_in(subject)
         if not self._fleet.has(speaker):
             return
-        self._end(Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker))
-        if outcome.kind is OutcomeKind.RETURNED:
+        lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker)
+        self._ended_lately.add(lease)
+        promise = self._fleet.ended(lease)
+        # Of two who work on the same job, one comes too late, and nothing is wrong with it.
+        if outcome.kind is OutcomeKind.RETURNED and not (promise and promise.has_backup):
             self._fleet.returned(speaker, self._clock.monotonic())
         else:
             self._fleet.finished(speaker)
+        if promise and outcome.cost and outcome.kind is OutcomeKind.DONE:
+            self._learn(promise, outcome.cost)
         self._wake.set()
+
+    def _learn(self, promise: Promise, cost: Cost) -> None:
+        node, job = self._fleet.node(promise.lease.worker), promise.job
+        if node is None or job is None:
+            return
+        self._fleet.took(promise, cost.milliseconds)
+        self._matchmaker.costs.learn(
+            job.pipeline, job.header, job.size, node.resources.processor, cost
+        )
+
+    async def _on_jobs_ready(self, _subject: str, _payload: bytes) -> None:
+        self._is_stale = True
+        self._wake.set()
+
+    async def _on_one_more_job(self, subject: str, _payload: bytes) -> None:
+        # Of a workload that is known to wait, the number is all that has changed.
+        if not self._backlog.one_more(subject.rpartition(".")[2]):
+            self._is_stale = True
+        self._wake.set()
+
+    async def _on_why_pending(self, subject: str, payload: bytes) -> bytes | None:
+        if self._leadership.term is None:
+            return None
+        return encode(await self._waiting_room.explain(decode(payload, WhyPending, subject)))
 
     async def _is_registered(self, speaker: Speaker) -> bool:
         """Whether the controller has taken this process in, and not only let it say hello."""
-        worker = await self._workers.worker(speaker.worker)
+        worker = await self._datastore.worker(speaker.worker)
         return (
-            worker is not None and worker.instance == speaker.instance and worker.state in AT_WORK
+            worker is not None and worker.instance == speaker.instance and worker.state in _AT_WORK
         )
-
-    def _end(self, lease: Lease) -> None:
-        self._ended_lately.add(lease)
-        self._fleet.ended(lease)
-
-    async def _on_jobs_ready(self, _subject: str, _payload: bytes) -> None:
-        self._wake.set()

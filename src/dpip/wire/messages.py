@@ -159,6 +159,9 @@ class Acknowledged(Message, frozen=True, kw_only=True):
     """The outcome has been recorded."""
 
 
+MOST_OBSTACLES = 50
+
+
 class WhyPending(Message, frozen=True, kw_only=True):
     """The API asks the scheduler why a job waits."""
 
@@ -185,4 +188,4 @@ class Waiting(Message, frozen=True, kw_only=True):
     before: int
     competing: int
     known: int
-    obstacles: Annotated[tuple[Obstacle, ...], Meta(max_length=50)] = ()
+    obstacles: Annotated[tuple[Obstacle, ...], Meta(max_length=MOST_OBSTACLES)] = ()

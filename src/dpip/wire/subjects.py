@@ -14,6 +14,8 @@ OUTCOMES = "dpip.v1.outcome.*.*"
 JOBS_READY = "dpip.v1.ready"
 """Hint to the scheduler, empty: there are jobs to place. The truth is in the datastore."""
 
+ONE_MORE_JOB = "dpip.v1.ready.*"
+
 WHY_PENDING = "dpip.v1.why"
 """Where the API requests of the leading scheduler, with ``WhyPending``, why a job waits."""
 
@@ -100,6 +102,11 @@ def heard_by(worker: str, instance: str) -> list[str]:
         *(each(worker, instance) for each in (run, ping, rejoin, command)),
         f"{inbox(worker, instance)}.>",
     ]
+
+
+def one_more_job(workload_id: str) -> str:
+    """Hint to the scheduler, empty: the workload has one more pending job."""
+    return f"dpip.v1.ready.{workload_id}"
 
 
 def settled(workload_id: str) -> str:

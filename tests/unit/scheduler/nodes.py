@@ -3,9 +3,10 @@
 from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.job import Lease, PendingJob
 from dpip.model.worker import Gpu, Resources
-from dpip.scheduler.fleet import Node
+from dpip.scheduler.node import Machine, Node, Promise
 from dpip.wire.messages import Heartbeat, Running
 
+MIB = 1 << 20
 GIB = 1 << 30
 
 
@@ -16,13 +17,28 @@ def node(
     slots: int = 1,
     prefetch: int = 0,
     in_hand: int = 0,
+    milliseconds: float = 100.0,
     draining: bool = False,
+    paused: str | None = None,
     cpu: float = 0.0,
     memory_available: int = GIB,
+    promised: int = 0,
     gpu: float | None = None,
+    gpu_memory_free: int = GIB,
+    slowness: float = 1.0,
+    machine: Machine | None = None,
 ) -> Node:
-    """A worker that is idle unless it is said otherwise."""
-    gpus = () if gpu is None else (Gpu(name="g", utilisation=gpu, memory_used=0, memory_total=1),)
+    """A worker that is idle unless it is said otherwise; its jobs take ``milliseconds`` each."""
+    gpus = (
+        ()
+        if gpu is None
+        else (Gpu(name="g", utilisation=gpu, memory_used=0, memory_total=gpu_memory_free),)
+    )
+    machine = machine or Machine(name=name)
+    machine.slots += slots
+    machine.jobs += in_hand
+    machine.promised += promised
+    leases = [lease(f"{name}-{number}", worker=name) for number in range(in_hand)]
     return Node(
         name=name,
         instance="i",
@@ -30,11 +46,15 @@ def node(
         slots=slots,
         prefetch=prefetch,
         draining=draining,
+        paused=paused,
         resources=Resources(
             cpu=cpu, cores=4, memory_total=GIB, memory_available=memory_available, gpus=gpus
         ),
         heard_at=0,
-        in_hand={lease(f"{name}-{number}", worker=name) for number in range(in_hand)},
+        machine=machine,
+        in_hand={each: promise(each, milliseconds=milliseconds) for each in leases},
+        milliseconds=milliseconds * in_hand,
+        slowness=slowness,
     )
 
 
@@ -42,26 +62,62 @@ def lease(job_id: str = "j", *, attempt: int = 1, worker: str = "w") -> Lease:
     return Lease(job_id=job_id, attempt=attempt, worker=worker)
 
 
-def jobs(count: int) -> list[PendingJob]:
-    return [
-        PendingJob(
-            id=f"job-{number}",
-            workload_id="wl",
-            image_id=f"image-{number}",
-            pipeline=b"[]",
-            header=PictureHeader(format=PictureFormat.PNG, width=1, height=1),
-            size=1,
-        )
-        for number in range(count)
-    ]
+def promise(
+    held: Lease,
+    *,
+    milliseconds: float = 100.0,
+    memory: int = 0,
+    since: float = 0.0,
+    owner_id: str | None = "owner",
+    express: bool = False,
+) -> Promise:
+    return Promise(
+        lease=held,
+        milliseconds=milliseconds,
+        memory=memory,
+        since=since,
+        owner_id=owner_id,
+        express=express,
+        job=job(held.job_id),
+    )
 
 
-def heartbeat(*running: Lease, slots: int = 1, draining: bool = False) -> Heartbeat:
+def job(job_id: str = "j") -> PendingJob:
+    return PendingJob(
+        id=job_id,
+        workload_id="wl",
+        image_id=f"image-{job_id}",
+        pipeline=b"[]",
+        header=PictureHeader(format=PictureFormat.PNG, width=1, height=1),
+        size=1,
+    )
+
+
+def heartbeat(
+    *running: Lease,
+    slots: int = 1,
+    prefetch: int = 0,
+    draining: bool = False,
+    paused: str | None = None,
+    tags: tuple[str, ...] = ("fast",),
+    machine: str = "",
+    memory_total: int = GIB,
+    memory_available: int = GIB,
+    memory_ours: int = 0,
+) -> Heartbeat:
     return Heartbeat(
-        tags=("fast",),
+        tags=tags,
         slots=slots,
-        prefetch=0,
+        prefetch=prefetch,
         draining=draining,
-        resources=Resources(cpu=0, cores=1, memory_total=2, memory_available=1),
+        paused=paused,
+        resources=Resources(
+            cpu=0,
+            cores=1,
+            memory_total=memory_total,
+            memory_available=memory_available,
+            memory_ours=memory_ours,
+            machine=machine,
+        ),
         running=tuple(Running(job_id=each.job_id, attempt=each.attempt) for each in running),
     )

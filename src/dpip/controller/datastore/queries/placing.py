@@ -107,8 +107,9 @@ _LEASES = select(
     jobs.c.id, jobs.c.attempt, jobs.c.worker, jobs.c.rival_attempt, jobs.c.rival_worker
 ).where(jobs.c.state == JobState.LEASED.value)
 _PLACED_JOBS = (
-    select(jobs, images.c.size, *_HEADER)
+    select(jobs, workloads.c.owner_id, workloads.c.pipeline, images.c.size, *_HEADER)
     .join_from(jobs, images, jobs.c.image_id == images.c.id)
+    .join(workloads, jobs.c.workload_id == workloads.c.id)
     .where(
         jobs.c.id.in_(bindparam("job_ids", expanding=True)),
         jobs.c.state == JobState.LEASED.value,
@@ -249,10 +250,16 @@ def placed_jobs(connection: Connection, job_ids: Collection[str]) -> list[Placed
     return [
         PlacedJob(
             lease=held,
-            workload_id=row.workload_id,
-            image_id=row.image_id,
-            header=_header(row[-len(_HEADER) :]),
-            size=row.size,
+            job=PendingJob(
+                id=row.id,
+                workload_id=row.workload_id,
+                image_id=row.image_id,
+                pipeline=row.pipeline,
+                header=_header(row[-len(_HEADER) :]),
+                size=row.size,
+                failures=row.failures,
+            ),
+            owner_id=row.owner_id,
             why=why_in(row.why if held.attempt == row.attempt else row.rival_why),
         )
         for row in connection.execute(_PLACED_JOBS, {"job_ids": list(job_ids)})

@@ -1,0 +1,20 @@
+"""What a job asks of a worker."""
+
+from msgspec import Struct
+
+from dpip.model.requirements import GpuUse
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """What a job asks of a worker, and of the machine that it runs on.
+
+    ``memory`` and ``gpu_memory`` are in bytes, as they are predicted. ``express``: its owner has
+    nothing else in hand, so that it need not wait for more than the next slot.
+    """
+
+    tags: frozenset[str] = frozenset()
+    prefer_tags: frozenset[str] = frozenset()
+    gpu: GpuUse = GpuUse.NEVER
+    memory: int = 0
+    gpu_memory: int = 0
+    express: bool = False

@@ -1,0 +1,74 @@
+"""Fair queueing: whose turn it is, of several that share by weight."""
+
+import heapq
+from collections.abc import Collection
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+
+
+class FairQueue(Generic[K]):
+    """Start-time fair queueing (Goyal, Vin and Cheng, 1996).
+
+    Each flow has a start tag, in cost for its weight, which grows with what it gets; the least goes
+    first. The queue's own time is the start tag of who went last: a flow that comes, or comes back,
+    begins there, so that it neither waits for what others got before nor makes up for its absence.
+    """
+
+    def __init__(self) -> None:
+        self._weights: dict[K, int] = {}
+        self._starts: dict[K, float] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._time = 0.0
+        self._arrivals = 0
+
+    def __contains__(self, flow: K) -> bool:
+        return flow in self._weights
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def put(self, flow: K, weight: int) -> None:
+        """Have ``flow`` take part, from now on with ``weight``."""
+        if flow not in self._weights:
+            start = max(self._time, self._starts.get(flow, 0.0))
+            self._push(flow, start)
+        self._weights[flow] = weight
+
+    def remove(self, flow: K) -> None:
+        """Have ``flow`` take part no longer; what it was ahead by is remembered."""
+        self._weights.pop(flow, None)
+        if len(self._starts) > 64 + 2 * len(self._weights):
+            self._starts = {
+                known: start
+                for known, start in self._starts.items()
+                if known in self._weights or start > self._time
+            }
+
+    def first(self, passed_over: Collection[K] = ()) -> K | None:
+        """The flow whose turn it is, of those not ``passed_over``."""
+        aside = []
+        found: K | None = None
+        while self._heap:
+            start, _, flow = self._heap[0]
+            if flow not in self._weights or self._starts[flow] != start:
+                heapq.heappop(self._heap)
+            elif flow in passed_over:
+                aside.append(heapq.heappop(self._heap))
+            else:
+                found = flow
+                break
+        for entry in aside:
+            heapq.heappush(self._heap, entry)
+        return found
+
+    def charge(self, flow: K, cost: float) -> None:
+        """``flow`` got ``cost``."""
+        start = self._starts[flow]
+        self._time = max(self._time, start)
+        self._push(flow, start + cost / self._weights[flow])
+
+    def _push(self, flow: K, start: float) -> None:
+        self._starts[flow] = start
+        self._arrivals += 1
+        heapq.heappush(self._heap, (start, self._arrivals, flow))

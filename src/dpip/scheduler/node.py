@@ -1,0 +1,126 @@
+"""A worker as placement sees it, and the machine that it shares with others."""
+
+from msgspec import Struct, field
+
+from dpip.model.job import Lease, PendingJob
+from dpip.model.worker import Command, Resources, most_in_hand
+from dpip.wire.subjects import Speaker
+
+
+class Promise(Struct, kw_only=True, eq=False):
+    """What a lease is predicted to take of its worker.
+
+    ``milliseconds`` by the clock, after ``wait`` of them for what its worker had before, and
+    ``memory`` in bytes; ``since`` is the monotonic time of the placement. ``job`` is unknown of a
+    lease that another scheduler has granted, for a moment. ``has_backup``: the job was placed a
+    second time.
+    """
+
+    lease: Lease
+    milliseconds: float
+    memory: int
+    since: float
+    wait: float = 0.0
+    job: PendingJob | None = None
+    owner_id: str | None = None
+    express: bool = False
+    has_backup: bool = False
+
+
+class Machine(Struct, kw_only=True, eq=False):
+    """Memory and cores that its workers share.
+
+    ``promised`` is what the leases of all of them are predicted to take, ``occupied`` what their
+    processes occupied at the last heartbeats, in bytes. ``kept_for`` is the job that it is kept
+    free for.
+    """
+
+    name: str
+    slots: int = 0
+    jobs: int = 0
+    promised: int = 0
+    occupied: int = 0
+    kept_for: str | None = None
+
+
+class Node(Struct, kw_only=True, eq=False):
+    """A worker as placement sees it.
+
+    ``in_hand`` are the leases placed on it and not known to have ended, with what they are
+    predicted to take; ``milliseconds`` is the sum of that. ``slowness`` is how long its jobs take,
+    as a multiple of what is predicted for workers of its class. ``heard_at`` is the monotonic time
+    of its last heartbeat. ``paused`` says in its own words why it takes no jobs for now, and
+    ``told`` is what an administrator wants of it.
+
+    One that did not answer a call, or has given its last job back (``returned``), is left alone
+    until ``left_alone_until``; ``left_alone_seconds`` is how long that was, 0 once it has answered
+    or, after a return, has brought a job to its end.
+    """
+
+    name: str
+    instance: str
+    tags: frozenset[str]
+    slots: int
+    prefetch: int
+    draining: bool
+    resources: Resources
+    heard_at: float
+    machine: Machine
+    paused: str | None = None
+    told: Command | None = None
+    quarantined: bool = False
+    in_hand: dict[Lease, Promise] = field(default_factory=dict)
+    milliseconds: float = 0.0
+    express_in_hand: int = 0
+    slowness: float = 1.0
+    left_alone_seconds: float = 0.0
+    left_alone_until: float = 0.0
+    returned: bool = False
+    is_filling: bool = False
+
+    @property
+    def speaker(self) -> Speaker:
+        """The process that it is."""
+        return Speaker(self.name, self.instance)
+
+    @property
+    def has_idle_slot(self) -> bool:
+        """Whether a job would begin at once."""
+        return len(self.in_hand) < self.slots
+
+    @property
+    def memory_free(self) -> int:
+        """Bytes that can still be promised on its machine."""
+        resources = self.resources
+        ours = max(self.machine.occupied, resources.memory_ours)
+        most = min(resources.memory_total, resources.memory_available + ours)
+        return most - self.machine.promised
+
+    @property
+    def gpu_memory_free(self) -> int:
+        """Bytes of the GPU that has most of them free; 0 without one."""
+        return max((gpu.memory_total - gpu.memory_used for gpu in self.resources.gpus), default=0)
+
+    def has_room(self, *, ahead: bool) -> bool:
+        """Whether it is to get one more job now.
+
+        One job a slot always; ``ahead`` allows as many more as it fetches ahead, and small jobs
+        while its batch is being filled. One that was left alone is tried with one.
+        """
+        count = len(self.in_hand)
+        if self.left_alone_seconds:
+            return count == 0
+        return (
+            count < self.slots
+            or (ahead and count < self.slots + self.prefetch)
+            or (self.is_filling and count < most_in_hand(self.slots, self.prefetch))
+        )
+
+    def fill(self, horizon: float) -> None:
+        """See whether its batch is to be filled, so that it lasts for ``horizon`` milliseconds.
+
+        That begins when what it has would not last for half of that: so a call brings many small
+        jobs at once, and not one for each that has ended.
+        """
+        lasts = self.milliseconds / self.slots
+        self.is_filling = lasts < (horizon if self.is_filling else horizon / 2)

@@ -1,0 +1,117 @@
+"""Stragglers: jobs that take far longer than predicted, at the end of a workload.
+
+One is run a second time elsewhere, and the first result wins (backup tasks: Dean and Ghemawat,
+MapReduce, 2004). Only where nothing else of the workload waits, so that it is its end that is held
+up, and only for a share of its jobs, so that the cost is bounded.
+"""
+
+from collections import Counter
+
+from msgspec import Struct
+
+from dpip.model.job import Lease
+from dpip.model.placement import Placement, Why
+from dpip.ports.clock import Clock
+from dpip.ports.datastore import Workloads
+from dpip.scheduler.backlog import Backlog
+from dpip.scheduler.demand import Demand
+from dpip.scheduler.fleet import Fleet
+from dpip.scheduler.node import Promise
+from dpip.scheduler.placement import Outlook
+
+_LEAST_SECONDS = 1.0
+"""Before that nothing is late, whatever was predicted."""
+
+
+class Backup(Struct, frozen=True, kw_only=True):
+    """A second placement of a job that is late, and what is promised to it."""
+
+    promise: Promise
+    placement: Placement
+
+
+class Stragglers:
+    """Finds them, and who could run them a second time.
+
+    A job is late after ``late_factor`` times what it was predicted to take. At most ``share`` of
+    the jobs of a workload are run twice, one at least; with 0, none are.
+    """
+
+    def __init__(
+        self,
+        workloads: Workloads,
+        fleet: Fleet,
+        backlog: Backlog,
+        clock: Clock,
+        *,
+        policy: str,
+        late_factor: float,
+        share: float,
+    ) -> None:
+        self._workloads = workloads
+        self._fleet = fleet
+        self._backlog = backlog
+        self._clock = clock
+        self._policy = policy
+        self._late_factor = late_factor
+        self._share = share
+        self._backups: Counter[str] = Counter()
+
+    async def find(self) -> list[Backup]:
+        """The jobs that are to be run a second time now; their workers are promised to them."""
+        if not self._share:
+            return []
+        now = self._clock.monotonic()
+        late = [promise for promise in self._fleet.in_hand() if self._is_late(promise, now)]
+        at_work = {promise.job.workload_id for promise in self._fleet.in_hand() if promise.job}
+        self._backups = Counter({each: self._backups[each] for each in at_work})
+        return [
+            backup
+            for promise in sorted(late, key=lambda promise: promise.since)
+            if (backup := await self._backup(promise, Outlook(now=now, ahead=False)))
+        ]
+
+    def _is_late(self, promise: Promise, now: float) -> bool:
+        if promise.job is None or promise.has_backup:
+            return False
+        due = self._late_factor * (promise.wait + promise.milliseconds) / 1000
+        return (
+            now - promise.since > max(_LEAST_SECONDS, due)
+            and self._backlog.line(promise.job.workload_id) is None
+        )
+
+    async def _backup(self, late: Promise, outlook: Outlook) -> Backup | None:
+        assert late.job  # noqa: S101  # nosec B101 # for the type checker
+        workload = await self._workloads.workload(late.job.workload_id)
+        if workload is None or workload.counts.pending:
+            return None
+        if self._backups[workload.id] >= max(1, self._share * workload.counts.total):
+            return None
+        wants = workload.requirements
+        demand = Demand(tags=frozenset(wants.tags), gpu=wants.gpu, memory=late.memory)
+        node, _ = self._fleet.choose(demand, outlook, late.job.id, besides=late.lease.worker)
+        if node is None:
+            return None
+        self._backups[workload.id] += 1
+        late.has_backup = True
+        why = Why(
+            policy=self._policy,
+            known=len(self._fleet),
+            feasible=self._fleet.with_room,
+            cpu_milliseconds=late.milliseconds,
+            memory=late.memory,
+            placed_at=self._clock.now(),
+            backup=True,
+        )
+        promise = Promise(
+            lease=Lease(job_id=late.job.id, attempt=0, worker=node.name),
+            milliseconds=late.milliseconds,
+            memory=late.memory,
+            since=outlook.now,
+            job=late.job,
+            owner_id=late.owner_id,
+            has_backup=True,
+        )
+        self._fleet.placed(promise)
+        placement = Placement(job_id=late.job.id, worker=node.name, why=why)
+        return Backup(promise=promise, placement=placement)
