@@ -72,6 +72,15 @@ async def test_a_new_password_ends_the_users_tokens(datastore: SqlDatastore) -> 
     assert await datastore.caller("3", NOW) == Caller(user=bob)
 
 
+async def test_a_weight_is_kept_for_one_user(datastore: SqlDatastore) -> None:
+    """It is 1 until it is set, and says whether there is such a user."""
+    for name in ("alice", "bob"):
+        await datastore.add_user(build_user(name))
+    assert await datastore.set_weight("alice", 100)
+    assert not await datastore.set_weight("carol", 2)
+    assert [user.weight for user in await datastore.users()] == [100, 1]
+
+
 async def test_nobodys_password_cannot_be_set(datastore: SqlDatastore) -> None:
     """The answer says that there is no such user."""
     assert not await datastore.set_password("alice", "$argon2id$2")

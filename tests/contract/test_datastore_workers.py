@@ -65,6 +65,18 @@ async def test_a_worker_that_joins_again_replaces_itself(datastore: SqlDatastore
     assert joined == [NOW + 1, NOW]
 
 
+async def test_what_a_worker_is_told_is_kept(datastore: SqlDatastore) -> None:
+    """For that worker alone, through joining again, until it is told something else."""
+    for name in ("ada", "grace"):
+        await datastore.add_worker(build_worker(name))
+    assert await datastore.set_command("ada", "pause")
+    assert not await datastore.set_command("mary", "pause")
+    await datastore.add_worker(build_worker("ada", instance="2"))
+    assert [worker.command for worker in await datastore.workers()] == ["pause", None]
+    assert await datastore.set_command("ada", None)
+    assert [worker.command for worker in await datastore.workers()] == [None, None]
+
+
 async def test_a_heartbeat_is_kept_as_the_latest(datastore: SqlDatastore) -> None:
     """State, reading, jobs and time are those of the beat, of each worker its own."""
     for name in ("ada", "grace", "barbara"):
