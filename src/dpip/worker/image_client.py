@@ -21,6 +21,7 @@ from dpip.worker.scratch import ScratchUnusable
 T = TypeVar("T")
 
 _BLOCK = 1024 * 1024
+_SMALL_BYTES = 64 * 1024
 _PATIENCE_SECONDS = 30.0
 _MOST_BROKEN_OFF = 3
 _DAMAGED = ImageDamaged.code
@@ -132,7 +133,11 @@ class ImageClient:
                     filename=f"{run.image_id}{PictureFormat(run.format).suffix}",
                     content_type=run.format.media_type,
                 )
-                async with self._session.post(f"{self._endpoint}/images", data=form) as answer:
+                body: aiohttp.payload.Payload = form()
+                if result.stat().st_size <= _SMALL_BYTES:
+                    # One write instead of some thirty, which took longer than the picture.
+                    body = aiohttp.BytesPayload(await body.as_bytes(), headers=body.headers)
+                async with self._session.post(f"{self._endpoint}/images", data=body) as answer:
                     if answer.status in (
                         HTTPStatus.CONFLICT,
                         HTTPStatus.NOT_FOUND,

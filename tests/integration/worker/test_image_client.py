@@ -59,10 +59,10 @@ async def images(api: ScriptedApi) -> AsyncIterator[ImageClient]:
         await client.close()
 
 
-@pytest.fixture
-def result(tmp_path: Path) -> Path:
+@pytest.fixture(params=[1, 100_000], ids=["small", "large"])
+def result(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     result = tmp_path / "result.png"
-    result.write_bytes(b"picture" * 100_000)
+    result.write_bytes(b"picture" * request.param)
     return result
 
 
