@@ -13,8 +13,9 @@ import msgspec
 import platformdirs
 from msgspec import Meta, Struct, field
 
-from dpip.errors import BadSetting
+from dpip.errors import BadSetting, InvalidValue
 from dpip.model.worker import Prefetch, Slots
+from dpip.model.working_hours import WorkingHours
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
@@ -36,6 +37,12 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where pictures lie while they are worked on; a temporary directory by default."""
     drain_seconds: Seconds = 30.0
     """How long a stopping worker lets running jobs finish."""
+    pause_when_load_above: Annotated[float, Meta(gt=0, le=1)] | None = None
+    """Load of other programs, 0 to 1 over all cores, above which it takes no jobs."""
+    hours: WorkingHours | None = None
+    """When it takes jobs, by local time, such as 20:00-08:00; several are separated by commas."""
+    yield_gpu: bool = False
+    """Take no jobs while another program uses a GPU of the machine."""
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -291,7 +298,7 @@ def _from_environment(
 
 def _convert(name: str, value: object, kind: Any, source: str) -> object:
     try:
-        return msgspec.convert(value, kind, strict=False, dec_hook=_decode_path)
+        return msgspec.convert(value, kind, strict=False, dec_hook=_decode_own_type)
     except msgspec.ValidationError as error:
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         allowed = f"it is one of {', '.join(choices)}" if choices else error
@@ -299,9 +306,14 @@ def _convert(name: str, value: object, kind: Any, source: str) -> object:
         raise BadSetting(setting=name, source=source, value=shown, allowed=allowed) from error
 
 
-def _decode_path(kind: type, value: object) -> object:
+def _decode_own_type(kind: type, value: object) -> object:
     if issubclass(kind, Path) and isinstance(value, str):
         return Path(value).expanduser()
+    if issubclass(kind, WorkingHours) and isinstance(value, str):
+        try:
+            return WorkingHours.parse(value)
+        except InvalidValue as error:
+            raise ValueError(error.facts["allowed"]) from error
     raise NotImplementedError
 
 

@@ -35,7 +35,8 @@ class SupervisedProcess:
 
     ``started`` is awaited after each start and returns once the child is ready for work. A child
     that dies is started again, at once the first time and then with growing delays until it has
-    stayed up for a while. Its output goes to the log; its last lines explain a failed start.
+    stayed up for a while; not one that ``may_finish`` and ends with code 0, which has done what it
+    was told. Its output goes to the log; its last lines explain a failed start.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class SupervisedProcess:
         environment: Mapping[str, str] | None = None,
         grace_seconds: float = 5.0,
         pass_output_through: bool = False,
+        stdin: int = asyncio.subprocess.DEVNULL,
+        may_finish: bool = False,
     ) -> None:
         self.name = name
         self.command = list(command)
@@ -54,6 +57,8 @@ class SupervisedProcess:
         self._environment = environment
         self._grace_seconds = grace_seconds
         self._pass_output_through = pass_output_through
+        self._stdin = stdin
+        self._may_finish = may_finish
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -85,7 +90,7 @@ class SupervisedProcess:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self.command,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=self._stdin,
                 stdout=output,
                 stderr=output and asyncio.subprocess.STDOUT,
                 env={**os.environ, **(self._environment or {})},
@@ -133,6 +138,9 @@ class SupervisedProcess:
         while True:
             up_since = clock()
             code = await process.wait()
+            if self._may_finish and code == 0:
+                log.info("process has finished", process=self.name)
+                return
             restarts = 0 if clock() - up_since > _STEADY_SECONDS else restarts + 1
             delay = _RESTART_DELAYS[min(restarts, len(_RESTART_DELAYS) - 1)]
             log.warning("process ended, starting it again", process=self.name, code=code)

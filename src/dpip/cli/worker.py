@@ -33,9 +33,26 @@ def worker(
     slots: Annotated[
         int | None, typer.Option(min=1, help="Pictures that it filters at once.")
     ] = None,
+    pause_when_load_above: Annotated[
+        float | None,
+        typer.Option(help="Pause while other programs load the machine more than this, 0 to 1."),
+    ] = None,
+    hours: Annotated[
+        str | None, typer.Option(help="When to work, by local time: 20:00-08:00,12:00-13:00.")
+    ] = None,
+    yield_gpu: Annotated[
+        bool | None,
+        typer.Option("--yield-gpu", help="Pause while another program uses a GPU of the machine."),
+    ] = None,
     data_dir: DataDir = None,
     tls_ca: TlsCa = None,
     log_level: LogLevel = None,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", hidden=True, help="How dpip up starts it: join when standard input ends."
+        ),
+    ] = False,
 ) -> None:
     """Run a worker. The join token is in DPIP_JOIN_TOKEN or in the data directory."""
     if context.invoked_subcommand:
@@ -43,6 +60,9 @@ def worker(
     settings = settings_from(
         controller=controller,
         worker__slots=slots,
+        worker__pause_when_load_above=pause_when_load_above,
+        worker__hours=hours,
+        worker__yield_gpu=yield_gpu,
         data_dir=data_dir,
         tls_ca=tls_ca,
         log_level=log_level,
@@ -54,8 +74,8 @@ def worker(
     name = _default_name() if worker_name is None else worker_name
     structlog.contextvars.bind_contextvars(worker=name)
     serve(
-        compose.worker(settings, name, _split(tags)),
-        until=lambda agent: agent.until_failed(),
+        compose.worker(settings, name, _split(tags), local=local),
+        until=lambda agent: agent.until_over(),
     )
 
 

@@ -14,6 +14,7 @@ from dpip.model.join_token import JoinSecret
 from dpip.model.worker import check_tags, check_worker_name
 from dpip.tls.contexts import client_context
 from dpip.wire.nats_bus import NatsBus, without_credentials
+from dpip.worker.local_workers import until_admitted
 
 if TYPE_CHECKING:
     from dpip.worker.agent import Agent
@@ -23,11 +24,14 @@ _PATIENCE_SECONDS = 10.0
 
 
 @asynccontextmanager
-async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncIterator["Agent"]:
-    """Run a worker; yields its agent, which may fail."""
+async def worker(
+    settings: Settings, name: str, tags: tuple[str, ...], *, local: bool = False
+) -> AsyncIterator["Agent"]:
+    """Run a worker; yields its agent, which may fail or be over. A ``local`` one is admitted."""
     # Imported here because no other part needs libvips' children and an HTTP client.
     from dpip.worker.agent import Agent, AgentSettings
     from dpip.worker.identity import Identity
+    from dpip.worker.politeness import PoliteSettings
     from dpip.worker.scratch import scratch_directory
     from dpip.worker.workshop import Workshop
 
@@ -49,7 +53,7 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
         scratch = parts.enter_context(scratch_directory(own.scratch_dir))
         workshop = Workshop(own.slots, own.prefetch, scratch)
         parts.push_async_callback(workshop.close)
-        await asyncio.gather(workshop.open(), bus.open())
+        await asyncio.gather(workshop.open(), _connect(bus, local=local))
         parts.push_async_callback(bus.close)
         agent = Agent(
             bus,
@@ -62,12 +66,24 @@ async def worker(settings: Settings, name: str, tags: tuple[str, ...]) -> AsyncI
                 drain_seconds=own.drain_seconds,
                 controller_host=settings.controller.rpartition(":")[0].strip("[]"),
                 tls=tls,
+                politeness=PoliteSettings(
+                    load_above=own.pause_when_load_above,
+                    hours=own.hours,
+                    yield_gpu=own.yield_gpu,
+                ),
+                local=local,
             ),
         )
         parts.push_async_callback(agent.stop)
         await agent.start()
         yield agent
         await agent.drain()
+
+
+async def _connect(bus: NatsBus, *, local: bool) -> None:
+    if local:
+        await until_admitted()
+    await bus.open()
 
 
 def _join_secret(settings: Settings, worker: str) -> JoinSecret:

@@ -1,6 +1,5 @@
 """The whole system in one process, and each of its servers alone."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from dpip.config import Settings
 from dpip.data_directory import DataDirectory
 from dpip.wire.nats_bus import without_credentials
 from dpip.worker.local_workers import LocalWorkers
+from dpip.worker.machine import usable_cores
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -63,7 +63,7 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
         settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
         parts.enter_context(data.held_by("controller"))
         local = join_tokens.local_secret(data, network.authority(settings))
-        # The workers start first and join last: they are loading while the rest is.
+        # The workers start first and are admitted last: they are loading while the rest is.
         server_url, controller = await parts.enter_async_context(message_server(settings, data))
         local_workers = await parts.enter_async_context(
             LocalWorkers(
@@ -84,6 +84,7 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
         await parts.enter_async_context(run_api(settings, datastore, connection, data, listener))
         await parts.enter_async_context(run_scheduler(settings, datastore, connection))
         parts.push_async_callback(local_workers.stop)
+        local_workers.admit()
         yield Running(
             api=api_url(settings),
             controller=controller,
@@ -145,5 +146,5 @@ async def api(settings: Settings) -> AsyncIterator[Running]:
 
 
 def default_workers() -> int:
-    """One worker for each core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """One worker for each core that this process may use, within the limits of a container."""
+    return usable_cores()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import datetime
+import os
 import random
 import ssl
 
@@ -11,7 +13,7 @@ from msgspec import Struct
 from dpip.chores import try_to
 from dpip.errors import BusUnavailable, DpipError, JoinRefused
 from dpip.model.job import Failure, FailureCode
-from dpip.model.worker import most_in_hand
+from dpip.model.worker import Command, Resources, most_in_hand
 from dpip.ports.bus import Bus
 from dpip.wire import subjects
 from dpip.wire.codec import decode, decode_either, encode
@@ -27,10 +29,13 @@ from dpip.wire.messages import (
     Run,
     RunBatch,
     Running,
+    Told,
     Welcome,
 )
 from dpip.worker.identity import Identity
 from dpip.worker.image_client import ImageClient, reachable_endpoint
+from dpip.worker.own_processes import OwnProcesses
+from dpip.worker.politeness import Politeness, PoliteSettings
 from dpip.worker.probes import ResourceProbe
 from dpip.worker.workshop import Workshop
 
@@ -46,7 +51,8 @@ _MOST_ASKED_AT_ONCE = 8
 class AgentSettings(Struct, frozen=True, kw_only=True):
     """What a worker takes on.
 
-    ``controller_host`` is where it reached the bus, ``tls`` says whom it trusts.
+    ``controller_host`` is where it reached the bus, ``tls`` says whom it trusts. A ``local`` one
+    was started by ``dpip up``: the load of the whole system is its own.
     """
 
     tags: tuple[str, ...]
@@ -55,6 +61,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     drain_seconds: float
     controller_host: str
     tls: ssl.SSLContext | None = None
+    politeness: PoliteSettings = PoliteSettings()
+    local: bool = False
 
 
 class Agent:
@@ -68,27 +76,35 @@ class Agent:
         self._speaker = identity.speaker
         self._workshop = workshop
         self._settings = settings
-        self._probe = ResourceProbe()
+        own = OwnProcesses(os.getpid())
+        self._probe = ResourceProbe(own, OwnProcesses(os.getppid()) if settings.local else own)
+        self._politeness = Politeness(settings.politeness)
         self._images: ImageClient | None = None
         self._in_hand: dict[Running, asyncio.Task[None]] = {}
         self._asking = asyncio.Semaphore(_MOST_ASKED_AT_ONCE)
         self._draining = False
+        self._command: Command | None = None
+        self._paused: str | None = None
         self._heartbeat_seconds = 1.0
         self._heart: asyncio.Task[None] | None = None
         self._joining: asyncio.Task[None] | None = None
-        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
         """Join, then take calls. Raises ``JoinRefused`` for a no that is final."""
         await self._bus.subscribe(subjects.run(*self._speaker), self._on_run)
         await self._bus.subscribe(subjects.ping(*self._speaker), self._on_ping)
         await self._bus.subscribe(subjects.rejoin(*self._speaker), self._on_rejoin)
+        await self._bus.subscribe(subjects.command(*self._speaker), self._on_command)
         await self._join()
         self._heart = asyncio.create_task(self._beat(), name="heartbeat")
 
-    async def until_failed(self) -> None:
-        """Wait for what ends the worker, and raise it: ``JoinRefused`` if it may not join again."""
-        await asyncio.shield(self._failure)
+    async def until_over(self) -> None:
+        """Wait for what ends the worker: return if it has been told to drain.
+
+        Raises ``JoinRefused`` if it may not join again.
+        """
+        await asyncio.shield(self._over)
 
     async def drain(self) -> None:
         """Take no more calls, and let what has begun finish within ``drain_seconds``.
@@ -155,6 +171,7 @@ class Agent:
         else:  # Jobs in hand go on with the new token.
             self._images.admit(endpoint, welcome.image_store_token)
         self._heartbeat_seconds = welcome.heartbeat_seconds
+        self._obey(welcome.command)
         log.info("joined", image_store=welcome.image_store_endpoint)
 
     async def _beat(self) -> None:
@@ -170,16 +187,51 @@ class Agent:
     async def _send_heartbeat(self) -> None:
         if self._is_joining:  # Its name may be another's.
             return
+        resources = self._probe.read()
+        self._pause(self._reason_to_pause(resources))
         beat = Heartbeat(
             tags=self._settings.tags,
             slots=self._settings.slots,
             prefetch=self._settings.prefetch,
             draining=self._draining,
-            resources=self._probe.read(),
+            paused=self._paused,
+            command=self._command,
+            resources=resources,
             running=tuple(self._in_hand),
         )
         with contextlib.suppress(BusUnavailable):  # The next one may get through.
             await self._bus.publish(subjects.heartbeat(*self._speaker), encode(beat))
+
+    def _reason_to_pause(self, resources: Resources) -> str | None:
+        if self._command is Command.PAUSE:
+            return "is paused by an administrator"
+        yields_gpu = self._settings.politeness.yield_gpu
+        return self._politeness.reason_to_pause(
+            load=resources.cpu_others,
+            gpu_user=self._probe.gpu_used_by_others() if yields_gpu else None,
+            at=datetime.datetime.now().astimezone().time(),
+        )
+
+    def _pause(self, reason: str | None) -> None:
+        """Take no more jobs while there is a reason, and give back those that have not begun."""
+        if reason:
+            self._workshop.give_back()
+        if (reason is None) != (self._paused is None):
+            log.info("pausing" if reason else "working again", reason=reason)
+        self._paused = reason
+
+    async def _on_command(self, subject: str, payload: bytes) -> None:
+        self._obey(decode(payload, Told, subject).command)
+        await self._send_heartbeat()
+
+    def _obey(self, command: Command | None) -> None:
+        if self._command is Command.DRAIN:  # That is final.
+            return
+        self._command = command
+        if command is Command.DRAIN:
+            self._draining = True
+            if not self._over.done():
+                self._over.set_result(None)
 
     async def _on_ping(self, _subject: str, _payload: bytes) -> bytes:
         return b""
@@ -193,8 +245,8 @@ class Agent:
         try:
             await self._join()
         except Exception as error:
-            if not self._failure.done():
-                self._failure.set_exception(error)
+            if not self._over.done():
+                self._over.set_exception(error)
 
     async def _on_run(self, subject: str, payload: bytes) -> bytes:
         taken: list[Running] = []
@@ -214,6 +266,8 @@ class Agent:
         """Have ``run`` in hand from now on, or return why not."""
         if self._draining:
             return "The worker is draining."
+        if self._paused:
+            return f"The worker {self._paused}."
         room = most_in_hand(self._settings.slots, self._settings.prefetch) + run.express
         if len(self._in_hand) >= room:
             return "The worker has its hands full."
