@@ -17,7 +17,7 @@ def order(policy: Policy, workers: Sequence[Node]) -> list[str]:
     ranking = Ranking(policy)
     for worker in workers:
         ranking.put(worker)
-    names = []
+    names: list[str] = []
     while True:
         best, _ = ranking.best(lambda _: True, lambda _: 0, idle_only=False)
         if best is None:
