@@ -7,7 +7,7 @@ waited longest go first. Of all that, a window is held in memory.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct, field
 
@@ -72,6 +72,9 @@ class Backlog:
     def __len__(self) -> int:
         """How many workloads wait."""
         return len(self._lines)
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter(self._lines.values())
 
     def line(self, workload_id: str) -> Line | None:
         """The jobs that wait of a workload."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Iterable
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
@@ -21,7 +22,6 @@ from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.caller import LeasedRun, WorkerCaller
 from dpip.scheduler.dispatch import Dispatch
 from dpip.scheduler.fleet import Fleet
-from dpip.scheduler.leadership import Leadership
 from dpip.scheduler.matchmaker import Hopeless, Match, Matchmaker
 from dpip.scheduler.node import Promise
 from dpip.scheduler.policies import policy_named
@@ -54,6 +54,15 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     silence_seconds: float
 
 
+class Lead(Protocol):
+    """Tells whether this scheduler leads."""
+
+    @property
+    def term(self) -> int | None:
+        """The term in which it does; ``None``: it does not."""
+        ...
+
+
 class Scheduler:
     """Leases a job only when a worker that fits has room for it now, then calls that worker.
 
@@ -67,7 +76,7 @@ class Scheduler:
         bus: Bus,
         clock: Clock,
         caller: WorkerCaller,
-        leadership: Leadership,
+        leadership: Lead,
         settings: SchedulerSettings,
     ) -> None:
         self._datastore = datastore

@@ -1,7 +1,5 @@
 """Why a job waits, in words."""
 
-from collections import Counter
-
 from dpip.model.job import PendingJob
 from dpip.model.requirements import GpuUse
 from dpip.ports.datastore import Jobs
@@ -20,6 +18,7 @@ from dpip.scheduler.placement import (
 from dpip.wire.messages import MOST_OBSTACLES, Obstacle, Waiting, WhyPending
 
 _MIB = 1024 * 1024
+_MOST_NAMES = 5
 
 
 class WaitingRoom:
@@ -61,15 +60,16 @@ class WaitingRoom:
         )
 
     def summary(self) -> str:
-        """What keeps all workers from taking the most modest of jobs, for the log."""
-        outlook = self._matchmaker.outlook()
-        reasons = Counter(
-            infeasibility(node, Demand(), outlook) or "lacks what the jobs ask for"
-            for node in self._fleet
-        )
-        if not reasons:
+        """What keeps the workers from the workload that has waited longest, for the log."""
+        if not len(self._fleet):
             return "no worker has joined"
-        return "; ".join(f"{count} of them {reason}" for reason, count in reasons.most_common(5))
+        outlook = self._matchmaker.outlook()
+        demand = next((self._demand("", line) for line in self._backlog), Demand())
+        names: dict[str, list[str]] = {}
+        for node in self._fleet:
+            reason = infeasibility(node, demand, outlook) or "takes what comes next"
+            names.setdefault(reason, []).append(node.name)
+        return "; ".join(f"{_named(these)} {reason}" for reason, these in names.items())
 
     def _demand(self, job_id: str, line: Line) -> Demand:
         """Of the job or, if it is far behind, of the first one of its workload."""
@@ -94,8 +94,9 @@ class WaitingRoom:
             return self._unfit(demand, nodes)
         there = [node for node in fit if absence(node, outlook.now) is None]
         if not there:
+            names = _named([node.name for node in fit])
             return (
-                f"None of the workers that could run it ({_named(fit)}) takes jobs now.",
+                f"None of the workers that could run it ({names}) takes jobs now.",
                 "It goes on when one of them does, or another one like them joins.",
             )
         names = {node.name for node in there}
@@ -151,6 +152,6 @@ def _jobs(count: int) -> str:
     return "1 job" if count == 1 else f"{count} jobs"
 
 
-def _named(nodes: list[Node]) -> str:
-    names = sorted(node.name for node in nodes)
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _named(names: list[str]) -> str:
+    first = ", ".join(sorted(names)[:_MOST_NAMES])
+    return f"{first} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else first

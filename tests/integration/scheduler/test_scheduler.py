@@ -10,15 +10,17 @@ from structlog.testing import capture_logs
 
 from dpip.errors import StorageUnavailable
 from dpip.model.job import Lease, PendingJob
+from dpip.model.leadership import SCHEDULER
+from dpip.model.placement import Placement
 from dpip.model.worker import WorkerState
 from dpip.model.workload import JobCounts
 from dpip.ports.datastore import Jobs
 from dpip.scheduler import caller as caller_module
 from dpip.scheduler import scheduler as scheduler_module
 from dpip.scheduler.caller import WorkerCaller
-from dpip.scheduler.scheduler import Scheduler
+from dpip.scheduler.scheduler import Scheduler, SchedulerSettings
 from dpip.wire import subjects
-from dpip.wire.messages import Accepted, OutcomeKind, Refusal, Run
+from dpip.wire.messages import Accepted, OutcomeKind, Refusal, RunBatch
 from tests.integration.controller.parts import TERM, Parts
 from tests.integration.scheduler.workers import (
     Answer,
@@ -30,23 +32,53 @@ from tests.integration.scheduler.workers import (
 )
 from tests.nats import PATIENCE, until
 
+SETTINGS = SchedulerSettings(
+    policy="least_loaded",
+    batch_milliseconds=0,
+    late_factor=4,
+    backup_share=0.05,
+    memory_limit=1 << 30,
+    silence_seconds=TERM,
+)
 
-def new_scheduler(parts: Parts, jobs: Jobs | None = None) -> Scheduler:
+
+class Leads:
+    """Who leads in the term that begins with it, and tells so without being asked again."""
+
+    term: int | None = None
+
+    async def begin(self, parts: Parts) -> None:
+        former = await parts.datastore.leader(SCHEDULER)
+        self.term = await parts.datastore.take_lead(SCHEDULER, "test", after_term=former.term)
+
+
+def new_scheduler(
+    parts: Parts,
+    datastore: Any = None,
+    leads: Leads | None = None,
+    settings: SchedulerSettings = SETTINGS,
+) -> Scheduler:
     caller = WorkerCaller(parts.bus, memory_limit=1 << 30, time_limit=12.5)
     return Scheduler(
-        jobs or parts.datastore,
-        parts.datastore,
-        parts.bus,
-        parts.clock,
-        caller,
-        silence_seconds=TERM,
+        datastore or parts.datastore, parts.bus, parts.clock, caller, leads or Leads(), settings
     )
 
 
-@asynccontextmanager
-async def scheduling(parts: Parts, jobs: Jobs | None = None) -> AsyncIterator[Scheduler]:
-    scheduler = new_scheduler(parts, jobs)
+async def started(
+    parts: Parts, datastore: Any = None, settings: SchedulerSettings = SETTINGS
+) -> Scheduler:
+    leads = Leads()
+    await leads.begin(parts)
+    scheduler = new_scheduler(parts, datastore, leads, settings)
     await scheduler.start()
+    return scheduler
+
+
+@asynccontextmanager
+async def scheduling(
+    parts: Parts, datastore: Any = None, settings: SchedulerSettings = SETTINGS
+) -> AsyncIterator[Scheduler]:
+    scheduler = await started(parts, datastore, settings)
     try:
         yield scheduler
     finally:
@@ -296,8 +328,9 @@ async def test_jobs_that_fit_nowhere_are_spoken_of(
         await worker.beat(memory_available=1)
         parts.clock.pass_by(TERM)
         await worker.beat(memory_available=1)
-        await scheduler._place()
-        assert said() == ["w has too little memory free"]
+        await scheduler.place()
+        (reason,) = said()
+        assert reason.startswith("w has 0 MiB of memory to promise, and the job is predicted to")
         parts.clock.pass_by(60)
         await worker.beat(memory_available=1)
         await spoken(2)
@@ -466,10 +499,12 @@ async def test_a_round_that_fails_is_not_the_last(
     errors = [error]
 
     class Failing(Wrapped):
-        async def pending_jobs(self, *, now: float, limit: int) -> list[PendingJob]:
+        async def pending_jobs(
+            self, workload_id: str, *, now: float, limit: int
+        ) -> list[PendingJob]:
             if errors:
                 raise errors.pop()
-            return await self._jobs.pending_jobs(now=now, limit=limit)
+            return await self._jobs.pending_jobs(workload_id, now=now, limit=limit)
 
     job_id = await parts.add_job()
     worker = await workers()
@@ -479,27 +514,25 @@ async def test_a_round_that_fails_is_not_the_last(
     assert errors == []
 
 
-def answering_later(answer: Accepted | Refusal, release: asyncio.Event) -> Answer:
-    async def later(_run: Run) -> Accepted | Refusal:
+def answering_later(answer: Answer, release: asyncio.Event) -> Answer:
+    async def later(batch: RunBatch) -> Accepted | Refusal | None:
         await release.wait()
-        return answer
+        return await answer(batch)
 
     return later
 
 
 @pytest.mark.parametrize(
-    ("answer", "counts"),
-    [(Accepted(), JobCounts(leased=1)), (Refusal(reason="No."), JobCounts(pending=1))],
+    ("answer", "counts"), [(accept, JobCounts(leased=1)), (refuse, JobCounts(pending=1))]
 )
 async def test_a_stop_sees_calls_to_their_end(
-    parts: Parts, workers: Workers, answer: Accepted | Refusal, counts: JobCounts
+    parts: Parts, workers: Workers, answer: Answer, counts: JobCounts
 ) -> None:
     """Who accepted has the job, and what was refused is pending when the stop is over."""
     release = asyncio.Event()
     await parts.add_job()
     worker = await workers(answer=answering_later(answer, release))
-    scheduler = new_scheduler(parts)
-    await scheduler.start()
+    scheduler = await started(parts)
     await worker.beat()
     await worker.next()
     stopping = asyncio.create_task(scheduler.stop())
@@ -517,16 +550,15 @@ async def test_a_lease_taken_while_it_stops_reaches_its_worker(
     leasing, release = asyncio.Event(), asyncio.Event()
 
     class Slow(Wrapped):
-        async def lease(self, placements: Sequence[tuple[str, str]]) -> list[Lease]:
-            leases = await self._jobs.lease(placements)
+        async def lease(self, placements: Sequence[Placement], *, term: int) -> list[Lease]:
+            leases = await self._jobs.lease(placements, term=term)
             leasing.set()
             await release.wait()
             return leases
 
     job_id = await parts.add_job()
     worker = await workers()
-    scheduler = new_scheduler(parts, Slow(parts.datastore))
-    await scheduler.start()
+    scheduler = await started(parts, Slow(parts.datastore))
     await worker.beat()
     await leasing.wait()
     stopping = asyncio.create_task(scheduler.stop())
@@ -539,8 +571,7 @@ async def test_a_lease_taken_while_it_stops_reaches_its_worker(
 
 async def test_a_stopped_scheduler_places_nothing(parts: Parts, workers: Workers) -> None:
     """Whatever it still hears."""
-    scheduler = new_scheduler(parts)
-    await scheduler.start()
+    scheduler = await started(parts)
     await scheduler.stop()
     await parts.add_job()
     worker = await workers()
