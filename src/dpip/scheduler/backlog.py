@@ -101,6 +101,10 @@ class Backlog:
         self.milliseconds += line.milliseconds
         return True
 
+    def is_due(self, owner_id: str) -> bool:
+        """Whether a user has got no more than their share."""
+        return self._owners.is_due(owner_id)
+
     def begin_round(self) -> None:
         """All workloads have their turn again."""
         self._passed_over.clear()

@@ -9,7 +9,7 @@ class Demand(Struct, frozen=True, kw_only=True):
     """What a job asks of a worker, and of the machine that it runs on.
 
     ``memory`` and ``gpu_memory`` are in bytes, as they are predicted. ``express``: its owner has
-    nothing else in hand, so that it need not wait for more than the next slot.
+    nothing in hand, nor had more than a fair share, so that it waits for the next slot alone.
     """
 
     tags: frozenset[str] = frozenset()

@@ -62,6 +62,10 @@ class FairQueue(Generic[K]):
             heapq.heappush(self._heap, entry)
         return found
 
+    def is_due(self, flow: K) -> bool:
+        """Whether ``flow`` has got no more than its share."""
+        return flow in self._weights and self._starts[flow] <= self._time
+
     def charge(self, flow: K, cost: float) -> None:
         """``flow`` got ``cost``."""
         start = self._starts[flow]

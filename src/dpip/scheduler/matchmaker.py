@@ -97,7 +97,7 @@ class Matchmaker:
             gpu=line.workload.requirements.gpu,
             memory=min(predicted.memory, self._memory_limit),
             gpu_memory=predicted.gpu_memory,
-            express=not self._fleet.has_in_hand(line.workload.owner_id),
+            express=self._may_be_express(line.workload.owner_id),
         )
 
     def outlook(self) -> Outlook:
@@ -117,7 +117,7 @@ class Matchmaker:
         while len(matches.found) < _MOST_MATCHES:
             of: Callable[[str], bool] | None = None
             if not self._fleet.with_room:
-                of = self._has_nothing_in_hand
+                of = self._may_be_express
                 express_owners += 1
                 if express_owners > _MOST_EXPRESS_OWNERS:
                     break
@@ -130,8 +130,8 @@ class Matchmaker:
         matches.left_out = self._backlog.is_cut_short or len(matches.found) >= _MOST_MATCHES
         return matches
 
-    def _has_nothing_in_hand(self, owner_id: str) -> bool:
-        return not self._fleet.has_in_hand(owner_id)
+    def _may_be_express(self, owner_id: str) -> bool:
+        return not self._fleet.has_in_hand(owner_id) and self._backlog.is_due(owner_id)
 
     def _match_one(self, line: Line, job: PendingJob, outlook: Outlook, matches: Matches) -> None:
         demand = self.demand(job, line)
@@ -141,7 +141,7 @@ class Matchmaker:
             matches.hopeless.append(Hopeless(job=job, reason=reason))
             return
         if demand.memory >= line.too_large and job.id not in self._kept:
-            self._backlog.pass_over(line)
+            self._pass_over(line, job, demand, outlook)
             return
         node, runner_up = self._fleet.choose(demand, outlook, job.id)
         if node is not None:
@@ -150,8 +150,7 @@ class Matchmaker:
             self._backlog.pass_over_workload(line)
         else:
             line.too_large = min(line.too_large, demand.memory)
-            self._backlog.pass_over(line)
-            self._keep_a_machine(job, demand, outlook)
+            self._pass_over(line, job, demand, outlook)
 
     def _hopelessness(self, demand: Demand) -> str | None:
         most = self._fleet.most_memory(demand.tags)
@@ -192,7 +191,9 @@ class Matchmaker:
         placement = Placement(job_id=job.id, worker=node.name, why=why)
         return Match(job=job, node=node, promise=promise, placement=placement)
 
-    def _keep_a_machine(self, job: PendingJob, demand: Demand, outlook: Outlook) -> None:
+    def _pass_over(self, line: Line, job: PendingJob, demand: Demand, outlook: Outlook) -> None:
+        """Let others go first, and keep a machine free if that has been so for too long."""
+        self._backlog.pass_over(line)
         since = self._passed_by_since.setdefault(job.id, outlook.now)
         if job.id in self._kept or outlook.now - since < _PATIENCE_SECONDS:
             return

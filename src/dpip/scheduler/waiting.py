@@ -65,11 +65,11 @@ class WaitingRoom:
             return "no worker has joined"
         outlook = self._matchmaker.outlook()
         demand = next((self._demand("", line) for line in self._backlog), Demand())
-        names: dict[str, list[str]] = {}
+        held_up: dict[str, list[str]] = {}
         for node in self._fleet:
             reason = infeasibility(node, demand, outlook) or "takes what comes next"
-            names.setdefault(reason, []).append(node.name)
-        return "; ".join(f"{_named(these)} {reason}" for reason, these in names.items())
+            held_up.setdefault(reason, []).append(node.name)
+        return "; ".join(f"{_named(names)} {reason}" for reason, names in held_up.items())
 
     def _demand(self, job_id: str, line: Line) -> Demand:
         """Of the job or, if it is far behind, of the first one of its workload."""
@@ -94,9 +94,9 @@ class WaitingRoom:
             return self._unfit(demand, nodes)
         there = [node for node in fit if absence(node, outlook.now) is None]
         if not there:
-            names = _named([node.name for node in fit])
+            could = _named([node.name for node in fit])
             return (
-                f"None of the workers that could run it ({names}) takes jobs now.",
+                f"None of the workers that could run it ({could}) takes jobs now.",
                 "It goes on when one of them does, or another one like them joins.",
             )
         names = {node.name for node in there}

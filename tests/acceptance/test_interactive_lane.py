@@ -1,0 +1,54 @@
+"""A single picture beside a batch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.pictures import picture
+from tests.acceptance.system import LONG_LEASES, Api, System, dpip
+from tests.waiting import eventually
+
+WORKERS = 2
+BATCH = 60
+SLOW = "blur:sigma=60"
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    system = System(tmp_path, workers=WORKERS, **LONG_LEASES)
+    yield system
+    system.process.stop()
+
+
+def other_user(system: System) -> Api:
+    variables = {**system.env, "DPIP_USER_PASSWORD": "battery staple"}
+    made = dpip("user", "add", "single", env=variables)
+    assert made.returncode == 0, made.stderr
+    return Api(system.ready["api"]).login("single", "battery staple")
+
+
+def test_a_single_picture_does_not_wait_for_a_batch(system: System) -> None:
+    """It takes the next slot that is free, so hardly more of the batch gets done meanwhile than
+    there are workers, each time.
+    """
+    batch, single = system.api, other_user(system)
+    workload_id = batch.create(filter=SLOW)["workload_id"]
+    for number in range(BATCH):
+        batch.push(workload_id, picture(number, suffix=".jpg", size=1200))
+
+    def done() -> int:
+        return int(batch.workload(workload_id)["counts"]["done"])
+
+    passed_by = []
+    for number in range(3):
+        more = done() + WORKERS
+        eventually(lambda more=more: done() >= more, "some of the batch to be done")
+        before = done()
+        own = single.create(filter=SLOW)["workload_id"]
+        single.push(own, picture(number, suffix=".jpg", size=1200))
+        single.until_completed(own)
+        passed_by.append(done() - before)
+    assert done() < BATCH
+    # While it waits for one slot and is filtered itself, each worker may finish two or three.
+    assert max(passed_by) <= 4 * WORKERS, passed_by

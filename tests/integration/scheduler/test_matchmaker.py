@@ -1,0 +1,336 @@
+"""Jobs in fair order to the workers that they fit, by scenarios."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dpip.controller.datastore import SqlDatastore
+from dpip.model.requirements import GpuUse, Requirements
+from dpip.scheduler.matchmaker import Match
+from tests.integration.scheduler.marketplace import Marketplace
+from tests.unit.scheduler.nodes import GIB, MIB
+
+
+@pytest.fixture
+async def datastore(tmp_path: Path) -> AsyncIterator[SqlDatastore]:
+    datastore = await SqlDatastore.open(f"sqlite:///{tmp_path / 'dpip.db'}")
+    yield datastore
+    await datastore.close()
+
+
+@pytest.fixture
+def market(datastore: SqlDatastore) -> Marketplace:
+    return Marketplace(datastore)
+
+
+async def served(market: Marketplace, count: int) -> list[Match]:
+    """The first ``count`` jobs that are placed, while one slot is free after the other."""
+    served: list[Match] = []
+    while len(served) < count:
+        for match in await market.found():
+            served.append(match)
+            market.end(match.promise.lease)
+    return served[:count]
+
+
+def owners(matches: list[Match]) -> Counter[str | None]:
+    return Counter(match.promise.owner_id for match in matches)
+
+
+# Fair shares
+
+
+async def test_users_take_turns(market: Marketplace) -> None:
+    """However many jobs each of them has, and whoever came first."""
+    batch = await market.add_workload(await market.add_user("batch"))
+    other = await market.add_workload(await market.add_user("other"))
+    await market.add_jobs(batch, 30)
+    await market.add_jobs(other, 5)
+    market.hear()
+    assert owners(await served(market, 10)) == {"batch": 5, "other": 5}
+
+
+async def test_what_is_shared_is_time(market: Marketplace) -> None:
+    """Who has large pictures gets fewer of them done."""
+    large = await market.add_workload(await market.add_user("large"))
+    small = await market.add_workload(await market.add_user("small"))
+    await market.add_jobs(large, 10, milliseconds=400)
+    await market.add_jobs(small, 40, milliseconds=100)
+    market.hear()
+    placed = owners(await served(market, 20))
+    assert placed == {"large": 4, "small": 16}
+
+
+async def test_a_user_may_weigh_more(market: Marketplace) -> None:
+    """Twice as much for twice the weight."""
+    heavy = await market.add_workload(await market.add_user("heavy", weight=2))
+    light = await market.add_workload(await market.add_user("light"))
+    await market.add_jobs(heavy, 20)
+    await market.add_jobs(light, 20)
+    market.hear()
+    assert owners(await served(market, 12)) == {"heavy": 8, "light": 4}
+
+
+async def test_more_workloads_are_no_more_of_a_share(market: Marketplace) -> None:
+    """What is a user's is divided among that user's workloads, by their weights."""
+    many = await market.add_user("many")
+    plain = await market.add_workload(many)
+    weighty = await market.add_workload(many, Requirements(weight=3))
+    single = await market.add_workload(await market.add_user("single"))
+    for workload in (plain, weighty, single):
+        await market.add_jobs(workload, 20)
+    market.hear()
+    placed = Counter(match.job.workload_id for match in await served(market, 16))
+    assert placed == {single: 8, weighty: 6, plain: 2}
+
+
+async def test_priority_orders_the_workloads_of_one_user(market: Marketplace) -> None:
+    """And takes nothing from other users."""
+    user = await market.add_user("user")
+    later = await market.add_workload(user)
+    sooner = await market.add_workload(user, Requirements(priority=5))
+    other = await market.add_workload(await market.add_user("other"))
+    for workload in (later, sooner, other):
+        await market.add_jobs(workload, 4)
+    market.hear()
+    order = [match.job.workload_id for match in await served(market, 12)]
+    assert Counter(order[:8]) == {sooner: 4, other: 4}
+    assert order[8:] == [later] * 4
+
+
+async def test_a_deadline_in_danger_goes_before_priority(market: Marketplace) -> None:
+    """The nearest first; one that is far off changes nothing."""
+    user = await market.add_user("user")
+    now = market.clock.now()
+    important = await market.add_workload(user, Requirements(priority=10))
+    far = await market.add_workload(user, Requirements(deadline=now + 3600))
+    near = await market.add_workload(user, Requirements(deadline=now + 1))
+    nearest = await market.add_workload(user, Requirements(deadline=now + 0.5))
+    for workload in (important, far, near, nearest):
+        await market.add_jobs(workload, 30)
+    market.hear()
+    order = [match.job.workload_id for match in await served(market, 120)]
+    assert list(dict.fromkeys(order)) == [nearest, near, important, far]
+
+
+async def test_jobs_of_a_workload_go_in_the_order_of_upload(market: Marketplace) -> None:
+    """Across the windows in which they are read."""
+    workload = await market.add_workload()
+    job_ids = await market.add_jobs(workload, 20)
+    market.hear(slots=3)
+    assert [match.job.id for match in await served(market, 20)] == job_ids
+
+
+# The interactive lane
+
+
+async def test_a_single_picture_goes_before_a_batch(market: Marketplace) -> None:
+    """Though all workers have their hands full: it is express, where the next slot is free."""
+    batch = await market.add_workload(await market.add_user("batch"))
+    await market.add_jobs(batch, 40)
+    market.hear("a", prefetch=1)
+    market.hear("b", prefetch=1)
+    assert len(await market.found()) == 4
+    assert await market.found() == []
+    (single,) = await market.add_jobs(await market.add_workload(await market.add_user("single")))
+    (match,) = await market.found()
+    assert match.job.id == single
+    assert match.promise.express
+
+
+async def test_the_lane_is_for_who_has_nothing_and_has_had_little(market: Marketplace) -> None:
+    """The second picture of the same user has its turn like all others."""
+    batch = await market.add_workload(await market.add_user("batch"))
+    await market.add_jobs(batch, 10)
+    market.hear("a")
+    market.hear("b")
+    in_hand = await market.found()
+    single = await market.add_workload(await market.add_user("single"))
+    first, second = await market.add_jobs(single, 2)
+    (match,) = await market.found()
+    assert match.job.id == first
+    assert await market.found() == []
+    market.end(match.promise.lease)
+    assert await market.found() == []
+    market.end(in_hand[0].promise.lease)
+    assert second in [match.job.id for match in await market.found()]
+
+
+async def test_a_job_that_begins_at_once_is_not_express(market: Marketplace) -> None:
+    """It takes nobody's turn."""
+    await market.add_jobs(await market.add_workload())
+    market.hear()
+    (match,) = await market.found()
+    assert not match.promise.express
+
+
+# Large and small
+
+
+async def test_a_large_job_is_passed_by_and_not_for_ever(market: Marketplace) -> None:
+    """A machine is kept free for it, and given to others again when it has been placed."""
+    workload = await market.add_workload()
+    market.hear("a", slots=4)
+    market.hear("b", slots=4)
+    await market.add_jobs(workload, 8, memory=200 * MIB)
+    assert len(await market.found()) == 8
+    (large,) = await market.add_jobs(workload, memory=900 * MIB)
+    await market.add_jobs(workload, 20, memory=200 * MIB)
+    leases = {each: list(market.fleet.node(each).in_hand) for each in "ab"}  # type: ignore[union-attr]
+    market.end(leases["a"].pop())
+    (small,) = await market.found()
+    assert small.job.id != large
+    market.clock.pass_by(2)
+    market.end(leases["b"].pop())
+    await market.found()
+    kept = next(node for node in market.fleet if node.machine.kept_for == large)
+    for lease in list(kept.in_hand):
+        market.end(lease)
+        matches = await market.found()
+        if kept.machine.kept_for:
+            assert not [match for match in matches if match.node is kept]
+    assert large in {lease.job_id for lease in kept.in_hand}
+    assert kept.machine.kept_for is None
+
+
+async def test_a_machine_is_kept_for_no_job_that_has_gone(market: Marketplace) -> None:
+    """Its workload was removed."""
+    market.hear("a", slots=2)
+    market.hear("b", slots=2)
+    small = await market.add_workload()
+    await market.add_jobs(small, 2, memory=200 * MIB)
+    await market.found()
+    large = await market.add_workload()
+    await market.add_jobs(large, memory=900 * MIB)
+    await market.found()
+    market.clock.pass_by(2)
+    await market.found()
+    assert [node for node in market.fleet if node.machine.kept_for]
+    await market.datastore.remove_workload(large, 0)
+    await market.found()
+    assert not [node for node in market.fleet if node.machine.kept_for]
+
+
+async def test_large_jobs_do_not_keep_all_machines(market: Marketplace) -> None:
+    """Small ones go on elsewhere."""
+    workload = await market.add_workload()
+    for name in "abcd":
+        market.hear(name, slots=4)
+    await market.add_jobs(workload, 8, memory=200 * MIB)
+    await market.found()
+    await market.add_jobs(workload, 10, memory=900 * MIB)
+    await market.found()
+    market.clock.pass_by(2)
+    await market.found()
+    assert sum(node.machine.kept_for is not None for node in market.fleet) == 2
+    await market.add_jobs(workload, 1, memory=MIB)
+    (match,) = await market.found()
+    assert match.node.machine.kept_for is None
+
+
+async def test_no_more_memory_is_promised_than_machines_have(market: Marketplace) -> None:
+    """However many slots they have."""
+    workload = await market.add_workload()
+    await market.add_jobs(workload, 20, memory=300 * MIB)
+    for name in "ab":
+        market.hear(name, slots=9, machine="shared")
+    assert len(await market.found()) == 3
+
+
+async def test_what_fits_nowhere_ever_is_hopeless(market: Marketplace) -> None:
+    """With the reason, at once; what is too large for now only waits."""
+    workload = await market.add_workload()
+    (hopeless,) = await market.add_jobs(workload, memory=2 * GIB)
+    (fits,) = await market.add_jobs(workload)
+    assert (await market.round()).hopeless == []  # Nobody has joined: who knows.
+    market.hear()
+    matches = await market.round()
+    assert [each.job.id for each in matches.hopeless] == [hopeless]
+    assert "2048 MiB" in matches.hopeless[0].reason
+    assert "1024 MiB" in matches.hopeless[0].reason
+    assert [match.job.id for match in matches.found] == [fits]
+
+
+# What is asked for
+
+
+async def test_required_tags_are_waited_for(market: Marketplace) -> None:
+    """An idle worker without them gets nothing, and other workloads pass by."""
+    picky = await market.add_workload(requirements=Requirements(tags=("gpu",)))
+    easy = await market.add_workload()
+    await market.add_jobs(picky)
+    (job_id,) = await market.add_jobs(easy)
+    market.hear("plain", slots=5)
+    assert [match.job.id for match in await market.found()] == [job_id]
+    market.hear("fitting", tags=["gpu"])
+    (match,) = await market.found()
+    assert match.node.name == "fitting"
+
+
+async def test_preferred_tags_are_preferred(market: Marketplace) -> None:
+    """While such a worker has an idle slot."""
+    workload = await market.add_workload(requirements=Requirements(prefer_tags=("fast",)))
+    await market.add_jobs(workload, 2)
+    market.hear("plain")
+    market.hear("quick", tags=["fast"])
+    assert [match.node.name for match in await market.found()] == ["quick", "plain"]
+
+
+async def test_a_required_gpu_is_waited_for(market: Marketplace) -> None:
+    """Where no worker has one."""
+    workload = await market.add_workload(requirements=Requirements(gpu=GpuUse.REQUIRED))
+    await market.add_jobs(workload)
+    market.hear()
+    assert await market.found() == []
+
+
+# Batches
+
+
+async def test_small_jobs_travel_in_batches_that_shrink(datastore: SqlDatastore) -> None:
+    """As many as last for the time that is set, and fewer as the backlog ends."""
+    market = Marketplace(datastore, batch_milliseconds=100)
+    workload = await market.add_workload()
+    await market.add_jobs(workload, 100, milliseconds=4)
+    market.hear("a", prefetch=1)
+    market.hear("b", prefetch=1)
+    sizes = []
+    while matches := await market.found():
+        sizes.append(max(Counter(match.node.name for match in matches).values()))
+        for node in market.fleet:
+            for lease in list(node.in_hand):
+                market.end(lease)
+    assert sizes[0] == 25
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] <= 2
+
+
+async def test_large_jobs_do_not(datastore: SqlDatastore) -> None:
+    """Each is bound as late as can be."""
+    market = Marketplace(datastore, batch_milliseconds=100)
+    await market.add_jobs(await market.add_workload(), 20, milliseconds=500)
+    market.hear("a", prefetch=1)
+    assert len(await market.found()) == 2
+
+
+async def test_the_last_jobs_are_not_fetched_ahead(market: Marketplace) -> None:
+    """They go to whoever is free first."""
+    await market.add_jobs(await market.add_workload(), 2)
+    market.hear("a", slots=2, prefetch=5)
+    market.hear("b", slots=2, prefetch=5)
+    assert len(await market.found()) == 2
+    (job_id,) = await market.add_jobs(await market.add_workload())
+    assert [match.job.id for match in await market.found()] == [job_id]
+
+
+async def test_a_round_that_is_cut_short_says_so(market: Marketplace) -> None:
+    """There is more room than one round places."""
+    workload = await market.add_workload()
+    await market.add_jobs(workload, 600, memory=1)
+    market.hear("a", slots=700)
+    matches = await market.round()
+    assert (len(matches.found), matches.left_out) == (512, True)
+    matches = await market.round()
+    assert (len(matches.found), matches.left_out) == (88, False)
