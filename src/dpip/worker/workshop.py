@@ -28,15 +28,16 @@ log = structlog.get_logger()
 class Workshop:
     """A number of slots, and a directory where pictures lie while they are worked on.
 
-    Of the attempts taken on, as many pictures are in the directory at once as there are slots and
-    places to fetch ahead; the others wait untouched, in their order. An express attempt has a place
-    beyond these, one a slot, and goes before all that wait for a slot.
+    Of the attempts taken on, a few have their pictures in the directory: for each slot one that is
+    filtered and one that is handed in, and ``prefetch`` more. The others wait untouched, in their
+    order. An express attempt has a place beyond these, one a slot, and goes before all that wait
+    for a slot.
     """
 
     def __init__(self, slots: int, prefetch: int, scratch: Path) -> None:
         self._slots = [Slot(scratch) for _ in range(slots)]
         self._turns = WaitingLine(self._slots)
-        self._places = asyncio.Semaphore(slots + prefetch)
+        self._places = asyncio.Semaphore(2 * slots + prefetch)
         self._express_places = asyncio.Semaphore(slots)
         self._scratch = scratch
         self._work: dict[Run, asyncio.Task[Outcome]] = {}
