@@ -71,6 +71,29 @@ async def test_a_child_that_ends_by_itself_is_started_again(tmp_path: Path) -> N
     await process.stop()
 
 
+@pytest.mark.parametrize(("code", "comes_back"), [(0, False), (1, True)])
+async def test_a_child_that_may_finish_stays_away_when_it_has(
+    tmp_path: Path, code: int, comes_back: bool
+) -> None:
+    """It has if it ends with 0; it is started again after any other end."""
+    starts, count = Starts(), tmp_path / "count"
+    program = (
+        "import pathlib, sys\n"
+        f"with pathlib.Path({str(count)!r}).open('a') as file: file.write('x')\n"
+        f"sys.exit({code})"
+    )
+    process = SupervisedProcess("child", python(program), started=starts, may_finish=True)
+    await process.start()
+    await starts.next()
+    if comes_back:
+        await starts.next()
+    else:
+        assert process._keeper
+        await process._keeper
+        assert count.read_text() == "x"
+    await process.stop()
+
+
 async def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
     """The child that comes up in the end is supervised."""
     count, ready = tmp_path / "count", tmp_path / "ready"

@@ -192,3 +192,34 @@ def test_a_file_that_is_named_has_to_be_there(tmp_path: Path) -> None:
 def test_what_is_secret_is_a_setting(tmp_path: Path) -> None:
     """A name that is hidden is one that there is."""
     assert set(load(tmp_path)[1]) >= SECRETS
+
+
+def test_working_hours_are_read_from_everywhere(tmp_path: Path) -> None:
+    """As text, and shown as such; so is a share."""
+    settings, sources = load(
+        tmp_path,
+        environment={"DPIP_WORKER__HOURS": "20:00-8:00,12:00-13:00"},
+        content="[worker]\nhours = '01:00-02:00'\npause_when_load_above = 0.7\nyield_gpu = true",
+    )
+    assert str(settings.worker.hours) == str(sources["worker.hours"].value)
+    assert str(settings.worker.hours) == "20:00-08:00,12:00-13:00"
+    assert settings.worker.pause_when_load_above == 0.7
+    assert settings.worker.yield_gpu
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("hours", "8pm-8am", "'8pm-8am' is no range of hours; give ranges such as 20:00-08:00"),
+        ("hours", "20:00-25:00", "has a time that no day has"),
+        ("pause_when_load_above", "70", "<= 1"),
+        ("pause_when_load_above", "0", "> 0"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_refused(
+    tmp_path: Path, name: str, value: str, allowed: str
+) -> None:
+    """By name, with the value and what would do."""
+    error = refusal(tmp_path, arguments={f"worker.{name}": value})
+    assert f"worker.{name} (command line) cannot be {value!r}" in str(error)
+    assert allowed in str(error)

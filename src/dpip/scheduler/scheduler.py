@@ -14,7 +14,7 @@ from dpip.errors import DpipError
 from dpip.model.cost import Cost
 from dpip.model.job import Failure, FailureCode, Lease
 from dpip.model.placement import PlacedJob
-from dpip.model.worker import WorkerState
+from dpip.model.worker import AT_WORK
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Datastore
@@ -40,7 +40,6 @@ _ALIGN_SECONDS = 2.0
 _STRAGGLERS_SECONDS = 0.5
 _KEEP_SECONDS = 5.0
 _SAY_AGAIN_SECONDS = 60.0
-_AT_WORK = (WorkerState.ALIVE, WorkerState.PAUSED, WorkerState.DRAINING)
 
 
 class SchedulerSettings(Struct, frozen=True, kw_only=True):
@@ -272,7 +271,7 @@ class Scheduler:
         workers = await self._datastore.workers()
         self._fleet.heed(workers)
         # Only those known before the reading: who is heard while it goes on is newer.
-        at_work = {Speaker(each.name, each.instance) for each in workers if each.state in _AT_WORK}
+        at_work = {Speaker(each.name, each.instance) for each in workers if each.state in AT_WORK}
         for process in known - at_work:
             self._fleet.gone(process)
         if unknown:
@@ -353,5 +352,5 @@ class Scheduler:
         """Whether the controller has taken this process in, and not only let it say hello."""
         worker = await self._datastore.worker(speaker.worker)
         return (
-            worker is not None and worker.instance == speaker.instance and worker.state in _AT_WORK
+            worker is not None and worker.instance == speaker.instance and worker.state in AT_WORK
         )

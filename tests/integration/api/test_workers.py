@@ -85,7 +85,7 @@ def test_the_sdk_has_a_method_for_each(system: System, administrator: ApiSession
         assert client.pause_worker(name).command is Command.PAUSE
         assert client.resume_worker(name).command is None
         assert client.drain_worker(name).command is Command.DRAIN
-        with pytest.raises(ApiRefused, match="is draining"):
+        with pytest.raises(ApiRefused, match="in state 'draining'"):
             client.resume_worker(name)
         with pytest.raises(ApiRefused, match="no worker 'a b'"):
             client.pause_worker("a b")

@@ -1,6 +1,7 @@
 """A worker's agent on a real bus, opposite a controller and scheduler that follow a script."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,8 @@ import pytest
 from dpip.errors import JoinRefused, NoAnswerInTime, NoResponder
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure, FailureCode
-from dpip.model.worker import Resources, most_in_hand
+from dpip.model.worker import Command, Resources, most_in_hand
+from dpip.model.working_hours import WorkingHours
 from dpip.wire import subjects
 from dpip.wire.codec import decode, decode_either, encode
 from dpip.wire.messages import (
@@ -29,6 +31,7 @@ from dpip.wire.messages import (
     Run,
     RunBatch,
     Running,
+    Told,
     Welcome,
 )
 from dpip.wire.nats_bus import NatsBus
@@ -37,6 +40,7 @@ from dpip.worker import agent as agent_module
 from dpip.worker.agent import Agent, AgentSettings
 from dpip.worker.identity import Identity
 from dpip.worker.image_client import ImageClient
+from dpip.worker.politeness import PoliteSettings
 from dpip.worker.workshop import Workshop
 from tests.nats import (
     JOIN_SECRET,
@@ -120,12 +124,15 @@ class Headquarters:
 
     async def heartbeat(self, *, draining: bool = False) -> Heartbeat:
         """The next heartbeat of a worker that is draining, or not."""
-        while True:
-            subject, payload = await self.heartbeats.next()
-            assert subject == subjects.heartbeat("w", "i")
-            beat = decode(payload, Heartbeat, subject)
-            if beat.draining == draining:
-                return beat
+        while (beat := await self.any_heartbeat()).draining != draining:
+            pass
+        return beat
+
+    async def any_heartbeat(self) -> Heartbeat:
+        """The next heartbeat."""
+        subject, payload = await self.heartbeats.next()
+        assert subject == subjects.heartbeat("w", "i")
+        return decode(payload, Heartbeat, subject)
 
     async def outcome(self) -> Outcome:
         subject, payload = await self.outcomes.next()
@@ -335,7 +342,7 @@ async def test_a_worker_that_may_not_join_again_ends(
         await headquarters.bus.publish(subjects.rejoin(*speaker), b"")
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(JoinRefused, match=r"'w': Quarantined\."):
-            await agent.until_failed()
+            await agent.until_over()
 
 
 async def test_a_worker_answers_to_its_name(agent: Agent, headquarters: Headquarters) -> None:
@@ -486,6 +493,113 @@ async def test_noise_is_no_call(
     with pytest.raises(NoAnswerInTime):
         await headquarters.bus.request(subject, b"\xc1 noise", 0.05)
     assert await headquarters.call(agent, run()) == accepted(run())
+
+
+# Pausing, and what an administrator says
+
+
+async def tell(headquarters: Headquarters, command: Command | None) -> Heartbeat:
+    """Tell the worker; the first heartbeat that shows it."""
+    told = encode(Told(command=command))
+    await headquarters.bus.publish(subjects.command("w", "i"), told)
+    while (beat := await headquarters.any_heartbeat()).command is not command:
+        pass
+    return beat
+
+
+async def test_a_worker_pauses_until_it_is_to_resume(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """It says so and takes no job; what it has begun it goes on with, the rest it gives back."""
+    begun, waiting = run(), run("waiting")
+    await headquarters.call(agent, begun, waiting)
+    await workshop.next()
+    beat = await tell(headquarters, Command.PAUSE)
+    assert (beat.paused, beat.draining) == ("is paused by an administrator", False)
+    returned = await headquarters.outcome()
+    assert (returned.job_id, returned.kind) == ("waiting", OutcomeKind.RETURNED)
+    refused = await headquarters.call(agent, run("other"))
+    assert refused == Refusal(reason="The worker is paused by an administrator.")
+    workshop.end(begun, OutcomeKind.DONE)
+    assert (await headquarters.outcome()).job_id == "job"
+    assert (await tell(headquarters, None)).paused is None
+    assert await headquarters.call(agent, run("other")) == accepted(run("other"))
+
+
+async def test_what_was_told_before_stands_for_the_next_process(
+    buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, headquarters: Headquarters
+) -> None:
+    """It pauses from its first heartbeat on."""
+    told_before = msgspec.structs.replace(decode(WELCOME, Welcome, ""), command=Command.PAUSE)
+    headquarters.answers = [encode(told_before)]
+    async with joined(Agent(buses[1], workshop, identity(), SETTINGS)):
+        beat = await headquarters.any_heartbeat()
+        assert (beat.command, beat.paused) == (Command.PAUSE, "is paused by an administrator")
+
+
+async def test_a_worker_that_is_to_drain_is_over(
+    agent: Agent, headquarters: Headquarters, workshop: ScriptedWorkshop
+) -> None:
+    """For good: nothing that is said later calls it back."""
+    assert (await tell(headquarters, Command.DRAIN)).draining
+    async with asyncio.timeout(PATIENCE):
+        await agent.until_over()
+    assert await headquarters.call(agent, run()) == Refusal(reason="The worker is draining.")
+    told = encode(Told(command=None))
+    await headquarters.bus.publish(subjects.command("w", "i"), told)
+    await agent.drain()
+    beat = await headquarters.any_heartbeat()
+    assert (beat.draining, beat.command) == (True, Command.DRAIN)
+
+
+async def test_a_polite_worker_pauses_for_others(
+    buses: tuple[NatsBus, NatsBus],
+    workshop: ScriptedWorkshop,
+    headquarters: Headquarters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It gives back what has not begun, and works again when they have gone."""
+    polite = msgspec.structs.replace(SETTINGS, politeness=PoliteSettings(load_above=0.5))
+    others = 0.0
+    async with joined(Agent(buses[1], workshop, identity(), polite)) as agent:
+        read = agent._probe.read
+        monkeypatch.setattr(
+            agent._probe, "read", lambda: msgspec.structs.replace(read(), cpu_others=others)
+        )
+        while (await headquarters.any_heartbeat()).paused:  # By what runs beside this test.
+            pass
+        await headquarters.call(agent, run("waiting"))
+        others = 0.83
+        assert (await headquarters.outcome()).kind is OutcomeKind.RETURNED
+        reason = "is paused: the load of other programs is 0.83, above 0.5"
+        while (await headquarters.any_heartbeat()).paused != reason:
+            pass
+        assert isinstance(await headquarters.call(agent, run()), Refusal)
+        others = 0.1
+        while (await headquarters.any_heartbeat()).paused:
+            pass
+        assert await headquarters.call(agent, run()) == accepted(run())
+
+
+async def test_a_worker_goes_by_the_clock_on_the_wall(
+    buses: tuple[NatsBus, NatsBus],
+    workshop: ScriptedWorkshop,
+    headquarters: Headquarters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That of the time zone of its machine: here one where it is noon, and one where it is not."""
+    hours = PoliteSettings(hours=WorkingHours.parse("06:00-18:00"))
+    polite = msgspec.structs.replace(SETTINGS, politeness=hours)
+    ahead = (12 - time.gmtime().tm_hour + 24) % 24
+    async with joined(Agent(buses[1], workshop, identity(), polite)):
+        for shift, pauses in [(ahead, False), ((ahead + 12) % 24, True)]:
+            # A zone of POSIX counts to the west.
+            monkeypatch.setenv("TZ", f"XXX{-shift if shift <= 14 else 24 - shift}")
+            time.tzset()
+            while ((await headquarters.any_heartbeat()).paused is not None) != pauses:
+                pass
+    monkeypatch.undo()
+    time.tzset()
 
 
 # Leaving

@@ -126,10 +126,10 @@ def set_command(connection: Connection, name: str, command: Command | None) -> N
     if known.state is WorkerState.QUARANTINED:
         raise WorkerQuarantined(name=name)
     if known.state not in AT_WORK:
-        raise WorkerGone(name=name, state=known.state)
+        raise WorkerGone(name=name, state=known.state.value)
     is_leaving = known.state is WorkerState.DRAINING or known.command is Command.DRAIN
     if is_leaving and command is not Command.DRAIN:
-        raise WorkerGone(name=name, state=WorkerState.DRAINING)
+        raise WorkerGone(name=name, state=WorkerState.DRAINING.value)
     connection.execute(
         update(workers).where(workers.c.name == name).values(command=_value(command))
     )
