@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
+from dpip.filters.alpha import by_opacity
+
 if TYPE_CHECKING:
     import pyvips
 
@@ -33,11 +35,7 @@ def blur(image: "pyvips.Image", parameters: Blur) -> "pyvips.Image":
     """
     if parameters.sigma < _SMALLEST_SIGMA:
         return image
-    if not image.hasalpha():
-        return _convolve(image, parameters.sigma)
-    blurred = _convolve(image.premultiply(), parameters.sigma).unpremultiply()
-    whole = blurred if image.format in ("float", "double") else blurred.rint()
-    return whole.cast(image.format).copy(interpretation=image.interpretation)
+    return by_opacity(image, lambda colours: _convolve(colours, parameters.sigma))
 
 
 def _convolve(image: "pyvips.Image", sigma: float) -> "pyvips.Image":

@@ -6,26 +6,37 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from dpip.filters.blur import Blur, blur
+from dpip.filters.flip import Flip, flip
 from dpip.filters.grayscale import Grayscale, grayscale
+from dpip.filters.invert import Invert, invert
+from dpip.filters.rotate import Rotate, rotate, rotate_header
+from dpip.filters.sharpen import Sharpen, sharpen
+from dpip.filters.thumbnail import Thumbnail, thumbnail, thumbnail_header
+from dpip.model.image import PictureHeader
 
 if TYPE_CHECKING:
     import pyvips
 
-Step = Grayscale | Blur
+Step = Grayscale | Blur | Sharpen | Thumbnail | Rotate | Flip | Invert
 """The parameters of one filter, which also say which filter it is."""
+
+
+def _unchanged(header: PictureHeader, _: Any) -> PictureHeader:
+    return header
 
 
 class Filter(Struct, frozen=True, kw_only=True):
     """A filter: its parameters, its function from image to image, and its other names.
 
-    It keeps width, height and frames: ``dpip.filters.result_header`` checks results by that.
     ``pixelwise``: a pixel of the result depends on that pixel alone, so an animation may be
-    filtered as one tall picture.
+    filtered as one tall picture. ``header`` is what becomes of the header, by which results are
+    checked: with no side of a picture larger, no side of what comes of it may be.
     """
 
     parameters: type[Step]
     apply: "Callable[[pyvips.Image, Any], pyvips.Image]"
     pixelwise: bool
+    header: Callable[[PictureHeader, Any], PictureHeader] = _unchanged
     aliases: tuple[str, ...] = ()
     parameter_aliases: Mapping[str, str] = {}
 
@@ -38,6 +49,11 @@ class Filter(Struct, frozen=True, kw_only=True):
 FILTERS = (
     Filter(parameters=Grayscale, apply=grayscale, pixelwise=True, aliases=("greyscale",)),
     Filter(parameters=Blur, apply=blur, pixelwise=False, parameter_aliases={"radius": "sigma"}),
+    Filter(parameters=Sharpen, apply=sharpen, pixelwise=False),
+    Filter(parameters=Thumbnail, apply=thumbnail, pixelwise=False, header=thumbnail_header),
+    Filter(parameters=Rotate, apply=rotate, pixelwise=False, header=rotate_header),
+    Filter(parameters=Flip, apply=flip, pixelwise=False),
+    Filter(parameters=Invert, apply=invert, pixelwise=True),
 )
 
 
