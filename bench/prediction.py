@@ -42,6 +42,8 @@ PIPELINES = (
     "grayscale,blur:sigma=2",
     "grayscale,blur:sigma=15",
     "blur:sigma=5,grayscale",
+    "thumbnail:size=400",
+    "sharpen:sigma=2",
 )
 VARIANTS: dict[PictureFormat, tuple[dict[str, Any], ...]] = {
     PictureFormat.JPEG: (

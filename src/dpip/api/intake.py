@@ -11,6 +11,7 @@ from dpip.api.picture_limits import check_limits
 from dpip.api.refusal import refuse_result
 from dpip.api.upload import Upload
 from dpip.errors import DpipError, InvalidValue, StaleAttempt, UnsupportedPicture
+from dpip.filters.pipeline import decode_pipeline
 from dpip.filters.result_header import check_result_header
 from dpip.formats import read_header
 from dpip.model.ids import new_id
@@ -97,7 +98,7 @@ async def take_result(context: Context, worker: str, upload: Upload) -> Image:
         _check_equal("workload_id", workload_id, original.workload_id, "the job is of the workload")
         _check_equal("sha256", sha256, upload.staged.sha256, "what came in has")
         header = await _header_of(upload.staged)
-        check_result_header(header, original.header)
+        check_result_header(header, original.header, decode_pipeline(job.pipeline))
     except (InvalidValue, UnsupportedPicture) as error:
         await refuse_result(context, lease, original, error)
         raise

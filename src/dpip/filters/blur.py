@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
+from dpip.filters.alpha import by_opacity
 from dpip.model.image import PictureHeader
 
 if TYPE_CHECKING:
@@ -35,11 +36,7 @@ def blur(image: "pyvips.Image", parameters: Blur) -> "pyvips.Image":
     """
     if parameters.sigma < _SMALLEST_SIGMA:
         return image
-    if not image.hasalpha():
-        return _convolve(image, parameters.sigma)
-    blurred = _convolve(image.premultiply(), parameters.sigma).unpremultiply()
-    whole = blurred if image.format in ("float", "double") else blurred.rint()
-    return whole.cast(image.format).copy(interpretation=image.interpretation)
+    return by_opacity(image, lambda colours: _convolve(colours, parameters.sigma))
 
 
 def blur_milliseconds(header: PictureHeader, parameters: Blur) -> float:
@@ -49,8 +46,7 @@ def blur_milliseconds(header: PictureHeader, parameters: Blur) -> float:
     # Eight bits without alpha go through libvips' vector code.
     is_fast = header.depth <= 8 and not header.has_alpha
     nanoseconds = 0.04 if is_fast else 1.5
-    samples = header.pixels * header.bands
-    return samples * nanoseconds * (2 * _REACH * parameters.sigma + 1) / 1e6
+    return header.samples * nanoseconds * (2 * _REACH * parameters.sigma + 1) / 1e6
 
 
 def _convolve(image: "pyvips.Image", sigma: float) -> "pyvips.Image":

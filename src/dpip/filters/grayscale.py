@@ -1,17 +1,21 @@
-"""Grayscale: colours to their luminance."""
+"""Grayscale: colours to their luma."""
 
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dpip.filters.alpha import beside_alpha
+from dpip.filters.profiles import PROFILE, is_srgb
 from dpip.model.image import PictureHeader
 
 if TYPE_CHECKING:
     import pyvips
 
-_PROFILE = "icc-profile-data"
 _GRAY = {"b-w", "grey16"}
+
+_WEIGHTS = [0.299, 0.587, 0.114]
+"""ITU-R BT.601, of sRGB with its tone curve: what the luma of a JPEG is by its standard."""
 
 
 class Grayscale(
@@ -21,7 +25,7 @@ class Grayscale(
 
 
 def grayscale(image: "pyvips.Image", _: Grayscale) -> "pyvips.Image":
-    """Replace colour by its luminance, weighed in linear light; alpha and depth stay.
+    """Replace colour by its luma, the weighed sum of red, green and blue; alpha and depth stay.
 
     A picture that is gray already is returned as it is. A gray picture that was in colour has no
     colour profile: one of colour would not fit it, so its colours are brought to sRGB by that
@@ -29,10 +33,7 @@ def grayscale(image: "pyvips.Image", _: Grayscale) -> "pyvips.Image":
     """
     if image.interpretation in _GRAY:
         return image
-    if image.hasalpha():
-        colour = image.extract_band(0, n=image.bands - 1)
-        return _luminance(colour).bandjoin(image[image.bands - 1])
-    return _luminance(image)
+    return beside_alpha(image, _luma)
 
 
 def grayscale_header(header: PictureHeader, _: Grayscale) -> PictureHeader:
@@ -42,13 +43,17 @@ def grayscale_header(header: PictureHeader, _: Grayscale) -> PictureHeader:
 
 def grayscale_milliseconds(header: PictureHeader, _: Grayscale) -> float:
     """CPU time that it is assumed to take; a picture that is gray already takes none."""
-    return 12e-6 * header.pixels if header.has_colour else 0.0
+    return 3e-6 * header.pixels if header.has_colour else 0.0
 
 
-def _luminance(colour: "pyvips.Image") -> "pyvips.Image":
+def _luma(colour: "pyvips.Image") -> "pyvips.Image":
     eight_bits = colour.format == "uchar"
-    if _PROFILE in colour.get_fields():
-        colour = colour.icc_transform("srgb", embedded=True, depth=8 if eight_bits else 16)
-    gray = colour.colourspace("b-w" if eight_bits else "grey16").copy()
-    gray.remove(_PROFILE)
+    if PROFILE in colour.get_fields():
+        if not is_srgb(colour.get(PROFILE)):
+            colour = colour.icc_transform("srgb", embedded=True, depth=8 if eight_bits else 16)
+    else:
+        colour = colour.colourspace("srgb" if eight_bits else "rgb16")
+    gray = colour.recomb([_WEIGHTS]).rint().cast(colour.format)
+    gray = gray.copy(interpretation="b-w" if eight_bits else "grey16")
+    gray.remove(PROFILE)
     return gray

@@ -1,9 +1,17 @@
 """Opening a picture's file with the loader of its format, and turning it upright."""
 
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
 
 from dpip.filters.frames import each_frame
+from dpip.filters.grayscale import Grayscale
 from dpip.filters.libvips import pyvips
+from dpip.filters.luma import load_luma
+from dpip.filters.pipeline import Pipeline
+from dpip.filters.thumbnail import Thumbnail, fitted
 from dpip.model.image import PictureFormat
 
 # Each format by its own loader: what the header said is what is decoded, whatever else the bytes
@@ -18,27 +26,86 @@ _LOADERS = {
 }
 _AS_STORED, _MIRRORED = 1, 2
 
+_SHRINKS = (8, 4, 2)
+"""What the decoder of a JPEG can divide its sides by, the largest first."""
 
-def load(source: Path, format: PictureFormat) -> "pyvips.Image":  # noqa: A002
+_LEFT_TO_SHRINK = 2
+"""Times that a picture is still larger than its thumbnail, so that its edges come out smooth."""
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What filters leave of a picture, so that no more of it need be decoded.
+
+    ``gray``: no colour. ``size``: no side longer than that, in pixels.
+    """
+
+    gray: bool = False
+    size: int | None = None
+
+
+def draft_for(pipeline: Pipeline) -> Draft:
+    """What the first filters of ``pipeline`` leave."""
+    first = list(takewhile(lambda step: isinstance(step, Grayscale | Thumbnail), pipeline.steps))
+    sizes = [step.size for step in first if isinstance(step, Thumbnail)]
+    gray = any(isinstance(step, Grayscale) for step in first)
+    return Draft(gray=gray, size=sizes[0] if sizes else None)
+
+
+def load(source: Path, format: PictureFormat, draft: Draft) -> "pyvips.Image":  # noqa: A002
     """Open all frames of ``source``, upright, one above the other.
 
-    Pixels are decoded from top to bottom while they are used, so that memory stays flat, unless
-    the picture has to be turned or has several frames, whose lines are not used in their order.
-    Raises ``pyvips.Error``, here or when the pixels are used.
+    Of a JPEG, no more is decoded than ``draft`` asks for. Pixels are decoded from top to bottom
+    while they are used, so that memory stays flat, unless the picture has to be turned or has
+    several frames, whose lines are not used in their order. Raises ``pyvips.Error``, here or when
+    the pixels are used.
     """
-    image = _open(source, format, "sequential")
-    orientation = image.get("orientation") if "orientation" in image.get_fields() else _AS_STORED
-    if orientation not in (_AS_STORED, _MIRRORED) or image.get_n_pages() > 1:
-        image = _open(source, format, "random")
-    return image if orientation == _AS_STORED else each_frame(image, pyvips.Image.autorot)
+    image = _open(source, format, access="sequential")
+    shrink = 1
+    if format is PictureFormat.JPEG:
+        shrink = _shrink(image, draft.size)
+        if draft.gray and (luma := load_luma(source, image, shrink)):
+            return _upright(luma)
+    in_order = _orientation(image) in (_AS_STORED, _MIRRORED) and image.get_n_pages() == 1
+    access = "sequential" if in_order else "random"
+    if shrink > 1:
+        image = _open(source, format, access=access, shrink=shrink)
+    elif not in_order:
+        image = _open(source, format, access=access)
+    return _upright(image)
 
 
 def check_decodes(source: Path, format: PictureFormat) -> None:  # noqa: A002
     """Decode every pixel of ``source`` and do nothing else. Raises ``pyvips.Error``."""
-    _open(source, format, "sequential").avg()
+    _open(source, format, access="sequential").avg()
 
 
-def _open(source: Path, format: PictureFormat, access: str) -> "pyvips.Image":  # noqa: A002
-    loader, options = _LOADERS[format]
+def _open(source: Path, format: PictureFormat, **options: Any) -> "pyvips.Image":  # noqa: A002
+    loader, of_all_frames = _LOADERS[format]
     # Half a picture is no result: one that is cut off or damaged fails.
-    return loader(str(source), access=access, fail_on="error", **options)
+    return loader(str(source), fail_on="error", **of_all_frames, **options)
+
+
+def _shrink(image: "pyvips.Image", size: int | None) -> int:
+    """By how much the decoder may divide the sides, and the thumbnail is as long and as wide."""
+    if size is None:
+        return 1
+    sides = image.width, image.height
+    for factor in _SHRINKS:
+        left = image.width // factor, image.height // factor
+        if (
+            min(left) > 0
+            and max(left) >= _LEFT_TO_SHRINK * size
+            and fitted(*left, size) == fitted(*sides, size)
+        ):
+            return factor
+    return 1
+
+
+def _upright(image: "pyvips.Image") -> "pyvips.Image":
+    if _orientation(image) == _AS_STORED:
+        return image
+    return each_frame(image, pyvips.Image.autorot)
+
+
+def _orientation(image: "pyvips.Image") -> int:
+    return int(image.get("orientation")) if "orientation" in image.get_fields() else _AS_STORED

@@ -7,7 +7,7 @@ from pathlib import Path
 from dpip.filters.failures import CannotWrite, DecodeFailed, FilterError, FilterFailed, OutOfMemory
 from dpip.filters.frames import each_frame
 from dpip.filters.libvips import pyvips
-from dpip.filters.loading import check_decodes, load
+from dpip.filters.loading import check_decodes, draft_for, load
 from dpip.filters.metadata import (
     ALL_METADATA,
     keep_credits,
@@ -38,7 +38,7 @@ def filter_picture(
     ``OutOfMemory`` or ``CannotWrite``, and then leaves no ``target``.
     """
     try:
-        image = _apply(pipeline, load(source, format))
+        image = _apply(pipeline, load(source, format, draft_for(pipeline)))
         image = without_thumbnail(image) if pipeline.keep_metadata else keep_credits(image)
         keep = ALL_METADATA if pipeline.keep_metadata else metadata_to_save(image)
         save(image, source, target, format, keep)

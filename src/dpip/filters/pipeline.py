@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from dpip.errors import InvalidValue
 from dpip.filters.registry import FILTERS, Filter, Step, filter_named, filter_of
+from dpip.model.image import PictureHeader
 
 
 class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +76,13 @@ def describe(pipeline: Pipeline) -> str:
     return ",".join(filter_of(step).name for step in pipeline.steps)
 
 
+def filtered_header(pipeline: Pipeline, header: PictureHeader) -> PictureHeader:
+    """The header of what ``pipeline`` makes of a picture with ``header``."""
+    for step in pipeline.steps:
+        header = filter_of(step).header(header, step)
+    return header
+
+
 def _parse_step(text: str, apart: Iterable[tuple[str, object]]) -> Step:
     name, *assignments = (part.strip() for part in text.split(":"))
     filter = filter_named(name)  # noqa: A001
@@ -113,6 +121,8 @@ def _convert(filter: Filter, parameter: str, given: str, value: object) -> objec
 
 def _range_of(kind: Any) -> str:
     bounds = msgspec.inspect.type_info(kind)
+    if isinstance(bounds, msgspec.inspect.LiteralType):
+        return f"it is one of {', '.join(map(str, bounds.values))}"
     if not isinstance(bounds, msgspec.inspect.FloatType | msgspec.inspect.IntType):
         return f"it is of type {kind}"
     limits = {

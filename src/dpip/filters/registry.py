@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from dpip.filters.blur import Blur, blur, blur_milliseconds
+from dpip.filters.flip import Flip, flip
 from dpip.filters.grayscale import (
     Grayscale,
     grayscale,
     grayscale_header,
     grayscale_milliseconds,
 )
+from dpip.filters.invert import Invert, invert
+from dpip.filters.rotate import Rotate, rotate, rotate_header
+from dpip.filters.sharpen import Sharpen, sharpen, sharpen_milliseconds
+from dpip.filters.thumbnail import Thumbnail, thumbnail, thumbnail_header
 from dpip.model.image import PictureHeader
 
 if TYPE_CHECKING:
     import pyvips
 
-Step = Grayscale | Blur
+Step = Grayscale | Blur | Sharpen | Thumbnail | Rotate | Flip | Invert
 """The parameters of one filter, which also say which filter it is."""
 
 
@@ -25,13 +30,17 @@ def _unchanged(header: PictureHeader, _: Any) -> PictureHeader:
     return header
 
 
+def _a_sample(nanoseconds: float) -> Callable[[PictureHeader, Any], float]:
+    return lambda header, _: header.samples * nanoseconds / 1e6
+
+
 class Filter(Struct, frozen=True, kw_only=True):
     """A filter: its parameters, its function from image to image, and its other names.
 
-    It keeps width, height and frames: ``dpip.filters.result_header`` checks results by that.
     ``pixelwise``: a pixel of the result depends on that pixel alone, so an animation may be
-    filtered as one tall picture. ``header`` is what becomes of the header. ``milliseconds`` is the
-    CPU time that it is assumed to take until jobs have shown it.
+    filtered as one tall picture. ``header`` is what becomes of the header, by which results are
+    checked: with no side of a picture larger, no side of what comes of it may be.
+    ``milliseconds`` is the CPU time that it is assumed to take until jobs have shown it.
     """
 
     parameters: type[Step]
@@ -63,6 +72,25 @@ FILTERS = (
         pixelwise=False,
         milliseconds=blur_milliseconds,
         parameter_aliases={"radius": "sigma"},
+    ),
+    Filter(parameters=Sharpen, apply=sharpen, pixelwise=False, milliseconds=sharpen_milliseconds),
+    Filter(
+        parameters=Thumbnail,
+        apply=thumbnail,
+        pixelwise=False,
+        milliseconds=_a_sample(nanoseconds=1.0),
+        header=thumbnail_header,
+    ),
+    Filter(
+        parameters=Rotate,
+        apply=rotate,
+        pixelwise=False,
+        milliseconds=_a_sample(nanoseconds=1.0),
+        header=rotate_header,
+    ),
+    Filter(parameters=Flip, apply=flip, pixelwise=False, milliseconds=_a_sample(nanoseconds=1.0)),
+    Filter(
+        parameters=Invert, apply=invert, pixelwise=True, milliseconds=_a_sample(nanoseconds=0.5)
     ),
 )
 

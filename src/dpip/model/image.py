@@ -54,9 +54,14 @@ class PictureHeader(Struct, frozen=True, kw_only=True):
         return self.width * self.height * self.frames
 
     @property
+    def samples(self) -> int:
+        """Channels of all pixels."""
+        return self.pixels * self.bands
+
+    @property
     def decoded_bytes(self) -> int:
         """Bytes of all pixels once they are decoded."""
-        return self.pixels * self.bands * -(-self.depth // 8)
+        return self.samples * -(-self.depth // 8)
 
     @property
     def has_colour(self) -> bool:

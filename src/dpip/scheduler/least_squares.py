@@ -13,7 +13,7 @@ _SHARED = 0.7
 _FORGETTING = 0.99
 _MOST_SURPRISE = 4.0
 _DEVIATION_AT_FIRST, _LEAST_DEVIATION = 0.15, 0.05
-_DEVIATION_MEMORY = 0.05
+_DEVIATION_MEMORY = 0.02
 
 Weight = Annotated[float, Meta(ge=LEAST_WEIGHT, le=MOST_WEIGHT)]
 Doubt = Annotated[float, Meta(ge=-_MOST_DOUBT, le=_MOST_DOUBT)]
@@ -40,6 +40,12 @@ class LeastSquares(Struct, frozen=True):
     def of(cls, parts: int) -> Self:
         """Begin with every one of ``parts`` parts as it is assumed."""
         return cls((1.0,) * parts, _doubts(parts, _AT_FIRST))
+
+    @property
+    def parts(self) -> int | None:
+        """The number of parts; ``None`` if weights and doubts are not of as many."""
+        sizes = {len(self.weights), len(self.doubts), *map(len, self.doubts)}
+        return sizes.pop() if len(sizes) == 1 else None
 
     def doubted(self, factor: float) -> Self:
         """These weights times ``factor``, to be learned anew."""
@@ -72,8 +78,9 @@ class LeastSquares(Struct, frozen=True):
             )
             for weight, gain in zip(self.weights, doubted, strict=True)
         )
-        above = max(0.0, error / expected)
-        variance = self.deviation**2 + _DEVIATION_MEMORY * (above**2 - self.deviation**2)
+        variance = self.deviation**2
+        # Twice, for those below the expected that do not count: alike, were they spread evenly.
+        variance += _DEVIATION_MEMORY * (2 * max(0.0, error / expected) ** 2 - variance)
         return replace(
             self,
             weights=weights,

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 _MOST_KINDS, _MOST_PROCESSORS = 512, 64
 _DEVIATIONS = 3.0
 _FLOAT_BYTES = 4
-_MOST_MEMORY = 2.0**53
+_MOST_MEMORY = 2**53
 _MOST_MILLISECONDS = 1e9
 _MOST_PACE = math.log(64)
 _PACE_MEMORY = 0.05
@@ -113,8 +113,8 @@ class CostModel:
         memory *= 1 + _DEVIATIONS * learned.memory.deviation
         return Prediction(
             cpu_milliseconds=min(milliseconds, _MOST_MILLISECONDS),
-            memory=int(min(max(memory, PROCESS_BYTES), _MOST_MEMORY)),
-            gpu_memory=2 * _FLOAT_BYTES * header.pixels * header.bands if gpu else 0,
+            memory=min(int(max(memory, PROCESS_BYTES)), _MOST_MEMORY),
+            gpu_memory=min(2 * _FLOAT_BYTES * header.pixels * header.bands, _MOST_MEMORY) * gpu,
             learned_from=learned.jobs,
         )
 
@@ -184,4 +184,6 @@ class CostModel:
             return False
         if isinstance(value, Pace):
             return self._paces.restore(name, value.processor, value)
+        if value.cpu.parts != _CPU.parts or value.memory.parts != _MEMORY.parts:
+            return False
         return self._kinds.restore(name, value.kind, value)

@@ -2,90 +2,20 @@ import itertools
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from dpip.filters.failures import CannotWrite, DecodeFailed, FilterFailed
 from dpip.filters.libvips import pyvips
-from dpip.filters.picture import filter_picture
-from dpip.filters.pipeline import parse_pipeline
 from dpip.formats import read_header
 from dpip.model.image import PictureFormat as F
-from dpip.model.image import PictureHeader
-
-PHOTOGRAPH_SIZE = (64, 48)
-LOADERS = {
-    F.JPEG: pyvips.Image.jpegload,
-    F.PNG: pyvips.Image.pngload,
-    F.WEBP: pyvips.Image.webpload,
-    F.GIF: pyvips.Image.gifload,
-    F.TIFF: pyvips.Image.tiffload,
-    F.AVIF: pyvips.Image.heifload,
-}
-EXACT = {F.PNG, F.TIFF}
-
-
-class Bench:
-    """Pictures in and out of a directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.target = directory / "target"
-        self.header: PictureHeader | None = None
-
-    def filter(self, image: Any, pipeline: str, kind: F = F.PNG, **options: Any) -> Any:
-        source = self.directory / f"source{kind.suffix}"
-        image.write_to_file(str(source), **options)
-        return self.filter_file(source, pipeline, kind)
-
-    def filter_file(self, source: Path, pipeline: str, kind: F) -> Any:
-        self.header = filter_picture(source, self.target, parse_pipeline(pipeline), kind)
-        return self.result(kind)
-
-    def result(self, kind: F, **options: Any) -> Any:
-        return LOADERS[kind](str(self.target), **options)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-def image_of(pixels: Any, interpretation: str = "srgb") -> Any:
-    return pyvips.Image.new_from_array(pixels, interpretation=interpretation).copy(
-        interpretation=interpretation
-    )
-
-
-def colourful(bands: int = 3, depth: int = 8) -> Any:
-    width, height = PHOTOGRAPH_SIZE
-    down, across = np.mgrid[0:height, 0:width]
-    planes = [across * 4, down * 5, 255 - across * 2, 128 + down][:bands]
-    pixels = np.stack(planes, axis=2).astype(np.uint16)
-    if depth == 16:
-        return image_of(pixels * 257, "rgb16")
-    return image_of(pixels.astype(np.uint8))
-
-
-def tall(frames: list[Any], **metadata: int) -> Any:
-    image = pyvips.Image.arrayjoin(frames, across=1).copy()
-    for name, value in {"page-height": frames[0].height, **metadata}.items():
-        image.set_type(pyvips.GValue.gint_type, name.replace("_", "-"), value)
-    return image
-
-
-def luminance(rgb: Any) -> Any:
-    """ITU-R BT.709 luminance of sRGB in 0 to 1, again with sRGB's tone curve."""
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    y = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return np.where(y <= 0.0031308, y * 12.92, 1.055 * y ** (1 / 2.4) - 0.055)
+from tests.integration.filters.pictures import PHOTOGRAPH_SIZE, Bench, colourful, image_of, tall
 
 
 @pytest.mark.parametrize(
-    ("kind", "pipeline"), list(itertools.product(F, ["grayscale", "blur:sigma=1"]))
+    ("kind", "pipeline"),
+    list(itertools.product(F, ["grayscale", "blur:sigma=1", "sharpen", "rotate:angle=180,invert"])),
 )
 def test_every_format_goes_in_and_comes_out(bench: Bench, kind: F, pipeline: str) -> None:
     """The result is a picture of the same format and size, and its header says what is in it."""
@@ -99,31 +29,6 @@ def test_every_format_goes_in_and_comes_out(bench: Bench, kind: F, pipeline: str
         kind,
         *PHOTOGRAPH_SIZE,
     )
-
-
-@pytest.mark.parametrize(("depth", "tolerance"), [(8, 1), (16, 64)])
-def test_gray_is_the_luminance_of_the_colour(bench: Bench, depth: int, tolerance: int) -> None:
-    """Gray values agree with ITU luminance in linear light, at the depth of the original."""
-    colour = colourful(depth=depth)
-    result = bench.filter(colour, "grayscale")
-    most = 2**depth - 1
-    assert result.bands == 1
-    expected = luminance(colour.numpy() / most) * most
-    assert np.abs(result.numpy().astype(float) - expected).max() <= tolerance
-
-
-def test_gray_that_is_gray_stays_as_it_is(bench: Bench) -> None:
-    """Filtering twice changes nothing."""
-    once = bench.filter(colourful(), "grayscale").copy_memory()
-    assert np.array_equal(bench.filter(once, "grayscale").numpy(), once.numpy())
-
-
-def test_gray_keeps_alpha(bench: Bench) -> None:
-    """Transparency is that of the original."""
-    colour = colourful(bands=4)
-    result = bench.filter(colour, "grayscale")
-    assert result.bands == 2
-    assert np.array_equal(result.numpy()[:, :, 1], colour.numpy()[:, :, 3])
 
 
 @pytest.mark.parametrize("sigma", [1.0, 3.0])
@@ -212,15 +117,6 @@ def test_blur_keeps_the_colour_profile(bench: Bench) -> None:
     wide = colourful().icc_transform("p3", input_profile="srgb")
     result = bench.filter(wide, "blur", F.JPEG)
     assert result.get("icc-profile-data") == wide.get("icc-profile-data")
-
-
-def test_gray_has_no_profile_of_colour(bench: Bench) -> None:
-    """A colour profile is applied before the colour goes, and does not stay on the gray."""
-    plain = bench.filter(colourful(), "grayscale").numpy().astype(int)
-    wide = colourful().icc_transform("p3", input_profile="srgb")
-    result = bench.filter(wide, "grayscale")
-    assert "icc-profile-data" not in result.get_fields()
-    assert np.abs(result.numpy().astype(int) - plain).max() <= 3
 
 
 @pytest.mark.parametrize("pipeline", ["grayscale", "blur"])

@@ -11,7 +11,7 @@ import pytest
 from dpip.errors import InvalidValue
 from dpip.filters.libvips import pyvips
 from dpip.filters.picture import filter_picture
-from dpip.filters.pipeline import parse_pipeline
+from dpip.filters.pipeline import filtered_header, parse_pipeline
 from dpip.filters.result_header import check_result_header
 from dpip.formats import read_header
 from dpip.model.image import PictureFormat as F
@@ -68,7 +68,19 @@ def header_in(content: bytes) -> PictureHeader:
     return read_header(io.BytesIO(content))
 
 
-@pytest.mark.parametrize("pipeline", ["grayscale", "blur:sigma=2", "blur:sigma=1,grayscale"])
+PIPELINES = [
+    "grayscale",
+    "blur:sigma=2",
+    "blur:sigma=1,grayscale",
+    "thumbnail:size=7",
+    "thumbnail:size=4096,flip",
+    "rotate,invert",
+    "grayscale,sharpen,thumbnail:size=16,rotate:angle=270",
+]
+KEEPS_SIZE = parse_pipeline("blur")
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_result_passes(tmp_path: Path, name: str, pipeline: str) -> None:
     """Of every format, orientation and number of frames, through every filter."""
@@ -76,7 +88,9 @@ def test_an_honest_result_passes(tmp_path: Path, name: str, pipeline: str) -> No
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(make())
     filter_picture(source, target, parse_pipeline(pipeline), kind)
-    check_result_header(header_in(target.read_bytes()), header_in(source.read_bytes()))
+    check_result_header(
+        header_in(target.read_bytes()), header_in(source.read_bytes()), parse_pipeline(pipeline)
+    )
 
 
 def test_frames_that_are_alike_are_merged(tmp_path: Path) -> None:
@@ -105,7 +119,7 @@ def test_a_lie_does_not_pass(kind: F, lie: dict[str, Any]) -> None:
     if "format" in lie:
         lie = {"format": F.GIF if kind is F.PNG else F.PNG}
     with pytest.raises(InvalidValue, match="original's"):
-        check_result_header(msgspec.structs.replace(original, **lie), original)
+        check_result_header(msgspec.structs.replace(original, **lie), original, KEEPS_SIZE)
 
 
 @pytest.mark.parametrize("kind", [F.JPEG, F.PNG, F.WEBP, F.TIFF])
@@ -114,7 +128,7 @@ def test_a_part_of_a_picture_does_not_pass(kind: F) -> None:
     original = PictureHeader(format=kind, width=WIDTH, height=HEIGHT)
     for lie in ({"width": WIDTH - 1}, {"height": HEIGHT - 1}):
         with pytest.raises(InvalidValue, match=f"{WIDTH} x {HEIGHT}"):
-            check_result_header(msgspec.structs.replace(original, **lie), original)
+            check_result_header(msgspec.structs.replace(original, **lie), original, KEEPS_SIZE)
 
 
 @pytest.mark.parametrize("kind", [F.JPEG, F.PNG, F.TIFF, F.AVIF])
@@ -122,4 +136,43 @@ def test_a_missing_frame_does_not_pass(kind: F) -> None:
     """Where no saver merges frames."""
     original = PictureHeader(format=kind, width=WIDTH, height=HEIGHT, frames=3)
     with pytest.raises(InvalidValue, match="2 frames"):
-        check_result_header(msgspec.structs.replace(original, frames=2), original)
+        check_result_header(msgspec.structs.replace(original, frames=2), original, KEEPS_SIZE)
+
+
+@pytest.mark.parametrize("kind", [F.JPEG, F.PNG, F.WEBP, F.TIFF])
+@pytest.mark.parametrize("sides", [(400, 300), (100, 74), (100, 76), (99, 75), (75, 75), (75, 99)])
+def test_another_size_than_that_of_the_thumbnail_does_not_pass(
+    kind: F, sides: tuple[int, int]
+) -> None:
+    """Nor does the picture that was to be made small."""
+    original = PictureHeader(format=kind, width=400, height=300)
+    pipeline = parse_pipeline("thumbnail:size=100")
+    small = msgspec.structs.replace(original, width=100, height=75)
+    check_result_header(small, original, pipeline)
+    lie = msgspec.structs.replace(original, width=sides[0], height=sides[1])
+    with pytest.raises(InvalidValue, match="100 x 75"):
+        check_result_header(lie, original, pipeline)
+
+
+@pytest.mark.parametrize("kind", [F.GIF, F.AVIF])
+def test_a_thumbnail_of_a_part_passes_and_nothing_larger(kind: F) -> None:
+    """Where a decoder may show less, whose proportions are its own."""
+    original = PictureHeader(format=kind, width=3000, height=120)
+    pipeline = parse_pipeline("thumbnail:size=100")
+    for sides in ((100, 4), (100, 100), (30, 100)):
+        part = msgspec.structs.replace(original, width=sides[0], height=sides[1])
+        check_result_header(part, original, pipeline)
+    for sides in ((101, 4), (4, 101), (3000, 120)):
+        lie = msgspec.structs.replace(original, width=sides[0], height=sides[1])
+        with pytest.raises(InvalidValue, match="100 x 4"):
+            check_result_header(lie, original, pipeline)
+
+
+def test_a_quarter_turn_swaps_the_sides() -> None:
+    """And what comes after it goes by that."""
+    header = PictureHeader(format=F.PNG, width=40, height=30)
+    for angle, sides in ((90, (30, 40)), (180, (40, 30)), (270, (30, 40))):
+        turned = filtered_header(parse_pipeline(f"rotate:angle={angle}"), header)
+        assert (turned.width, turned.height) == sides
+    small = filtered_header(parse_pipeline("rotate,thumbnail:size=20"), header)
+    assert (small.width, small.height) == (15, 20)

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from dpip.cli.mutations import mutations
 from dpip.errors import UnsupportedPicture
 from dpip.filters.pipeline import encode_pipeline, parse_pipeline
@@ -19,7 +21,6 @@ SEED = 11
 PIXELS = 50_000_000
 MEMORY = 1024 * 1024 * 1024
 PATIENCE = 60.0
-PIPELINE = encode_pipeline(parse_pipeline("blur"))
 
 
 def accepted() -> Iterator[tuple[bytes, PictureFormat]]:
@@ -34,8 +35,12 @@ def accepted() -> Iterator[tuple[bytes, PictureFormat]]:
             yield content, header.format
 
 
-async def test_a_hostile_picture_is_filtered_or_fails_with_a_reason(tmp_path: Path) -> None:
-    """And a sound one is filtered after it, by the same child or the next."""
+@pytest.mark.parametrize("filters", ["blur", "grayscale,thumbnail:size=8"])
+async def test_a_hostile_picture_is_filtered_or_fails_with_a_reason(
+    tmp_path: Path, filters: str
+) -> None:
+    """By every decoder; and a sound one is filtered after it, by the same child or the next."""
+    pipeline = encode_pipeline(parse_pipeline(filters))
     slot = Slot(tmp_path)
     source, target = tmp_path / "source", tmp_path / "target"
     fates: Counter[str] = Counter()
@@ -45,7 +50,7 @@ async def test_a_hostile_picture_is_filtered_or_fails_with_a_reason(tmp_path: Pa
         source.write_bytes(content)
         try:
             await slot.filter(
-                source, target, PIPELINE, kind, memory_limit=MEMORY, time_limit=PATIENCE
+                source, target, pipeline, kind, memory_limit=MEMORY, time_limit=PATIENCE
             )
         except SlotFailure as error:
             reasons.append(error.failure.reason)

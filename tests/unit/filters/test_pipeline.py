@@ -5,7 +5,9 @@ import pytest
 
 from dpip.errors import InvalidValue
 from dpip.filters.blur import Blur
+from dpip.filters.flip import Flip
 from dpip.filters.grayscale import Grayscale
+from dpip.filters.invert import Invert
 from dpip.filters.pipeline import (
     MAX_STEPS,
     Pipeline,
@@ -15,6 +17,9 @@ from dpip.filters.pipeline import (
     parse_pipeline,
 )
 from dpip.filters.registry import Step
+from dpip.filters.rotate import Rotate
+from dpip.filters.sharpen import Sharpen
+from dpip.filters.thumbnail import Thumbnail
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,13 @@ from dpip.filters.registry import Step
         ("blur", {"sigma": 5}, (Blur(sigma=5),)),
         ("blur", {"radius": "0.5"}, (Blur(sigma=0.5),)),
         (" grayscale , blur : sigma = 2 ", {}, (Grayscale(), Blur(sigma=2))),
+        ("thumbnail", {}, (Thumbnail(size=256),)),
+        ("thumbnail", {"size": "99"}, (Thumbnail(size=99),)),
+        ("sharpen:sigma=2:amount=0.5", {}, (Sharpen(sigma=2, amount=0.5),)),
+        ("rotate:angle=270", {}, (Rotate(angle=270),)),
+        ("rotate", {"angle": 180}, (Rotate(angle=180),)),
+        ("flip,flip:direction=vertical", {}, (Flip(), Flip(direction="vertical"))),
+        ("invert", {}, (Invert(),)),
     ],
 )
 def test_text_and_fields_name_a_pipeline(
@@ -41,7 +53,14 @@ def test_text_and_fields_name_a_pipeline(
     ("text", "parameters", "field", "named"),
     [
         ("", {}, "filter", "grayscale, blur"),
-        ("sharpen", {}, "filter", "grayscale, blur"),
+        ("sepia", {}, "filter", "grayscale, blur"),
+        ("thumbnail:size=0", {}, "size", "at least 1 and at most 4096"),
+        ("thumbnail:size=4097", {}, "size", "at least 1 and at most 4096"),
+        ("thumbnail:size=2.5", {}, "size", "at least 1 and at most 4096"),
+        ("sharpen:amount=11", {}, "amount", "above 0 and at most 10"),
+        ("rotate:angle=45", {}, "angle", "one of 90, 180, 270"),
+        ("rotate:angle=left", {}, "angle", "one of 90, 180, 270"),
+        ("flip:direction=down", {}, "direction", "one of horizontal, vertical"),
         ("blur,", {}, "filter", "grayscale, blur"),
         ("blur:5", {}, "filter", "blur:sigma=5"),
         ("blur:sigma=0", {}, "sigma", "above 0 and at most 100"),
@@ -91,7 +110,10 @@ def test_a_pipeline_is_described_by_the_names_of_its_filters() -> None:
     assert describe(parse_pipeline("greyscale,blur:radius=2")) == "grayscale,blur"
 
 
-def test_pipelines_are_known_without_libvips() -> None:
+def test_pipelines_are_known_without_decoders() -> None:
     """The API can check a pipeline without native code in its process."""
-    program = "import dpip.filters.pipeline, sys; sys.exit('pyvips' in sys.modules)"
+    program = (
+        "import dpip.filters.result_header, sys; "
+        "sys.exit(not {'pyvips', 'PIL'}.isdisjoint(sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

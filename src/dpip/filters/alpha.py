@@ -1,0 +1,41 @@
+"""Transparency: colours count by their opacity wherever pixels are mixed."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyvips
+
+_HELD_BYTES = 100_000_000
+"""A picture of no more is held in memory to see whether it is opaque all over."""
+
+_OPAQUE = {"uchar": 255, "ushort": 65535}
+
+
+def by_opacity(
+    image: "pyvips.Image", mix: "Callable[[pyvips.Image], pyvips.Image]"
+) -> "pyvips.Image":
+    """Apply ``mix``, which makes pixels of several, so that what is invisible tints nothing.
+
+    For that, colours are multiplied by their opacity in floating point, which takes far longer than
+    the usual mixing of whole numbers; a picture that is opaque all over is spared it.
+    """
+    if not image.hasalpha():
+        return mix(image)
+    if image.width * image.height * image.bands <= _HELD_BYTES and image.format in _OPAQUE:
+        image = image.copy_memory()
+        if image[image.bands - 1].min() == _OPAQUE[image.format]:
+            return mix(image)
+    mixed = mix(image.premultiply()).unpremultiply()
+    whole = mixed if image.format in ("float", "double") else mixed.rint()
+    return whole.cast(image.format).copy(interpretation=image.interpretation)
+
+
+def beside_alpha(
+    image: "pyvips.Image", change: "Callable[[pyvips.Image], pyvips.Image]"
+) -> "pyvips.Image":
+    """Apply ``change`` to the colours of ``image`` alone, and leave their opacity as it is."""
+    if not image.hasalpha():
+        return change(image)
+    opacity = image.bands - 1
+    return change(image.extract_band(0, n=opacity)).bandjoin(image[opacity])
