@@ -38,7 +38,7 @@ def test_the_examples_with_curl_work(system: System, folder: Path) -> None:
         ["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert '"code":"' not in done.stdout, done.stdout
+    assert "urn:dpip:error" not in done.stdout, done.stdout
     assert '"position":2' in done.stdout
     assert "Goodbye" in done.stdout
     filtered = [path for path in folder.glob("*.png") if not path.stem.isdigit()]

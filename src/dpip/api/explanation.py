@@ -118,7 +118,7 @@ def _delayed(job: JobView, now: float) -> _Story:
     return _Story(
         summary=f"It goes on in {_lasting(_delay_left(job, now))}: an attempt has failed.",
         details=_failures(job),
-        remedy="Nothing has to be done: it goes on by itself.",
+        remedy="Nothing: it goes on by itself.",
     )
 
 
@@ -162,13 +162,16 @@ def _done(job: JobView) -> _Story:
 
 
 def _failed(job: JobView) -> _Story:
-    code = job.failure.code if job.failure else None
-    remedy = f"{_REMEDIES[code]}; " if code else ""
-    last = [f"The last attempt was on worker {job.worker}."] if job.worker else []
+    again = f"POST /workloads/{job.workload_id}/retry tries it again."
+    details = [f"Attempts that have failed: {job.failures} of {MAX_FAILURES}."]
+    if job.worker:
+        details.append(f"The last one was on worker {job.worker}.")
+    if job.failure is None:
+        return _Story(summary="It has failed.", details=details, remedy=again)
     return _Story(
-        summary=f"It has failed: {job.failure.reason if job.failure else 'nobody knows why.'}",
-        details=[*_failures(job), *last, *_placement(job)],
-        remedy=f"{remedy}POST /workloads/{job.workload_id}/retry tries it again.",
+        summary=f"It has failed with {job.failure.code}: {job.failure.reason}",
+        details=[*details, *_placement(job)],
+        remedy=f"{_REMEDIES[job.failure.code]}; {again}",
     )
 
 

@@ -230,11 +230,10 @@ def test_one_that_has_failed_says_what_to_do() -> None:
     """After its reason, its attempts, and where the last one was."""
     failed = job(JobState.FAILED, attempt=4, failures=3, failure=BROKEN, worker="ada", why=why())
     answer = explain(failed, None, NOW)
-    assert answer.summary == "It has failed: The picture ends too early."
+    assert answer.summary == "It has failed with decode_failed: The picture ends too early."
     assert answer.details == [
-        "Attempts that have failed: 3 of 3, the last with decode_failed: "
-        "The picture ends too early.",
-        "The last attempt was on worker ada.",
+        "Attempts that have failed: 3 of 3.",
+        "The last one was on worker ada.",
         *CHOSEN,
     ]
     assert answer.remedy == (
@@ -247,8 +246,16 @@ def test_every_failure_has_a_remedy(code: FailureCode) -> None:
     """Of its own, before the retry, also where there was no attempt at all."""
     failed = job(JobState.FAILED, failure=Failure(code=code, reason="It is so."))
     answer = explain(failed, None, NOW)
-    assert answer.details == []
+    assert answer.summary == f"It has failed with {code}: It is so."
+    assert answer.details == ["Attempts that have failed: 0 of 3."]
     assert not str(answer.remedy).startswith("POST")
+
+
+def test_a_failure_whose_reason_is_not_kept_can_be_tried_again() -> None:
+    """It has no remedy besides."""
+    answer = explain(job(JobState.FAILED), None, NOW)
+    assert answer.summary == "It has failed."
+    assert answer.remedy == "POST /workloads/w/retry tries it again."
 
 
 @pytest.mark.parametrize(
