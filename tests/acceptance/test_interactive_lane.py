@@ -1,6 +1,6 @@
 """A single picture beside a batch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,12 @@ def test_a_single_picture_does_not_wait_for_a_batch(system: System) -> None:
     def done() -> int:
         return int(batch.workload(workload_id)["counts"]["done"])
 
+    def some_done(at_least: int) -> Callable[[], int | None]:
+        return lambda: count if (count := done()) >= at_least else None
+
     passed_by = []
     for number in range(3):
-        more = done() + WORKERS
-        eventually(lambda more=more: done() >= more, "some of the batch to be done")
-        before = done()
+        before = eventually(some_done(done() + WORKERS), "some of the batch to be done")
         own = single.create(filter=SLOW)["workload_id"]
         single.push(own, picture(number, suffix=".jpg", size=1200))
         single.until_completed(own)

@@ -12,6 +12,7 @@ from dpip.model.job import (
     Failure,
     FailureCode,
     JobState,
+    PendingJob,
     SettledJob,
     retry_delay,
 )
@@ -116,10 +117,15 @@ async def test_a_placed_job_carries_what_a_scheduler_needs_after_a_restart(
     assert await datastore.placed_jobs([leased.id, pending.id, done.id, new_id()]) == [
         PlacedJob(
             lease=held,
-            workload_id=workload.id,
-            image_id=leased.original.id,
-            header=HEADER,
-            size=leased.original.size,
+            job=PendingJob(
+                id=leased.id,
+                workload_id=workload.id,
+                image_id=leased.original.id,
+                pipeline=PIPELINE,
+                header=HEADER,
+                size=leased.original.size,
+            ),
+            owner_id=workload.owner_id,
             why=WHY,
         )
     ]

@@ -69,11 +69,12 @@ async def test_what_a_worker_is_told_is_kept(datastore: SqlDatastore) -> None:
     """For that worker alone, through joining again, until it is told something else."""
     for name in ("ada", "grace"):
         await datastore.add_worker(build_worker(name))
-    assert await datastore.set_command("ada", "pause")
-    assert not await datastore.set_command("mary", "pause")
+    await datastore.set_command("ada", Command.PAUSE)
+    with pytest.raises(NotFound):
+        await datastore.set_command("mary", Command.PAUSE)
     await datastore.add_worker(build_worker("ada", instance="2"))
-    assert [worker.command for worker in await datastore.workers()] == ["pause", None]
-    assert await datastore.set_command("ada", None)
+    assert [worker.command for worker in await datastore.workers()] == [Command.PAUSE, None]
+    await datastore.set_command("ada", None)
     assert [worker.command for worker in await datastore.workers()] == [None, None]
 
 

@@ -39,6 +39,9 @@ FACTS: dict[str, Any] = {
     "method": "PUT",
     "size": 10,
     "authority": "00",
+    "term": 1,
+    "present": 2,
+    "state": "lost",
 }
 
 

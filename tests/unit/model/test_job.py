@@ -36,13 +36,13 @@ def test_jitter_spreads_retries_over_the_upper_half(
 @pytest.mark.parametrize(
     ("state", "next_states"),
     [
-        (JobState.PENDING, {JobState.LEASED}),
+        (JobState.PENDING, {JobState.LEASED, JobState.FAILED}),
         (JobState.LEASED, {JobState.DONE, JobState.FAILED, JobState.PENDING}),
         (JobState.DONE, set()),
     ],
 )
 def test_a_job_moves_as_its_life_has_it(state: JobState, next_states: set[JobState]) -> None:
-    """A job settles only from a lease, and what is done stays done."""
+    """A job is done only from a lease, and what is done stays done."""
     assert ALLOWED_MOVES[state] == next_states
 
 
