@@ -83,6 +83,8 @@ class Workshop:
                     )
                 await images.upload(run, target, milliseconds=filtered.cost.milliseconds)
         except SlotFailure as error:
+            if error.failure.code is FailureCode.TIMED_OUT:  # What waits was to wait for less.
+                self.give_back()
             return _outcome(run, OutcomeKind.FAILED, failure=error.failure)
         except (ResultRefused, OriginalUnavailable) as error:
             failure = Failure(code=FailureCode(error.code), reason=str(error))

@@ -10,11 +10,11 @@ import pytest
 from dpip.errors import DpipError
 from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat, PictureHeader
-from dpip.model.job import FailureCode
+from dpip.model.job import Failure, FailureCode
 from dpip.wire.messages import Outcome, OutcomeKind, Run
 from dpip.worker import workshop as workshop_module
 from dpip.worker.image_client import ApiAway, AttemptIsStale, ImageClient, OriginalUnavailable
-from dpip.worker.slot import FilteredPicture
+from dpip.worker.slot import FilteredPicture, SlotFailure
 from dpip.worker.workshop import Workshop
 from tests.nats import PATIENCE
 
@@ -53,7 +53,10 @@ class ScriptedSlot:
         self.scratch = scratch
 
     async def filter(self, source: Path, target: Path, *_: object, **__: object) -> FilteredPicture:
-        await self.gate.pass_through(source.read_text())
+        name = source.read_text()
+        await self.gate.pass_through(name)
+        if name == "hanging":
+            raise SlotFailure(Failure(code=FailureCode.TIMED_OUT, reason="It took too long."))
         target.write_bytes(b"")
         return FilteredPicture(header=HEADER, cost=COST)
 
@@ -262,3 +265,20 @@ async def test_what_waits_is_not_held_while_the_api_is_away(
             await work
     filtering.let("in slot")
     assert (await outcome_of(begun)).kind is OutcomeKind.DONE
+
+
+async def test_what_waits_is_not_held_behind_pictures_that_take_too_long(
+    workshop: Workshop, images: ScriptedImages, filtering: Gate
+) -> None:
+    """A batch is as long as its pictures should take; with one that hangs there may be more."""
+    images.gate.let("hanging", "a", "b")
+    hanging = workshop.take_on(run("hanging"), images)
+    await filtering.next()
+    waiting = [workshop.take_on(run(name), images) for name in ("a", "b")]
+    filtering.let("hanging")
+    outcome = await outcome_of(hanging)
+    assert outcome.failure
+    assert outcome.failure.code is FailureCode.TIMED_OUT
+    for work in waiting:
+        with pytest.raises(asyncio.CancelledError):
+            await work
