@@ -10,7 +10,7 @@ from dpip.errors import MalformedMessage
 from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure, FailureCode
-from dpip.model.worker import MOST_PREFETCH, MOST_SLOTS, Gpu, Resources, most_in_hand
+from dpip.model.worker import MOST_PREFETCH, MOST_SLOTS, Command, Gpu, Resources, most_in_hand
 from dpip.wire.codec import LARGEST_MESSAGE, decode, decode_either, encode
 from dpip.wire.messages import (
     PROTOCOL,
@@ -28,6 +28,7 @@ from dpip.wire.messages import (
     Run,
     RunBatch,
     Running,
+    Told,
     Waiting,
     Welcome,
     WhyPending,
@@ -94,6 +95,7 @@ EXAMPLES: list[Message] = [
         known=2,
         obstacles=(Obstacle(worker="w", reason="is paused"),),
     ),
+    Told(command=Command.DRAIN),
 ]
 KINDS = {type(message) for message in EXAMPLES}
 
