@@ -325,8 +325,8 @@ class WorkerGone(DpipError):
     code = "worker_gone"
     status = 409
     sentence = (
-        "Worker {name!r} can be told nothing, because it is in state {state!r}. It has to be started "
-        "again first."
+        "Worker {name!r} can be told nothing, because it is in state {state!r}. "
+        "It has to be started again first."
     )
 
 

@@ -96,6 +96,7 @@ EXAMPLES: list[Message] = [
         known=2,
         obstacles=(Obstacle(worker="w", reason="is paused"),),
     ),
+    Told(command=Command.DRAIN),
 ]
 KINDS = {type(message) for message in EXAMPLES}
 
