@@ -10,7 +10,7 @@ from dpip.model.image import PictureFormat, PictureHeader
 
 _MEGA = 1e6
 _MIB = 1024 * 1024
-PROCESS_BYTES = 64.0 * _MIB
+PROCESS_BYTES = 40.0 * _MIB
 """A child that has filtered some small pictures."""
 
 _STREAMED_LINES = 1024
@@ -33,12 +33,12 @@ class _Codec(Struct, frozen=True):
 
 
 _CODECS = {
-    PictureFormat.JPEG: _Codec(fixed=3.5, decoding=0.8, encoding=0.8, reading=17.0, held=1.0),
-    PictureFormat.PNG: _Codec(fixed=3.0, decoding=1.2, encoding=3.6, reading=5.5, held=1.0),
-    PictureFormat.WEBP: _Codec(fixed=4.5, decoding=4.0, encoding=8.0, reading=150.0, held=5.0),
-    PictureFormat.GIF: _Codec(fixed=5.0, decoding=18.0, encoding=75.0, reading=0.0, held=4.5),
-    PictureFormat.TIFF: _Codec(fixed=3.0, decoding=4.0, encoding=5.0, reading=0.0, held=1.0),
-    PictureFormat.AVIF: _Codec(fixed=6.0, decoding=14.0, encoding=10.0, reading=400.0, held=6.5),
+    PictureFormat.JPEG: _Codec(fixed=3.5, decoding=1.0, encoding=1.5, reading=15.0, held=1.0),
+    PictureFormat.PNG: _Codec(fixed=3.0, decoding=2.0, encoding=6.0, reading=1.0, held=1.0),
+    PictureFormat.WEBP: _Codec(fixed=3.5, decoding=2.0, encoding=10.0, reading=190.0, held=5.0),
+    PictureFormat.GIF: _Codec(fixed=4.5, decoding=10.0, encoding=65.0, reading=0.0, held=6.5),
+    PictureFormat.TIFF: _Codec(fixed=2.5, decoding=3.0, encoding=6.0, reading=0.0, held=1.0),
+    PictureFormat.AVIF: _Codec(fixed=6.5, decoding=8.0, encoding=18.0, reading=320.0, held=8.5),
 }
 """JPEG, PNG and TIFF are streamed, unless they are interlaced, turned or have several pages, which
 their headers do not say."""

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from operator import mul
 from typing import Annotated, Self
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 LEAST_WEIGHT, MOST_WEIGHT = 1 / 64, 64.0
-_AT_FIRST, _HAVING_BEGUN, _MOST_DOUBT = 10.0, 2.0, 20.0
-_SHARED = 0.7
+_AT_FIRST, _HAVING_BEGUN, _MOST_DOUBT = 3.0, 2.0, 20.0
+_SHARED = 0.8
 _FORGETTING = 0.99
-_MOST_SURPRISE = 4.0
+_MOST_SURPRISE = 2.0
 _DEVIATION_AT_FIRST, _LEAST_DEVIATION = 0.15, 0.05
 _DEVIATION_MEMORY = 0.02
 
@@ -54,7 +55,7 @@ class LeastSquares(Struct, frozen=True):
 
     def expect(self, parts: Sequence[float]) -> float:
         """The weighted sum of ``parts``."""
-        return sum(map(float.__mul__, self.weights, parts))
+        return sum(map(mul, self.weights, parts))
 
     def learned(self, parts: Sequence[float], observed: float) -> Self:
         """What is known after ``observed`` was seen where ``expect(parts)`` was expected.
@@ -67,8 +68,8 @@ class LeastSquares(Struct, frozen=True):
         shares = [part / total for part in parts]
         expected = self.expect(shares)
         seen = min(max(observed / total, expected / _MOST_SURPRISE), expected * _MOST_SURPRISE)
-        doubted = [sum(map(float.__mul__, row, shares)) for row in self.doubts]
-        spread = _FORGETTING + max(0.0, sum(map(float.__mul__, doubted, shares)))
+        doubted = [sum(map(mul, row, shares)) for row in self.doubts]
+        spread = _FORGETTING + max(0.0, sum(map(mul, doubted, shares)))
         error = seen - expected
         weights = tuple(
             _within(

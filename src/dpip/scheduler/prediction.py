@@ -31,7 +31,7 @@ Processor = Annotated[str, Meta(max_length=96)]
 class Kind(Struct, frozen=True):
     """Jobs that are learned of together: those with the same ``filters``, by name and in order.
 
-    Without a ``processor`` it is those of all workers.
+    Without a ``processor`` it is those of all workers, without ``filters`` those of a format.
     """
 
     filters: Annotated[str, Meta(max_length=1024)]
@@ -47,6 +47,15 @@ class Learned(Struct, frozen=True, kw_only=True, tag="kind"):
     memory: LeastSquares
     jobs: Jobs = 0
 
+    def begin(self, kind: Kind, *, slower: float) -> "Learned":
+        """What is known of another ``kind`` by this one, which is ``slower`` times as slow."""
+        return Learned(
+            kind=kind,
+            cpu=self.cpu.doubted(slower),
+            memory=self.memory.doubted(1.0),
+            jobs=self.jobs,
+        )
+
 
 class Pace(Struct, frozen=True, kw_only=True, tag="pace"):
     """How fast ``jobs`` jobs were on a processor: 0 for as fast as expected, else a logarithm."""
@@ -55,6 +64,7 @@ class Pace(Struct, frozen=True, kw_only=True, tag="pace"):
     log_speed: Annotated[float, Meta(ge=-_MOST_PACE, le=_MOST_PACE)] = 0.0
 
 
+_ANY_FILTERS = ""
 _CPU, _MEMORY = LeastSquares.of(3), LeastSquares.of(2)
 _decoder: msgspec.json.Decoder[Learned | Pace] = msgspec.json.Decoder(Learned | Pace)
 
@@ -62,9 +72,9 @@ _decoder: msgspec.json.Decoder[Learned | Pace] = msgspec.json.Decoder(Learned | 
 class CostModel:
     """Predicts what jobs take on a class of workers, those of one processor, and learns from jobs.
 
-    Three levels, each of which begins with what the one before knows: what DPIP assumes; jobs of a
-    kind on all workers; those on one processor. What is kept is bounded: the kind that no job has
-    been of for longest is forgotten.
+    Levels, each of which begins with what the one before knows: what DPIP assumes; all jobs of a
+    format; those with the same filters; those on one processor. What is kept is bounded: the kind
+    that no job has been of for longest is forgotten.
     """
 
     def __init__(self) -> None:
@@ -131,7 +141,8 @@ class CostModel:
             self._learn_pace(processor, everywhere.cpu.expect(parts.cpu), cost.cpu_milliseconds)
             self._learn(self._on(processor, everywhere), parts, cost.cpu_milliseconds, cost.memory)
         averaged = cost.cpu_milliseconds * self.speed(processor)
-        self._learn(everywhere, parts, averaged, cost.memory)
+        for known in (everywhere, self._everywhere(_ANY_FILTERS, header.format)):
+            self._learn(known, parts, averaged, cost.memory)
 
     def speed(self, processor: str) -> float:
         """How many times as fast as the fleet ``processor`` does the same jobs; 1 if unknown."""
@@ -144,16 +155,16 @@ class CostModel:
 
     def _everywhere(self, filters: str, format: PictureFormat) -> Learned:  # noqa: A002
         kind = Kind(filters, format)
-        return self._kinds.get(kind) or Learned(kind=kind, cpu=_CPU, memory=_MEMORY)
+        if known := self._kinds.get(kind):
+            return known
+        if any_filters := self._kinds.get(Kind(_ANY_FILTERS, format)):
+            return any_filters.begin(kind, slower=1.0)
+        return Learned(kind=kind, cpu=_CPU, memory=_MEMORY)
 
     def _on(self, processor: str, everywhere: Learned) -> Learned:
         kind = Kind(everywhere.kind.filters, everywhere.kind.format, processor)
-        return self._kinds.get(kind) or Learned(
-            kind=kind,
-            cpu=everywhere.cpu.doubted(1 / self.speed(processor)),
-            memory=everywhere.memory.doubted(1.0),
-            jobs=everywhere.jobs,
-        )
+        known = self._kinds.get(kind)
+        return known or everywhere.begin(kind, slower=1 / self.speed(processor))
 
     def _learn(self, known: Learned, parts: Parts, milliseconds: float, memory: int) -> None:
         learned = Learned(

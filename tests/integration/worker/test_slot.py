@@ -267,3 +267,29 @@ async def test_a_child_ends_with_its_slot(slot: Slot) -> None:
     async with asyncio.timeout(PATIENCE):
         while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
             await asyncio.sleep(0.005)
+
+
+async def test_a_child_gives_back_the_memory_of_a_large_picture(
+    pictures: Pictures, slot: Slot
+) -> None:
+    """So that the memory of a job is its own, not that of the largest before it."""
+    import pyvips
+
+    before = await pictures.filter(slot, pictures.small)
+    for side, kind in ((1500, PictureFormat.WEBP), (1000, PictureFormat.GIF)) * 2:
+        noise = pyvips.Image.gaussnoise(side, side, mean=128, sigma=40, seed=1).gaussblur(2)
+        noise = noise.linear(5, -500).cast("uchar")
+        colourful = noise.bandjoin([noise.rot90(), noise.rot180()]).copy(interpretation="srgb")
+        source = pictures.directory / f"large{kind.suffix}"
+        colourful.write_to_file(str(source), effort=1)
+        large = await slot.filter(
+            source,
+            pictures.target,
+            encode_pipeline(parse_pipeline("grayscale")),
+            kind,
+            memory_limit=MEMORY,
+            time_limit=PATIENCE,
+        )
+        assert large.cost.memory > 1.5 * before.cost.memory
+    after = await pictures.filter(slot, pictures.small)
+    assert after.cost.memory < 1.3 * before.cost.memory

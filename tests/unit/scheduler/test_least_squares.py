@@ -21,7 +21,7 @@ def test_weights_are_those_that_the_observations_were_made_with() -> None:
     learned = LeastSquares.of(3)
     for parts in some_parts(seed=1, count=200):
         learned = learned.learned(parts, 2.0 * parts[0] + 0.5 * parts[1] + 3.0 * parts[2])
-    assert learned.weights == pytest.approx((2.0, 0.5, 3.0), rel=0.02)
+    assert learned.weights == pytest.approx((2.0, 0.5, 3.0), rel=0.05)
 
 
 def test_one_observation_says_that_all_parts_are_slow() -> None:
@@ -52,7 +52,7 @@ def test_an_observation_moves_any_expectation_by_a_bounded_factor(
     for earlier_parts, earlier in before:
         learned = learned.learned(earlier_parts, earlier)
     after = learned.learned(parts, observed)
-    assert 0.249 < after.expect(asked) / learned.expect(asked) < 4.001
+    assert 0.499 < after.expect(asked) / learned.expect(asked) < 2.001
     assert all(LEAST_WEIGHT <= weight <= MOST_WEIGHT for weight in after.weights)
     assert math.isfinite(after.deviation)
 
