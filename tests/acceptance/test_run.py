@@ -57,6 +57,23 @@ def test_what_failed_is_listed(folder: Path, tmp_path: Path, system: System) -> 
     assert len([path for path in out.rglob("*") if path.is_file()]) == 5
 
 
+def test_a_picture_waits_for_a_worker_with_its_tags_and_says_so(system: System) -> None:
+    """Until one joins, ``dpip explain`` names what is missing; then, the worker that did it."""
+    api = system.api
+    workload_id = api.create(tags="rare")["workload_id"]
+    image_id = api.push(workload_id, picture(1))
+    env = {**system.env, "DPIP_USER": ADMIN[0], "DPIP_USER_PASSWORD": ADMIN[1]}
+
+    def explanation() -> str:
+        return dpip("explain", image_id, "--server", system.ready["api"], env=env).stdout
+
+    eventually(lambda: "lacks the tag rare" in explanation(), "the tag to be missed")
+    worker = system.worker("collector", "--tags", "rare,old")
+    api.until_completed(workload_id)
+    assert explanation().startswith("Worker collector filtered it in ")
+    worker.stop()
+
+
 @pytest.mark.parametrize("options", [[], ["--keep-metadata"]])
 def test_metadata_comes_back_if_that_is_asked_for(
     tmp_path: Path, system: System, options: list[str]

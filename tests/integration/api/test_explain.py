@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from dpip.errors import BusUnavailable, DpipError, NoAnswerInTime
 from dpip.model.job import MAX_FAILURES
 from dpip.ports.clock import SystemClock
 from dpip.wire import codec, subjects
-from dpip.wire.messages import Message, Obstacle, Refusal, Waiting, WhyPending
+from dpip.wire.messages import Acknowledged, Message, Obstacle, Refusal, Waiting, WhyPending
 from tests.contract.builders import BROKEN, NO_TERM, WHY, build_placement
 from tests.integration.api.system import ApiSession, System, running_system
 
@@ -91,10 +92,39 @@ def test_the_scheduler_is_asked_about_a_picture_that_waits(scheduled: System) ->
     scheduler.says = Refusal(reason="That job does not wait.")
     assert scheduler.says.reason in explained(user, image_id)["summary"]
 
+    scheduler.says = Acknowledged()
+    assert "cannot be read" in explained(user, image_id)["summary"]
+
+    scheduler.says = Refusal(reason="That job does not wait.")
     scheduler.leases_to = scheduled.worker()[0]
     placed = explained(user, image_id)
     assert (placed["state"], placed["worker"]) == ("leased", scheduler.leases_to)
     assert "scheduler" not in placed["summary"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NoAnswerInTime(subject="why", seconds=2), "does not answer in time"),
+        (BusUnavailable(address="a", reason="b"), "message-passing server"),
+    ],
+    ids=["late", "no server"],
+)
+def test_what_keeps_the_scheduler_from_answering_is_told(
+    system: System,
+    user: ApiSession,
+    image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: DpipError,
+    words: str,
+) -> None:
+    """It is an explanation, and no error."""
+
+    async def request(*_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr(system.app.state.context.bus, "request", request)
+    assert words in explained(user, image_id)["summary"]
 
 
 def test_a_picture_on_a_worker_says_why_it_is_there(
