@@ -39,7 +39,7 @@ def simulate(
     from dpip.simulation.plot import plot as draw_plot
     from dpip.simulation.report import report
     from dpip.simulation.scenario import draw
-    from dpip.simulation.virtual_run import run
+    from dpip.simulation.virtual_run import Terms, run
 
     if plot and jobs > MOST_JOBS:
         raise InvalidValue(
@@ -47,7 +47,7 @@ def simulate(
         )
     write_logs("error")
     scenario = draw(workers=workers, jobs=jobs, seed=seed, mtbf=mtbf)
-    finished = run(scenario, policy=policy, keep_runs=plot is not None, on_progress=_say)
+    finished = run(scenario, Terms(policy=policy, keep_runs=plot is not None), _say)
     if plot:
         plot.write_text(draw_plot(scenario, finished.world))
     _print(report(scenario, policy, finished), as_json=json)

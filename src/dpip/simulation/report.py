@@ -139,7 +139,9 @@ def fairness(scenario: Scenario, world: World) -> float:
     indices = []
     # In the first window nothing has had time to end.
     for window in range(1, _WINDOWS):
-        competing = [owner for owner, until in backlog_until.items() if until >= (window + 1) * seconds]
+        competing = [
+            owner for owner, until in backlog_until.items() if until >= (window + 1) * seconds
+        ]
         if len(competing) > 1:
             shares = [service[window, owner] / users[owner].weight for owner in competing]
             indices.append(jain(shares))

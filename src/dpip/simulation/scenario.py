@@ -124,6 +124,15 @@ class Jobs:
     def __len__(self) -> int:
         return len(self.work)
 
+    def add(self, *, workload: int, width: int, height: int, work: float, memory: int) -> None:
+        """Add a job that is there from the beginning."""
+        self.arrival.append(0.0)
+        self.work.append(work)
+        self.memory.append(memory)
+        self.width.append(width)
+        self.height.append(height)
+        self.workload.append(workload)
+
 
 class Scenario(Struct, frozen=True, kw_only=True):
     """All that is given before anything is decided."""
@@ -146,16 +155,17 @@ class Scenario(Struct, frozen=True, kw_only=True):
         return self.workloads[self.jobs.workload[job]].owner
 
 
-def draw(*, workers: int, jobs: int, seed: int, mtbf: float) -> Scenario:
+def draw(*, workers: int, jobs: int, seed: int, mtbf: float, pixels: float = 1.0) -> Scenario:
     """Draw a scenario; the same arguments draw the same.
 
-    ``mtbf`` is the mean time between failures of a worker, in seconds.
+    ``mtbf`` is the mean time between failures of a worker, in seconds. Pictures have as many
+    ``pixels`` as they usually have, times this.
     """
     chance = random.Random(seed)  # noqa: S311  # nosec B311 # a scenario that can be made again
     machines = list(_machines(chance, workers))
     users = list(_users(chance))
     workloads = list(_workloads(chance, users))
-    drawn = _jobs(chance, workloads, users, jobs)
+    drawn = _jobs(chance, workloads, users, jobs, pixels)
     speed = sum(machine.speed * slots for machine, slots in machines)
     at_least = sum(drawn.work) / 1000 / speed
     _let_single_pictures_arrive(chance, drawn, workloads, users, _ARRIVE_WITHIN * at_least)
@@ -224,7 +234,11 @@ def _workloads(chance: random.Random, users: list[UserPlan]) -> Iterator[Workloa
 
 
 def _jobs(
-    chance: random.Random, workloads: list[WorkloadPlan], users: list[UserPlan], count: int
+    chance: random.Random,
+    workloads: list[WorkloadPlan],
+    users: list[UserPlan],
+    count: int,
+    pixels: float,
 ) -> Jobs:
     """Batches first, one workload after the other, then the single pictures."""
     single = max(round(count * _INTERACTIVE_SHARE), min(_INTERACTIVE_JOBS, count // 20))
@@ -236,30 +250,37 @@ def _jobs(
     sizes[0] += count - single - sum(sizes)
     jobs = Jobs()
     for place, size in zip(batches, sizes, strict=True):
-        _draw_pictures(chance, jobs, place, workloads[place], size)
+        _draw_pictures(chance, jobs, place, workloads[place], size, pixels)
     interactive = [place for place in range(len(workloads)) if place not in batches]
     for _ in range(single):
         place = chance.choice(interactive)
-        _draw_pictures(chance, jobs, place, workloads[place], 1)
+        _draw_pictures(chance, jobs, place, workloads[place], 1, pixels)
     return jobs
 
 
 def _draw_pictures(
-    chance: random.Random, jobs: Jobs, place: int, workload: WorkloadPlan, count: int
+    chance: random.Random,
+    jobs: Jobs,
+    place: int,
+    workload: WorkloadPlan,
+    count: int,
+    scale: float,
 ) -> None:
     kind = workload.kind
     slope = _MILLISECONDS_A_MEGAPIXEL[kind.format, workload.pipeline] / 1e6
     for _ in range(count):
-        pixels = min(_MOST_PIXELS, kind.median_pixels * chance.lognormvariate(0, kind.sigma))
+        drawn = kind.median_pixels * chance.lognormvariate(0, kind.sigma)
+        pixels = scale * min(_MOST_PIXELS, drawn)
         height = int((pixels * 3 / 4) ** 0.5)
         width = height * 4 // 3
         noise = chance.lognormvariate(0, _NOISE)
-        jobs.arrival.append(0.0)
-        jobs.work.append((_MILLISECONDS_A_PICTURE + slope * width * height) * noise)
-        jobs.memory.append(_MEMORY_A_PICTURE + int(_MEMORY_A_DECODED_BYTE * width * height * 3))
-        jobs.width.append(width)
-        jobs.height.append(height)
-        jobs.workload.append(place)
+        jobs.add(
+            workload=place,
+            width=width,
+            height=height,
+            work=(_MILLISECONDS_A_PICTURE + slope * width * height) * noise,
+            memory=_MEMORY_A_PICTURE + int(_MEMORY_A_DECODED_BYTE * width * height * 3),
+        )
 
 
 def _let_single_pictures_arrive(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, event
 
 from dpip.controller.datastore.sql_datastore import SqlDatastore
-from dpip.simulation.virtual_time import VirtualTimeLoop
+from dpip.simulation.virtual_time import running_loop
 
 T = TypeVar("T")
 
@@ -39,10 +39,8 @@ class VirtualTimeDatastore(SqlDatastore):
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Have nobody else read or write meanwhile, and no time pass."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualTimeLoop)  # noqa: S101  # nosec B101
         async with self._turn:
-            with loop.standing_still():
+            with running_loop().standing_still():
                 yield
 
     async def _write(self, query: Callable[..., T], *arguments: Any) -> T:

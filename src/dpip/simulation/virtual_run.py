@@ -4,37 +4,34 @@ import asyncio
 import random
 import resource
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from dpip import config
-from dpip.ports.bus import Bus
-from dpip.ports.clock import Clock
-from dpip.ports.datastore import Datastore
-from dpip.scheduler.caller import WorkerCaller
-from dpip.scheduler.leadership import Leadership
-from dpip.scheduler.scheduler import Scheduler, SchedulerSettings
-from dpip.simulation.agenda import Agenda
-from dpip.simulation.bounds import TERM_SECONDS
-from dpip.simulation.bulk_sql import BulkSql
-from dpip.simulation.cpu_time import CpuTime
 from dpip.simulation.scenario import Scenario
-from dpip.simulation.virtual_bus import VirtualBus
-from dpip.simulation.virtual_datastore import VirtualTimeDatastore
-from dpip.simulation.virtual_time import VirtualClock, VirtualTimeLoop
+from dpip.simulation.surroundings import scheduler, surroundings
+from dpip.simulation.virtual_time import VirtualTimeLoop
 from dpip.simulation.world import World
-
-_LIMITS, _SETTINGS = config.LimitSettings(), config.SchedulerSettings()
 
 OnProgress = Callable[[str], None]
 
 
-class Finished(Struct, frozen=True):
+class Terms(Struct, frozen=True, kw_only=True):
+    """How a run is done.
+
+    ``pending``: so many jobs wait all the time, the rest comes as they end; otherwise all batches
+    are there at once. ``placements``: the run ends after as many. ``keep_runs``: every attempt is
+    kept, to be drawn.
+    """
+
+    policy: str
+    pending: int | None = None
+    placements: int | None = None
+    keep_runs: bool = False
+
+
+class Finished(Struct, frozen=True, kw_only=True):
     """A run that is over.
 
     ``scheduler_cpu_seconds`` is the CPU time of the whole process but for what the simulated world
@@ -52,89 +49,52 @@ class Finished(Struct, frozen=True):
     done_rows: int
 
 
-def run(
-    scenario: Scenario, *, policy: str, on_progress: OnProgress, keep_runs: bool = False
-) -> Finished:
-    """Run ``scenario`` until all jobs have settled; ``keep_runs`` keeps every attempt."""
+def run(scenario: Scenario, terms: Terms, on_progress: OnProgress) -> Finished:
+    """Run ``scenario`` until all jobs have settled, or as ``terms`` say."""
     random.seed(scenario.seed)  # Jitter is drawn from it.
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(_run(scenario, policy, on_progress, keep_runs))
+        return runner.run(_run(scenario, terms, on_progress))
 
 
-async def _run(
-    scenario: Scenario, policy: str, on_progress: OnProgress, keep_runs: bool
-) -> Finished:
-    with tempfile.TemporaryDirectory(prefix="dpip-simulate-") as directory:
-        url = f"sqlite:///{Path(directory) / 'dpip.sqlite'}"
-        datastore = await VirtualTimeDatastore.open(url)
-        bulk = BulkSql.open(url, scenario)
-        try:
-            return await _measure(scenario, datastore, bulk, policy, on_progress, keep_runs)
-        finally:
-            bulk.close()
-            await datastore.close()
-
-
-async def _measure(
-    scenario: Scenario,
-    datastore: VirtualTimeDatastore,
-    bulk: BulkSql,
-    policy: str,
-    on_progress: OnProgress,
-    keep_runs: bool,
-) -> Finished:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualTimeLoop)  # noqa: S101  # nosec B101
-    clock, bus, own = VirtualClock(loop), VirtualBus(), CpuTime()
+async def _run(scenario: Scenario, terms: Terms, on_progress: OnProgress) -> Finished:
     on_progress("adding users and jobs")
-    bulk.add_users()
-    bulk.add_jobs([job for job, arrival in enumerate(scenario.jobs.arrival) if not arrival])
-    agenda = Agenda(own)
-    world = World(scenario, datastore, bulk, bus, clock, agenda, keep_runs=keep_runs)
-    await world.begin()
-    on_progress("placing")
-    memory_before, cpu_before, own_before = _peak_memory(), time.process_time(), own.seconds
-    async with _scheduler(datastore, bus, clock, policy) as scheduler:
-        await world.over.wait()
-        cpu = time.process_time() - cpu_before
-    await world.end()
-    await bus.close()
-    return Finished(
-        world=world,
-        scheduler_cpu_seconds=cpu - (own.seconds - own_before),
-        world_cpu_seconds=own.seconds - own_before,
-        placements=world.attempts,
-        events=agenda.events,
-        memory_before=memory_before,
-        peak_memory=_peak_memory(),
-        done_rows=bulk.count("done"),
-    )
-
-
-@asynccontextmanager
-async def _scheduler(
-    datastore: Datastore, bus: Bus, clock: Clock, policy: str
-) -> AsyncIterator[Scheduler]:
-    leadership = Leadership(datastore, clock, holder="simulation")
-    scheduler = Scheduler(
-        datastore,
-        bus,
-        clock,
-        WorkerCaller(bus, memory_limit=_LIMITS.job_memory_bytes, time_limit=_LIMITS.job_seconds),
-        leadership,
-        SchedulerSettings(
-            memory_limit=_LIMITS.job_memory_bytes,
-            silence_seconds=TERM_SECONDS,
-            **{**structs.asdict(_SETTINGS), "policy": policy},
-        ),
-    )
-    await leadership.start()
-    await scheduler.start()
-    try:
-        yield scheduler
-    finally:
-        await scheduler.stop()
-        await leadership.stop()
+    async with surroundings(scenario) as around:
+        bulk, agenda = around.bulk, around.agenda
+        at_once = [job for job, arrival in enumerate(scenario.jobs.arrival) if not arrival]
+        reserve: list[int] = []
+        if terms.pending is not None:
+            random.shuffle(at_once)
+            at_once, reserve = at_once[: terms.pending], at_once[terms.pending :]
+        bulk.add_jobs(sorted(at_once))
+        world = World(
+            around,
+            keep_runs=terms.keep_runs,
+            reserve=reserve,
+            placements=terms.placements,
+        )
+        on_progress("letting workers join")
+        await world.begin()
+        on_progress("placing")
+        memory_before, cpu_before, own_before = (
+            _peak_memory(),
+            time.process_time(),
+            agenda.own.seconds,
+        )
+        async with scheduler(around, terms.policy):
+            await world.over.wait()
+            cpu = time.process_time() - cpu_before
+            own = agenda.own.seconds - own_before
+        await world.end()
+        return Finished(
+            world=world,
+            scheduler_cpu_seconds=cpu - own,
+            world_cpu_seconds=own,
+            placements=world.placements,
+            events=agenda.events,
+            memory_before=memory_before,
+            peak_memory=_peak_memory(),
+            done_rows=bulk.count("done"),
+        )
 
 
 def _peak_memory() -> int:

@@ -4,9 +4,7 @@ import asyncio
 import selectors
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 _STARTED_AT = 1_700_000_000.0
 
@@ -59,6 +57,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def move_on(self, seconds: float) -> None:
         """Let time pass."""
         self._now += seconds
+
+
+def running_loop() -> VirtualTimeLoop:
+    """The loop that runs, which is one of these."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)  # noqa: S101  # nosec B101 # for the type checker
+    return loop
 
 
 class _Selector(selectors.BaseSelector):

@@ -1,23 +1,22 @@
 """The world around the scheduler: workers, users, and a controller's work on both."""
 
 import asyncio
+import math
 import random
 from array import array
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from itertools import islice
 
 import structlog
 
 from dpip.model.job import Failure, FailureCode, JobState, Lease
 from dpip.model.worker import Worker, WorkerState
-from dpip.ports.clock import Clock
-from dpip.simulation.agenda import Agenda
 from dpip.simulation.bounds import TERM_SECONDS
-from dpip.simulation.bulk_sql import BulkSql, Result
-from dpip.simulation.scenario import Life, Scenario
+from dpip.simulation.bulk_sql import Result
+from dpip.simulation.scenario import Life
 from dpip.simulation.simulated_worker import PREFETCH, Ended, Occupancy, SimulatedWorker
-from dpip.simulation.virtual_bus import VirtualBus
-from dpip.simulation.virtual_datastore import VirtualTimeDatastore
+from dpip.simulation.surroundings import Surroundings
 from dpip.wire import subjects
 from dpip.wire.codec import decode, encode
 from dpip.wire.messages import Accepted, Outcome, OutcomeKind, RunBatch
@@ -38,24 +37,28 @@ class World:
 
     def __init__(
         self,
-        scenario: Scenario,
-        datastore: VirtualTimeDatastore,
-        bulk: BulkSql,
-        bus: VirtualBus,
-        clock: Clock,
-        agenda: Agenda,
+        around: Surroundings,
         *,
         keep_runs: bool = False,
+        reserve: Iterable[int] = (),
+        placements: int | None = None,
     ) -> None:
-        self._scenario = scenario
-        self._datastore = datastore
-        self._bulk = bulk
-        self._bus = bus
-        self._clock = clock
-        self._agenda = agenda
+        """Take what is around it, and whether to keep all attempts.
+
+        From the ``reserve`` comes a job for each one that ends. After so many ``placements``
+        nothing more is of interest.
+        """
+        self._scenario = scenario = around.scenario
+        self._datastore = around.datastore
+        self._bulk = around.bulk
+        self._bus = around.bus
+        self._clock = around.clock
+        self._agenda = agenda = around.agenda
         self._keep_runs = keep_runs
+        self._reserve = iter(reserve)
+        self._most_placements = math.inf if placements is None else placements
         occupancies: dict[str, Occupancy] = defaultdict(Occupancy)
-        self._workers = [
+        self.workers = [
             SimulatedWorker(
                 plan, occupancies[plan.machine.name], scenario.jobs, agenda, self._on_end
             )
@@ -71,13 +74,13 @@ class World:
         self.runs: list[Ended] = []
         self.failed = 0
         self.deaths = 0
-        self.attempts = 0
+        self.placements = 0
         self.lost_attempts = 0
         self.late_results = 0
 
     async def begin(self) -> None:
         """Have the workers join; from now on things happen."""
-        await asyncio.gather(*(self._join(worker, worker.plan.lives) for worker in self._workers))
+        await asyncio.gather(*(self._join(worker, worker.plan.lives) for worker in self.workers))
         for job, arrival in enumerate(self._scenario.jobs.arrival):
             if arrival:
                 self._agenda.at(arrival, self._arrive, job)
@@ -111,7 +114,9 @@ class World:
         async def take(subject: str, payload: bytes) -> bytes:
             with self._agenda.own:
                 batch = decode(payload, RunBatch, subject)
-                self.attempts += len(batch.runs)
+                self.placements += len(batch.runs)
+                if self.placements >= self._most_placements:
+                    self.over.set()
                 return encode(Accepted(attempts=worker.take(batch.runs)))
 
         await self._bus.subscribe(subjects.run(plan.name, worker.instance), take)
@@ -157,8 +162,13 @@ class World:
     async def _upload(self, job: int) -> None:
         async with self._datastore.turn():
             with self._agenda.own:
-                self._bulk.add_jobs([job])
-        self._bus.deliver(subjects.one_more_job(self._scenario.workloads[self._scenario.jobs.workload[job]].id), b"")
+                self._add_jobs([job])
+
+    def _add_jobs(self, jobs: list[int]) -> None:
+        self._bulk.add_jobs(jobs)
+        for job in jobs:
+            workload = self._scenario.workloads[self._scenario.jobs.workload[job]]
+            self._bus.deliver(subjects.one_more_job(workload.id), b"")
 
     def _on_end(self, ended: Ended) -> None:
         if not self._ended:
@@ -176,6 +186,7 @@ class World:
                 for ended, is_accepted in zip(together, accepted, strict=True):
                     self._tell(ended, is_accepted=is_accepted)
                 self._settle(sum(accepted))
+                self._add_jobs(list(islice(self._reserve, sum(accepted))))
 
     def _tell(self, ended: Ended, *, is_accepted: bool) -> None:
         lease, worker = ended.lease, ended.worker
