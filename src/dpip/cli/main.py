@@ -14,6 +14,7 @@ from dpip.cli.explain import explain
 from dpip.cli.nats_config import nats_config
 from dpip.cli.predict import predict
 from dpip.cli.run import run
+from dpip.cli.simulate import simulate
 from dpip.cli.torture import torture
 from dpip.cli.up import up
 from dpip.errors import BadSetting, DpipError, InvalidValue
@@ -39,6 +40,7 @@ app.command()(certs)
 app.command()(bench)
 app.command()(chaos)
 app.command()(torture)
+app.command()(simulate)
 app.command()(config)
 app.command("nats-config")(nats_config)
 
