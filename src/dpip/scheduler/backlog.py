@@ -14,9 +14,13 @@ from msgspec import Struct, field
 from dpip.model.job import PendingJob
 from dpip.model.workload import WaitingWorkload
 from dpip.ports.datastore import Jobs
+from dpip.scheduler.demand import Demand
 from dpip.scheduler.fair_queue import FairQueue
 
 _WINDOW = 512
+_MOST_PASSED_BY = 64
+"""Jobs of a workload that others go before in a round, so that a round is short."""
+
 _SAFETY = 1.5
 """A deadline is in danger when what is left is predicted to take as much of the time as this."""
 
@@ -31,10 +35,11 @@ _USUAL: Level = (1, 0)
 class Line(Struct, kw_only=True, eq=False):
     """The jobs of one workload that wait.
 
-    ``pending`` is their number, ``window`` the first of them, ``milliseconds`` what one is
-    predicted to take on average. ``is_read``: there are none behind the window that are due. In
-    ``round``, the jobs before ``at`` have been passed over, ``taken`` have been placed, and those
-    of ``too_large`` bytes of memory or more fit nowhere.
+    ``pending`` is their number, ``window`` the first of them, and ``demands`` what those of them
+    ask for that have been looked at. ``milliseconds`` is what one is predicted to take on average.
+    ``is_read``: there are none behind the window that are due. In ``round``, the jobs before ``at``
+    have been passed over, ``taken`` have been placed, and those of ``too_large`` bytes of memory or
+    more fit nowhere.
     """
 
     workload: WaitingWorkload
@@ -43,6 +48,7 @@ class Line(Struct, kw_only=True, eq=False):
     pending: int
     level: Level
     window: list[PendingJob] = field(default_factory=list)
+    demands: dict[str, Demand] = field(default_factory=dict)
     milliseconds: float = _FIRST_GUESS_MILLISECONDS
     round: int = 0
     at: int = 0
@@ -138,7 +144,7 @@ class Backlog:
 
     def take(self, line: Line, milliseconds: float) -> None:
         """The job whose turn it is has been placed; it is charged to its owner."""
-        line.window.pop(line.at)
+        line.demands.pop(line.window.pop(line.at).id, None)
         line.taken += 1
         line.pending -= 1
         self.pending -= 1
@@ -150,8 +156,10 @@ class Backlog:
             self._remove(line)
 
     def pass_over(self, line: Line) -> None:
-        """The job whose turn it is does not fit anywhere now; the next one may."""
+        """The job whose turn it is does not fit anywhere now; one of the next few may."""
         line.at += 1
+        if line.at >= _MOST_PASSED_BY:
+            self.pass_over_workload(line)
 
     def pass_over_workload(self, line: Line) -> None:
         """No job of the workload fits anywhere now."""
@@ -170,6 +178,7 @@ class Backlog:
         limit = len(line.window) + _WINDOW
         line.window = await self._jobs.pending_jobs(line.workload.id, now=now, limit=limit)
         line.is_read = len(line.window) < limit
+        line.demands.clear()
 
     def _put(self, workload: WaitingWorkload, now: float, slots: int) -> None:
         line = self._lines.get(workload.id)

@@ -8,7 +8,8 @@ from dpip.model.requirements import GpuUse
 class Demand(Struct, frozen=True, kw_only=True):
     """What a job asks of a worker, and of the machine that it runs on.
 
-    ``memory`` and ``gpu_memory`` are in bytes, as they are predicted. ``express``: its owner has
+    ``memory`` and ``gpu_memory`` are in bytes, as they are predicted, and ``milliseconds`` what it
+    takes on an average worker of the fleet. ``express``: its owner has
     nothing in hand, nor had more than a fair share, so that it waits for the next slot alone.
     """
 
@@ -17,4 +18,5 @@ class Demand(Struct, frozen=True, kw_only=True):
     gpu: GpuUse = GpuUse.NEVER
     memory: int = 0
     gpu_memory: int = 0
+    milliseconds: float = 0.0
     express: bool = False

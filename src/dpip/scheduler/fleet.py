@@ -8,6 +8,7 @@ from msgspec import structs
 
 from dpip.model.job import Lease
 from dpip.model.worker import Command, Worker, WorkerState
+from dpip.scheduler.assumptions import PROCESS_BYTES
 from dpip.scheduler.demand import Demand
 from dpip.scheduler.node import Machine, Node, Promise
 from dpip.scheduler.placement import NO_FREE_SLOT, Outlook, infeasibility, penalty
@@ -98,6 +99,7 @@ class Fleet:
         node.slots, node.prefetch = beat.slots, beat.prefetch
         node.draining, node.paused = beat.draining, beat.paused
         node.resources, node.heard_at = beat.resources, now
+        self._promise_memory(node)
         self._changed(node)
 
     def forget_the_silent(self, now: float) -> None:
@@ -159,9 +161,11 @@ class Fleet:
         if node is None or promise.milliseconds <= 0:
             return
         # What was promised has the slowness of then in it.
-        took = milliseconds / promise.milliseconds * node.slowness
-        took = min(_MOST_SLOWNESS, max(_LEAST_SLOWNESS, took))
-        node.slowness += _PACE_GAIN * (took - node.slowness)
+        slowness = milliseconds / promise.milliseconds * node.slowness
+        node.slowness += _PACE_GAIN * (_bounded(slowness) - node.slowness)
+        if promise.usual_milliseconds > 0:
+            pace = milliseconds / promise.usual_milliseconds
+            node.pace += _PACE_GAIN * (_bounded(pace) - node.pace)
 
     # What is in hand
 
@@ -170,8 +174,8 @@ class Fleet:
         node = self._nodes.get(promise.lease.worker)
         if node is None or promise.lease in node.in_hand:
             return
-        self._count(node, promise, 1)
         node.in_hand[promise.lease] = promise
+        self._count(node, promise, 1)
         self._changed(node)
 
     def granted(self, promise: Promise, lease: Lease) -> None:
@@ -244,7 +248,7 @@ class Fleet:
             fits, lambda node: penalty(node, demand), idle_only=not outlook.ahead
         )
         if demand.express and (best is None or not best.has_idle_slot):
-            return self._soonest_free(fits), None
+            return self._soonest_free(fits, outlook.now), None
         return best, second
 
     def free_soonest_for(self, demand: Demand, outlook: Outlook) -> Node | None:
@@ -271,12 +275,12 @@ class Fleet:
             )
         return self._most_memory[tags]
 
-    def _soonest_free(self, fits: Callable[[Node], bool]) -> Node | None:
+    def _soonest_free(self, fits: Callable[[Node], bool], now: float) -> Node | None:
         best: Node | None = None
         for _ in range(min(_LOOKED_AT, len(self._in_turn))):
             node = self._in_turn[0]
             self._in_turn.rotate(-1)
-            if fits(node) and (best is None or _wait(node) < _wait(best)):
+            if fits(node) and (best is None or node.wait(now) < best.wait(now)):
                 best = node
         return best
 
@@ -315,20 +319,18 @@ class Fleet:
         machine = self._machine(node.name, beat)
         if machine is node.machine:
             return
-        leases = list(node.in_hand.values())
-        for promise in leases:
-            self._count(node, promise, -1)
+        node.machine.jobs -= len(node.in_hand)
+        node.machine.promised -= node.memory
         self._leave_machine(node)
         node.machine = machine
         machine.slots += node.slots
         machine.occupied += node.resources.memory_ours
-        for promise in leases:
-            self._count(node, promise, 1)
+        machine.jobs += len(node.in_hand)
+        machine.promised += node.memory
 
     def _remove(self, node: Node) -> None:
-        for promise in node.in_hand.values():
-            self._count(node, promise, -1)
-        node.in_hand.clear()
+        for lease in list(node.in_hand):
+            self._count(node, node.in_hand.pop(lease), -1)
         self._leave_machine(node)
         self.slots -= node.slots
         self._ranking.drop(node)
@@ -337,16 +339,17 @@ class Fleet:
 
     def _leave_machine(self, node: Node) -> None:
         machine = node.machine
+        machine.short.discard(node.name)
         machine.slots -= node.slots
         machine.occupied -= node.resources.memory_ours
         if not machine.slots:
             self._machines.pop(machine.name, None)
 
     def _count(self, node: Node, promise: Promise, by: int) -> None:
-        node.milliseconds += by * promise.milliseconds
+        node.milliseconds = max(0.0, node.milliseconds + by * promise.milliseconds)
         node.express_in_hand += by * promise.express
         node.machine.jobs += by
-        node.machine.promised += by * promise.memory
+        self._promise_memory(node)
         if promise.owner_id is not None:
             owned = self._leases_of_owner.get(promise.owner_id, 0) + by
             if owned:
@@ -354,9 +357,29 @@ class Fleet:
             else:
                 self._leases_of_owner.pop(promise.owner_id, None)
 
+    def _promise_memory(self, node: Node) -> None:
+        largest = [promise.memory for promise in node.in_hand.values()]
+        if len(largest) > node.slots:
+            largest = sorted(largest)[-node.slots :]
+        memory = sum(largest)
+        node.machine.promised += memory - node.memory
+        node.memory = memory
+        node.least_memory = min(largest) if len(largest) == node.slots else 0
+
     def _changed(self, node: Node) -> None:
+        self._rank(node)
+        for name in node.machine.short - {node.name}:
+            self._rank(self._nodes[name])
+
+    def _rank(self, node: Node) -> None:
         node.fill(self._horizon)
-        if node.has_room(ahead=True):
+        has_room = node.has_room(ahead=True)
+        is_short = has_room and node.memory_free < node.more_memory(int(PROCESS_BYTES))
+        if is_short:
+            node.machine.short.add(node.name)
+        else:
+            node.machine.short.discard(node.name)
+        if has_room and not is_short:
             self._ranking.put(node)
         else:
             self._ranking.drop(node)
@@ -376,8 +399,8 @@ class Fleet:
         self._changed(node)
 
 
-def _wait(node: Node) -> float:
-    return 0.0 if node.has_idle_slot else node.milliseconds / len(node.in_hand)
+def _bounded(slowness: float) -> float:
+    return min(_MOST_SLOWNESS, max(_LEAST_SLOWNESS, slowness))
 
 
 def _unknown(lease: Lease, now: float) -> Promise:

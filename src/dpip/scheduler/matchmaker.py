@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct, field, structs
 
+from dpip.errors import InvalidValue
 from dpip.model.cost import Prediction
 from dpip.model.job import Lease, PendingJob
 from dpip.model.placement import Placement, Why
@@ -28,6 +29,7 @@ _MOST_MATCHES = 512
 
 _MOST_EXPRESS_OWNERS = 32
 _PATIENCE_SECONDS = 1.0
+_UNPREDICTABLE = Prediction(cpu_milliseconds=1000.0, memory=128 * 1024 * 1024)
 _MIB = 1024 * 1024
 _DIVIDED_BY = 2
 """A batch is at most this part of what a slot has left to do, so that all are done together
@@ -83,22 +85,29 @@ class Matchmaker:
         self._kept: dict[str, Machine] = {}
         self._looked_at: set[str] = set()
 
-    def predict(self, job: PendingJob, line: Line, processor: str = "") -> Prediction:
-        """What ``job`` will take on a worker of the class ``processor``, within its limits."""
-        gpu = line.workload.requirements.gpu is not GpuUse.NEVER
-        return self.costs.predict(job.pipeline, job.header, job.size, processor, gpu=gpu)
-
     def demand(self, job: PendingJob, line: Line) -> Demand:
         """What ``job`` asks of a worker. It gets no more memory than a job may have."""
-        predicted = self.predict(job, line)
-        return Demand(
-            tags=line.tags,
-            prefer_tags=line.prefer_tags,
-            gpu=line.workload.requirements.gpu,
-            memory=min(predicted.memory, self._memory_limit),
-            gpu_memory=predicted.gpu_memory,
-            express=self._may_be_express(line.workload.owner_id),
-        )
+        demand = line.demands.get(job.id)
+        if demand is None:
+            predicted = self._predict(job, line)
+            demand = line.demands[job.id] = Demand(
+                tags=line.tags,
+                prefer_tags=line.prefer_tags,
+                gpu=line.workload.requirements.gpu,
+                memory=min(predicted.memory, self._memory_limit),
+                gpu_memory=predicted.gpu_memory,
+                milliseconds=predicted.cpu_milliseconds,
+            )
+        if self._may_be_express(line.workload.owner_id):
+            return structs.replace(demand, express=True)
+        return demand
+
+    def _predict(self, job: PendingJob, line: Line, processor: str = "") -> Prediction:
+        gpu = line.workload.requirements.gpu is not GpuUse.NEVER
+        try:
+            return self.costs.predict(job.pipeline, job.header, job.size, processor, gpu=gpu)
+        except InvalidValue:  # Of a later version of DPIP, maybe: the worker is to say so.
+            return _UNPREDICTABLE
 
     def outlook(self) -> Outlook:
         """What the round goes by."""
@@ -164,13 +173,14 @@ class Matchmaker:
     def _bind(
         self, line: Line, job: PendingJob, demand: Demand, node: Node, runner_up: Node | None
     ) -> Match:
-        predicted = self.predict(job, line, node.resources.processor)
+        predicted = self._predict(job, line, node.resources.processor)
         with_room = self._fleet.with_room
         promise = Promise(
             lease=Lease(job_id=job.id, attempt=0, worker=node.name),
             milliseconds=predicted.cpu_milliseconds * node.slowness,
             memory=demand.memory,
             since=self._clock.monotonic(),
+            usual_milliseconds=demand.milliseconds,
             wait=node.milliseconds / node.slots,
             job=job,
             owner_id=line.workload.owner_id,

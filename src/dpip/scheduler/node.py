@@ -1,5 +1,7 @@
 """A worker as placement sees it, and the machine that it shares with others."""
 
+import itertools
+
 from msgspec import Struct, field
 
 from dpip.model.job import Lease, PendingJob
@@ -11,7 +13,8 @@ class Promise(Struct, kw_only=True, eq=False):
     """What a lease is predicted to take of its worker.
 
     ``milliseconds`` by the clock, after ``wait`` of them for what its worker had before, and
-    ``memory`` in bytes; ``since`` is the monotonic time of the placement. ``job`` is unknown of a
+    ``memory`` in bytes; ``usual_milliseconds`` are those of the fleet's average worker. ``since``
+    is the monotonic time of the placement. ``job`` is unknown of a
     lease that another scheduler has granted, for a moment. ``has_backup``: the job was placed a
     second time.
     """
@@ -20,6 +23,7 @@ class Promise(Struct, kw_only=True, eq=False):
     milliseconds: float
     memory: int
     since: float
+    usual_milliseconds: float = 0.0
     wait: float = 0.0
     job: PendingJob | None = None
     owner_id: str | None = None
@@ -30,9 +34,10 @@ class Promise(Struct, kw_only=True, eq=False):
 class Machine(Struct, kw_only=True, eq=False):
     """Memory and cores that its workers share.
 
-    ``promised`` is what the leases of all of them are predicted to take, ``occupied`` what their
-    processes occupied at the last heartbeats, in bytes. ``kept_for`` is the job that it is kept
-    free for.
+    ``promised`` is what the jobs that run at once are predicted to take, ``occupied`` what the
+    processes of its workers occupied at the last heartbeats, in bytes. ``short`` are the names of
+    its workers that could take a job if it had more memory to promise. ``kept_for`` is the job that
+    it is kept free for.
     """
 
     name: str
@@ -41,14 +46,18 @@ class Machine(Struct, kw_only=True, eq=False):
     promised: int = 0
     occupied: int = 0
     kept_for: str | None = None
+    short: set[str] = field(default_factory=set)
 
 
 class Node(Struct, kw_only=True, eq=False):
     """A worker as placement sees it.
 
     ``in_hand`` are the leases placed on it and not known to have ended, with what they are
-    predicted to take; ``milliseconds`` is the sum of that. ``slowness`` is how long its jobs take,
-    as a multiple of what is predicted for workers of its class. ``heard_at`` is the monotonic time
+    predicted to take; ``milliseconds`` is the sum of that. ``memory`` is what the largest of them
+    take, one for each slot: what waits occupies none; ``least_memory`` is what the smallest of
+    these takes, once all slots are busy. ``slowness`` is how long its jobs take, as a multiple of
+    what is predicted for workers of its class, and ``pace`` the same beside the whole fleet.
+    ``heard_at`` is the monotonic time
     of its last heartbeat. ``paused`` says in its own words why it takes no jobs for now, and
     ``told`` is what an administrator wants of it.
 
@@ -71,8 +80,11 @@ class Node(Struct, kw_only=True, eq=False):
     quarantined: bool = False
     in_hand: dict[Lease, Promise] = field(default_factory=dict)
     milliseconds: float = 0.0
+    memory: int = 0
+    least_memory: int = 0
     express_in_hand: int = 0
     slowness: float = 1.0
+    pace: float = 1.0
     left_alone_seconds: float = 0.0
     left_alone_until: float = 0.0
     returned: bool = False
@@ -95,6 +107,18 @@ class Node(Struct, kw_only=True, eq=False):
         ours = max(self.machine.occupied, resources.memory_ours)
         most = min(resources.memory_total, resources.memory_available + ours)
         return most - self.machine.promised
+
+    def more_memory(self, memory: int) -> int:
+        """Bytes that one more job of ``memory`` adds to what is promised."""
+        return max(0, memory - self.least_memory)
+
+    def wait(self, now: float) -> float:
+        """Milliseconds until a slot is free, as predicted at the monotonic time ``now``."""
+        if self.has_idle_slot:
+            return 0.0
+        first = itertools.islice(self.in_hand.values(), self.slots)
+        ends = min(each.since * 1000 + each.wait + each.milliseconds for each in first)
+        return max(0.0, ends - now * 1000)
 
     @property
     def gpu_memory_free(self) -> int:

@@ -78,7 +78,7 @@ def penalty(node: Node, demand: Demand) -> int:
 def _lack(node: Node, demand: Demand, job_id: str) -> str | None:
     if node.machine.kept_for not in (None, job_id):
         return "is kept free for a job that needs much memory"
-    if node.memory_free < demand.memory:
+    if node.memory_free < node.more_memory(demand.memory):
         return (
             f"has {_mib(node.memory_free)} of memory to promise, and the job is predicted to take "
             f"{_mib(demand.memory)}"

@@ -22,7 +22,7 @@ _GPU_WEIGHT = 0.25
 
 def least_loaded(node: Node) -> Rank:
     """The one that will be done first with what it has; of those, the quickest and idlest."""
-    return node.milliseconds / node.slots, node.slowness * (1 + load(node))
+    return node.milliseconds / node.slots, node.pace * (1 + load(node))
 
 
 def bin_pack(node: Node) -> Rank:

@@ -17,6 +17,7 @@ from dpip.scheduler.numbered import Numbered
 log = structlog.get_logger()
 
 _MOST_KINDS, _MOST_PROCESSORS = 512, 64
+_MANY, _ONE_IN = 500, 8
 _DEVIATIONS = 3.0
 _FLOAT_BYTES = 4
 _MOST_MEMORY = 2**53
@@ -81,6 +82,7 @@ class CostModel:
         self._kinds: Numbered[Kind, Learned] = Numbered("kind", _MOST_KINDS)
         self._paces: Numbered[str, Pace] = Numbered("pace", _MOST_PROCESSORS)
         self._average_pace = 0.0
+        self._finished = 0
 
     @classmethod
     def restore(cls, kept: Mapping[str, str]) -> Self:
@@ -133,10 +135,14 @@ class CostModel:
     ) -> None:
         """Take in what a job has taken on a worker with ``processor``.
 
+        Of a kind that many have taught, one job in a few does as well, at that part of the cost.
         Raises ``InvalidValue`` if ``pipeline`` is none.
         """
         parts = parts_of(pipeline, header, size)
         everywhere = self._everywhere(parts.filters, header.format)
+        self._finished += 1
+        if everywhere.jobs >= _MANY and self._finished % _ONE_IN:
+            return
         if processor:
             self._learn_pace(processor, everywhere.cpu.expect(parts.cpu), cost.cpu_milliseconds)
             self._learn(self._on(processor, everywhere), parts, cost.cpu_milliseconds, cost.memory)

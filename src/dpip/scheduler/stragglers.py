@@ -1,10 +1,14 @@
-"""Stragglers: jobs that take far longer than predicted, at the end of a workload.
+"""Stragglers: jobs that hold up the end of a workload.
 
-One is run a second time elsewhere, and the first result wins (backup tasks: Dean and Ghemawat,
-MapReduce, 2004). Only where nothing else of the workload waits, so that it is its end that is held
-up, and only for a share of its jobs, so that the cost is bounded.
+One that takes far longer than predicted, or has longer to go where it is than it would take on a
+worker that is idle by now, is run a second time elsewhere, and the first result wins (backup tasks:
+Dean and Ghemawat, MapReduce, 2004; by the time that is left: Zaharia and others, Improving
+MapReduce Performance in Heterogeneous Environments, 2008). Only where nothing else of the workload
+waits, so that it is its end that is held up, and only for a share of its jobs, so that the cost is
+bounded.
 """
 
+import math
 from collections import Counter
 
 from msgspec import Struct
@@ -16,11 +20,13 @@ from dpip.ports.datastore import Workloads
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.demand import Demand
 from dpip.scheduler.fleet import Fleet
-from dpip.scheduler.node import Promise
+from dpip.scheduler.node import Node, Promise
 from dpip.scheduler.placement import Outlook
 
-_LEAST_SECONDS = 1.0
-"""Before that nothing is late, whatever was predicted."""
+_LEAST_MILLISECONDS = 1000.0
+"""Before that nothing is late, whatever was predicted, and a gain of less is none."""
+
+_MUCH_SOONER = 2.0
 
 
 class Backup(Struct, frozen=True, kw_only=True):
@@ -33,8 +39,9 @@ class Backup(Struct, frozen=True, kw_only=True):
 class Stragglers:
     """Finds them, and who could run them a second time.
 
-    A job is late after ``late_factor`` times what it was predicted to take. At most ``share`` of
-    the jobs of a workload are run twice, one at least; with 0, none are.
+    A job is late after ``late_factor`` times what it was predicted to take, or when it would be
+    done elsewhere in half of what it has left. At most ``share`` of the jobs of a workload are run
+    twice, one at least; with 0, none are.
     """
 
     def __init__(
@@ -56,12 +63,14 @@ class Stragglers:
         self._late_factor = late_factor
         self._share = share
         self._backups: Counter[str] = Counter()
+        self._idle: list[Node] = []
 
     async def find(self) -> list[Backup]:
         """The jobs that are to be run a second time now; their workers are promised to them."""
         if not self._share:
             return []
         now = self._clock.monotonic()
+        self._idle = [node for node in self._fleet if not node.in_hand]
         late = [promise for promise in self._fleet.in_hand() if self._is_late(promise, now)]
         at_work = {promise.job.workload_id for promise in self._fleet.in_hand() if promise.job}
         self._backups = Counter({each: self._backups[each] for each in at_work})
@@ -74,11 +83,19 @@ class Stragglers:
     def _is_late(self, promise: Promise, now: float) -> bool:
         if promise.job is None or promise.has_backup:
             return False
-        due = self._late_factor * (promise.wait + promise.milliseconds) / 1000
-        return (
-            now - promise.since > max(_LEAST_SECONDS, due)
-            and self._backlog.line(promise.job.workload_id) is None
-        )
+        if self._backlog.line(promise.job.workload_id) is not None:
+            return False
+        took = (now - promise.since) * 1000
+        due = promise.wait + promise.milliseconds
+        if took > max(_LEAST_MILLISECONDS, self._late_factor * due):
+            return True
+        left = due - took
+        return left > max(_LEAST_MILLISECONDS, _MUCH_SOONER * self._elsewhere(promise))
+
+    def _elsewhere(self, promise: Promise) -> float:
+        """Milliseconds that the job would take on the quickest idle worker that there is."""
+        pace = min((node.pace for node in self._idle), default=math.inf)
+        return promise.usual_milliseconds * pace
 
     async def _backup(self, late: Promise, outlook: Outlook) -> Backup | None:
         assert late.job  # noqa: S101  # nosec B101 # for the type checker
@@ -105,9 +122,10 @@ class Stragglers:
         )
         promise = Promise(
             lease=Lease(job_id=late.job.id, attempt=0, worker=node.name),
-            milliseconds=late.milliseconds,
+            milliseconds=late.usual_milliseconds * node.pace,
             memory=late.memory,
             since=outlook.now,
+            usual_milliseconds=late.usual_milliseconds,
             job=late.job,
             owner_id=late.owner_id,
             has_backup=True,

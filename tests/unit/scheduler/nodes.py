@@ -25,7 +25,7 @@ def node(
     promised: int = 0,
     gpu: float | None = None,
     gpu_memory_free: int = GIB,
-    slowness: float = 1.0,
+    pace: float = 1.0,
     machine: Machine | None = None,
 ) -> Node:
     """A worker that is idle unless it is said otherwise; its jobs take ``milliseconds`` each."""
@@ -54,7 +54,7 @@ def node(
         machine=machine,
         in_hand={each: promise(each, milliseconds=milliseconds) for each in leases},
         milliseconds=milliseconds * in_hand,
-        slowness=slowness,
+        pace=pace,
     )
 
 

@@ -321,6 +321,35 @@ def test_batches_grow_with_what_waits() -> None:
     assert room(known) > 0
 
 
+def test_a_job_that_waits_occupies_no_memory() -> None:
+    """A worker runs one a slot at once; the largest of them count."""
+    known = new_fleet()
+    known.heard("w", "i", heartbeat(slots=1, prefetch=9), now=0)
+    machine = the_node(known).machine
+    for number, memory in enumerate([300, 500, 400]):
+        known.placed(promise(lease(str(number)), memory=memory * MIB))
+    assert machine.promised == 500 * MIB
+    assert room(known, demand=Demand(memory=900 * MIB)) == 7
+    assert machine.promised == 900 * MIB
+    for held in list(the_node(known).in_hand):
+        known.ended(held)
+    assert machine.promised == 0
+
+
+def test_memory_that_comes_free_is_there_for_all_of_a_machine() -> None:
+    """A worker that was short of it gets a job without another heartbeat."""
+    known = new_fleet()
+    for name in "ab":
+        known.heard(name, "i", heartbeat(machine="m"), now=0)
+    known.placed(promise(lease("a", worker="a"), memory=GIB))
+    demand = Demand(memory=50 * MIB)
+    known.heard("b", "i", heartbeat(machine="m"), now=1)
+    assert chosen(known, demand) == "nobody"
+    known.ended(lease("a", worker="a"))
+    known.placed(promise(lease("small", worker="a"), memory=MIB))
+    assert chosen(known, demand) == "b"
+
+
 def test_a_slow_worker_is_found_out() -> None:
     """By how long its jobs take, beside what is predicted; one job does not tell all."""
     known = fleet()

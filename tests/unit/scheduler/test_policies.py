@@ -32,7 +32,7 @@ def order(policy: Policy, workers: Sequence[Node]) -> list[str]:
         (node("a"), node("b", cpu=0.5)),
         (node("a"), node("b", memory_available=GIB // 2)),
         (node("a", gpu=0.1), node("b", gpu=0.9)),
-        (node("a"), node("b", slowness=2.0)),
+        (node("a"), node("b", pace=2.0)),
         (node("a", slots=4, in_hand=1), node("b", slots=4, in_hand=2)),
         (node("a", slots=8, in_hand=2), node("b", slots=2, in_hand=1)),
         (node("a", slots=2, in_hand=1, milliseconds=10), node("b", slots=4, in_hand=1)),
