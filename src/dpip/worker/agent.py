@@ -34,6 +34,7 @@ from dpip.wire.messages import (
 )
 from dpip.worker.identity import Identity
 from dpip.worker.image_client import ImageClient, reachable_endpoint
+from dpip.worker.outcome_reporter import OutcomeReporter
 from dpip.worker.own_processes import OwnProcesses
 from dpip.worker.politeness import Politeness, PoliteSettings
 from dpip.worker.probes import ResourceProbe
@@ -43,9 +44,6 @@ log = structlog.get_logger()
 
 _ANSWER_SECONDS = 5.0
 _LONGEST_RETRY_SECONDS = 5.0
-_OUTCOME_PATIENCE_SECONDS = 20.0
-_MOST_ASKED_AT_ONCE = 8
-"""Outcomes that wait for their acknowledgement: of a full worker that leaves there are hundreds."""
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
@@ -74,6 +72,7 @@ class Agent:
         self._bus = bus
         self._identity = identity
         self._speaker = identity.speaker
+        self._outcomes = OutcomeReporter(bus, identity.speaker)
         self._workshop = workshop
         self._settings = settings
         own = OwnProcesses(os.getpid())
@@ -81,7 +80,6 @@ class Agent:
         self._politeness = Politeness(settings.politeness)
         self._images: ImageClient | None = None
         self._in_hand: dict[Running, asyncio.Task[None]] = {}
-        self._asking = asyncio.Semaphore(_MOST_ASKED_AT_ONCE)
         self._draining = False
         self._command: Command | None = None
         self._paused: str | None = None
@@ -253,17 +251,15 @@ class Agent:
         refusal = ""
         for run in decode(payload, RunBatch, subject).runs:
             attempt = Running(job_id=run.job_id, attempt=run.attempt)
-            if attempt not in self._in_hand:
-                refusal = self._take(attempt, run)
-                if refusal:
-                    continue
-            taken.append(attempt)
-        if taken:
-            return encode(Accepted(attempts=tuple(taken)))
-        return encode(Refusal(reason=refusal))
+            refusal = self._take(attempt, run)
+            if not refusal:
+                taken.append(attempt)
+        return encode(Accepted(attempts=tuple(taken)) if taken else Refusal(reason=refusal))
 
     def _take(self, attempt: Running, run: Run) -> str:
         """Have ``run`` in hand from now on, or return why not."""
+        if attempt in self._in_hand:
+            return ""
         if self._draining:
             return "The worker is draining."
         if self._paused:
@@ -289,30 +285,8 @@ class Agent:
             except Exception as error:
                 log.exception("job failed unexpectedly")
                 outcome = _failed(run, f"The worker failed unexpectedly: {error}")
-            await self._report(outcome)
+            await self._outcomes.tell(outcome)
             log.debug("job ended", outcome=outcome.kind)
-
-    async def _report(self, outcome: Outcome) -> None:
-        subject = subjects.outcome(*self._speaker)
-        payload = encode(outcome)
-        if outcome.kind is OutcomeKind.DONE:
-            # The result is committed; this only makes room known a little sooner.
-            with contextlib.suppress(DpipError):
-                await self._bus.publish(subject, payload)
-            return
-        clock = asyncio.get_running_loop().time
-        give_up_at = clock() + _OUTCOME_PATIENCE_SECONDS
-        while clock() < give_up_at:
-            try:
-                async with self._asking:
-                    await self._bus.request(subject, payload, _ANSWER_SECONDS)
-            except DpipError as error:
-                log.warning("outcome not told, will try again", reason=str(error))
-                # Jitter, no secret.
-                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311  # nosec B311
-            else:
-                return
-        # The lease lapses once this attempt is no longer in the heartbeats.
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -36,7 +36,7 @@ from dpip.wire.messages import (
 )
 from dpip.wire.nats_bus import NatsBus
 from dpip.wire.subjects import Speaker
-from dpip.worker import agent as agent_module
+from dpip.worker import outcome_reporter as reporter_module
 from dpip.worker.agent import Agent, AgentSettings
 from dpip.worker.identity import Identity
 from dpip.worker.image_client import ImageClient
@@ -471,7 +471,7 @@ async def test_an_outcome_is_told_until_it_is_acknowledged(
     kind: OutcomeKind,
 ) -> None:
     """A failure has to be written down before it is forgotten."""
-    monkeypatch.setattr(agent_module, "_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(reporter_module, "_ANSWER_SECONDS", 0.05)
     acknowledgement, headquarters.outcomes.answer = headquarters.outcomes.answer, None
     call = run()
     await headquarters.call(agent, call)
@@ -666,7 +666,7 @@ async def test_what_was_given_back_is_told_by_a_worker_that_has_no_time_to_drain
         await agent.drain()
     told = {(await headquarters.outcome()).job_id for _ in waiting}
     assert told == {each.job_id for each in waiting}
-    assert 1 < most <= agent_module._MOST_ASKED_AT_ONCE
+    assert 1 < most <= reporter_module._MOST_AT_ONCE
     await headquarters.goodbyes.next()
 
 
@@ -738,7 +738,7 @@ async def test_a_worker_stops_without_the_message_server(
     buses: tuple[NatsBus, NatsBus], workshop: ScriptedWorkshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its patience has an end; then what it held lapses."""
-    monkeypatch.setattr(agent_module, "_OUTCOME_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(reporter_module, "_PATIENCE_SECONDS", 0.05)
     part, worker = buses
     headquarters = Headquarters(part)
     await headquarters.open()
