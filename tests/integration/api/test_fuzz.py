@@ -26,6 +26,10 @@ OPERATIONS = [
     ("POST", "/login"),
     ("DELETE", "/logout"),
     ("GET", "/status"),
+    ("GET", "/workers"),
+    ("POST", "/workers/{name}/pause"),
+    ("POST", "/workers/{name}/resume"),
+    ("POST", "/workers/{name}/drain"),
     ("GET", "/tokens"),
     ("POST", "/tokens"),
     ("DELETE", "/tokens/{token_id}"),
@@ -42,7 +46,7 @@ OPERATIONS = [
     ("GET", "/readyz"),
 ]
 WITHOUT_INPUT = {("DELETE", "/logout"), ("POST", "/login"), ("GET", "/healthz")}
-WITHOUT_INPUT |= {("GET", "/readyz"), ("GET", "/status"), ("GET", "/tokens")}
+WITHOUT_INPUT |= {("GET", "/readyz"), ("GET", "/status"), ("GET", "/tokens"), ("GET", "/workers")}
 CASES_OF_EACH = math.ceil(CASES / (len(OPERATIONS) - len(WITHOUT_INPUT)) / len(GenerationMode))
 CALLERS = ("administrator", "user", "reader", "worker", "nobody")
 
@@ -64,6 +68,7 @@ class Fuzzed:
             "worker": system.worker()[1],
             "nobody": ApiSession(system.url, "nonsense"),
         }
+        self.worker, _ = system.worker()
         self.workload = self.owner.create_workload()
         self.image = self.owner.upload(self.workload)
 
@@ -75,7 +80,12 @@ class Fuzzed:
     def existing(self, method: str) -> dict[str, str]:
         """Ids of what the user has; what is to be removed is made for it."""
         if method != "DELETE":
-            return {"workload_id": self.workload, "image_id": self.image, "token_id": "t"}
+            return {
+                "workload_id": self.workload,
+                "image_id": self.image,
+                "token_id": "t",
+                "name": self.worker,
+            }
         made = self.owner.post("/tokens", json={"name": "fuzz"}).json()
         return {"workload_id": self.owner.create_workload(), "token_id": made["token_id"]}
 
