@@ -3,6 +3,7 @@ import json
 import random
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,7 +69,8 @@ def test_more_to_do_is_assumed_to_cost_more() -> None:
     model = CostModel()
 
     def assume(steps: bytes, **facts: int) -> float:
-        return model.predict(steps, header(**facts), 100_000).cpu_milliseconds
+        picture = msgspec.structs.replace(header(), **facts)
+        return model.predict(steps, picture, 100_000).cpu_milliseconds
 
     assert assume(BLUR) < assume(BLUR, width=4000)
     assert assume(BLUR) < assume(BLUR, frames=3)
