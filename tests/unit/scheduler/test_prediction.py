@@ -154,8 +154,8 @@ HEADERS = st.builds(
     width=st.integers(1, 2**31 - 1),
     height=st.integers(1, 2**31 - 1),
     frames=st.integers(1, 20_000),
-    bands=st.integers(1, 65_535),
-    depth=st.integers(1, 65_535),
+    bands=st.integers(0, 65_535),
+    depth=st.integers(0, 65_535),
 )
 COSTS = st.builds(
     Cost,
@@ -181,7 +181,7 @@ def test_predictions_stay_bounded_whatever_workers_say(
         predicted = model.predict(BLUR, picture, size, processor, gpu=True)
         assert 0 < predicted.cpu_milliseconds <= 1e9
         assert 0 < predicted.memory <= 2**53
-        assert 0 < predicted.gpu_memory <= 2**53
+        assert 0 <= predicted.gpu_memory <= 2**53
         assert 1 / 64 <= model.speed(processor) <= 64
 
 
