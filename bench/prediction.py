@@ -3,8 +3,9 @@
 Real photographs, in many sizes and variants of all formats, go through the child process of a slot,
 as on a worker, one after another in random order. The CPU time and the most memory of the child
 for each are compared with predictions by what DPIP assumes, and after 20, 100 and 500 other jobs
-have been learned from. With ``--fit`` it prints, in place of that, the constants for
-``scheduler/assumptions.py`` that fit the measurements best. Needs Linux.
+have been learned from; then once more as if each had taken 2.5 times as long, as on a slow machine.
+With ``--fit`` it prints, in place of that, the constants of codecs in ``scheduler/assumptions.py``
+that fit the measurements best.
 """
 
 import argparse
@@ -18,19 +19,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyvips
 from msgspec import Struct
+from msgspec.structs import replace
+from scipy.optimize import nnls
 
 from dpip.cli.photographs import photographs
-from dpip.filters.pipeline import encode_pipeline, parse_pipeline
+from dpip.filters.pipeline import encode_pipeline, filtered_header, parse_pipeline
 from dpip.formats import read_header
-from dpip.model.cost import Cost
+from dpip.model.cost import Cost, Prediction
 from dpip.model.image import PictureFormat, PictureHeader
+from dpip.scheduler.assumptions import CODECS, parts_of
 from dpip.scheduler.prediction import CostModel
 from dpip.worker.slot import Slot
 
 PROCESSOR = "this one"
 TESTED = 200
+SLOW = 2.5
 LEARNED = (0, 20, 100, 500)
 LEAST_PIXELS, MOST_PIXELS = 30_000, 4_000_000
 PIPELINES = (
@@ -150,36 +156,62 @@ def print_errors(jobs: list[Job]) -> None:
     known, tested = jobs[:-TESTED], jobs[-TESTED:]
     model = CostModel()
     print(
-        "| learned from | CPU, median error | CPU, 90th percentile | memory exceeded | by at most "
-        "| memory predicted by taken, median |"
+        "| learned from | CPU, median error | CPU, 90th percentile | CPU of all together "
+        "| memory exceeded | memory predicted by taken, median |\n|---|---|---|---|---|---|"
     )
-    print("|---|---|---|---|---|---|")
     for before, now in itertools.pairwise((0, *LEARNED)):
         for job in known[before:now]:
             model.learn(job.content, job.header, job.size, PROCESSOR, job.cost)
         predicted = [model.predict(job.content, job.header, job.size, PROCESSOR) for job in tested]
-        errors = [
-            abs(prediction.cpu_milliseconds / job.cost.cpu_milliseconds - 1)
-            for job, prediction in zip(tested, predicted, strict=True)
-        ]
-        taken = [
-            job.cost.memory / prediction.memory
-            for job, prediction in zip(tested, predicted, strict=True)
-        ]
-        exceeded = sum(part > 1 for part in taken) / len(taken)
-        print(
-            f"| {now} jobs | {statistics.median(errors):.0%} "
-            f"| {statistics.quantiles(errors, n=10)[-1]:.0%} | {exceeded:.1%} "
-            f"| {max(0, max(taken) - 1):.0%} | {1 / statistics.median(taken):.2f} |"
-        )
+        print(f"| {now} jobs | {' | '.join(errors(tested, predicted))} |")
+
+
+def errors(jobs: list[Job], predicted: list[Prediction]) -> list[str]:
+    """The columns of the table after the first."""
+    cpu = [
+        (each.cpu_milliseconds, job.cost.cpu_milliseconds)
+        for job, each in zip(jobs, predicted, strict=True)
+    ]
+    memory = [each.memory / job.cost.memory for job, each in zip(jobs, predicted, strict=True)]
+    apart = [abs(expected / taken - 1) for expected, taken in cpu]
+    together = sum(expected for expected, _ in cpu) / sum(taken for _, taken in cpu) - 1
+    return [
+        f"{statistics.median(apart):.0%}",
+        f"{statistics.quantiles(apart, n=10)[-1]:.0%}",
+        f"{together:+.0%}",
+        f"{sum(part < 1 for part in memory) / len(memory):.1%}",
+        f"{statistics.median(memory):.2f}",
+    ]
+
+
+def print_fit(jobs: list[Job]) -> None:
+    """Print the constants of each codec that fit best, by relative errors, and none below 0."""
+    for kind, codec in CODECS.items():
+        of_kind = [job for job in jobs if job.header.format is kind]
+        rows, taken = zip(*(_constants(job, codec.least_bands) for job in of_kind), strict=True)
+        weights = 1 / np.array(taken)
+        fit, _ = nnls(np.array(rows) * weights[:, None], np.ones(len(taken)))
+        names = ("fixed", "decoding", "encoding", "reading", "writing", "filters")
+        print(kind, *(f"{name} {value:.1f}" for name, value in zip(names, fit, strict=True)))
+
+
+def _constants(job: Job, least_bands: int) -> tuple[list[float], float]:
+    """What the constants of a codec are multiplied with, and the milliseconds that were taken."""
+    header, pipeline = job.header, parse_pipeline(job.pipeline)
+    left = filtered_header(pipeline, header)
+    encoded = left.pixels * max(left.bands, least_bands) * -(-left.depth // 8)
+    parts = (header.decoded_bytes, encoded, job.size, job.size * left.pixels / header.pixels)
+    filters = parts_of(job.content, header, job.size).cpu[2]
+    return [1.0, *(part / 1e6 for part in parts), filters], job.cost.cpu_milliseconds
 
 
 def main() -> None:
-    """Measure jobs, or read what was measured, and print the table."""
+    """Measure jobs, or read what was measured, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=LEARNED[-1] + TESTED)
     parser.add_argument("--measured", type=Path, help="file of measurements, made if there is none")
+    parser.add_argument("--fit", action="store_true", help="print what fits them best")
     arguments = parser.parse_args()
     if arguments.measured and arguments.measured.exists():
         jobs = msgspec.json.decode(arguments.measured.read_bytes(), type=list[Job])
@@ -187,7 +219,17 @@ def main() -> None:
         jobs = asyncio.run(measure(arguments.jobs, arguments.seed))
         if arguments.measured:
             arguments.measured.write_bytes(msgspec.json.encode(jobs))
+    if arguments.fit:
+        print_fit(jobs)
+        return
     print_errors(jobs)
+    print(f"\nAs if each had taken {SLOW} times as long:\n")
+    print_errors([replace(job, cost=slower(job.cost)) for job in jobs])
+
+
+def slower(cost: Cost) -> Cost:
+    """The cost on a slow machine."""
+    return replace(cost, cpu_milliseconds=SLOW * cost.cpu_milliseconds)
 
 
 if __name__ == "__main__":

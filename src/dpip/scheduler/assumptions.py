@@ -17,28 +17,57 @@ _STREAMED_LINES = 1024
 """Lines of a picture that is streamed that are in memory at once, over all steps."""
 
 
-class _Codec(Struct, frozen=True):
+class _Codec(Struct, frozen=True, kw_only=True):
     """Decoding and encoding of one format, as ``bench/prediction.py`` measures it.
 
     CPU milliseconds: ``fixed`` for any picture, with what is done around it; ``decoding`` for a
-    million bytes of pixels, ``encoding`` for those of the result, ``reading`` for a million bytes
-    of the file. ``held`` is how many times the bytes of its pixels a picture occupies.
+    million bytes of pixels, ``encoding`` for those of the result; ``reading`` for a million bytes
+    of the file, ``writing`` for those that a result of its size would have. ``least_bands`` is what
+    is encoded of a gray picture. ``held`` is how many times the bytes of its pixels a picture
+    occupies.
     """
 
     fixed: float
     decoding: float
     encoding: float
     reading: float
+    writing: float = 0.0
+    least_bands: int = 1
     held: float
 
 
-_CODECS = {
-    PictureFormat.JPEG: _Codec(fixed=3.5, decoding=1.0, encoding=1.5, reading=15.0, held=1.0),
-    PictureFormat.PNG: _Codec(fixed=3.0, decoding=2.0, encoding=6.0, reading=1.0, held=1.0),
-    PictureFormat.WEBP: _Codec(fixed=3.5, decoding=2.0, encoding=10.0, reading=190.0, held=5.0),
-    PictureFormat.GIF: _Codec(fixed=4.5, decoding=10.0, encoding=65.0, reading=0.0, held=6.5),
-    PictureFormat.TIFF: _Codec(fixed=2.5, decoding=3.0, encoding=6.0, reading=0.0, held=1.0),
-    PictureFormat.AVIF: _Codec(fixed=6.5, decoding=8.0, encoding=18.0, reading=320.0, held=8.5),
+_COLOURS = 3
+CODECS = {
+    PictureFormat.JPEG: _Codec(fixed=3.5, decoding=1.0, encoding=2.0, reading=13.0, held=1.0),
+    PictureFormat.PNG: _Codec(fixed=3.0, decoding=2.5, encoding=4.5, reading=3.0, held=1.0),
+    PictureFormat.WEBP: _Codec(
+        fixed=2.5,
+        decoding=6.0,
+        encoding=6.0,
+        reading=20.0,
+        writing=240.0,
+        least_bands=_COLOURS,
+        held=5.0,
+    ),
+    PictureFormat.GIF: _Codec(
+        fixed=3.5,
+        decoding=10.0,
+        encoding=35.0,
+        reading=5.0,
+        writing=40.0,
+        least_bands=_COLOURS,
+        held=6.5,
+    ),
+    PictureFormat.TIFF: _Codec(fixed=3.0, decoding=1.0, encoding=5.0, reading=0.0, held=1.0),
+    PictureFormat.AVIF: _Codec(
+        fixed=6.5,
+        decoding=10.0,
+        encoding=13.0,
+        reading=150.0,
+        writing=170.0,
+        least_bands=_COLOURS,
+        held=8.5,
+    ),
 }
 """JPEG, PNG and TIFF are streamed, unless they are interlaced, turned or have several pages, which
 their headers do not say."""
@@ -63,17 +92,19 @@ def parts_of(pipeline: bytes, header: PictureHeader, size: int) -> Parts:
     Raises ``InvalidValue`` if ``pipeline`` is none.
     """
     names, steps = _steps(pipeline)
-    codec = _CODECS[header.format]
+    codec = CODECS[header.format]
     filters, left = 0.0, header
     for filter, parameters in steps:  # noqa: A001
         filters += filter.milliseconds(left, parameters)
         left = filter.header(left, parameters)
     decoded = header.decoded_bytes
-    pixels = codec.decoding * decoded + codec.encoding * left.decoded_bytes
+    encoded = left.pixels * max(left.bands, codec.least_bands) * -(-left.depth // 8)
+    pixels = codec.decoding * decoded + codec.encoding * encoded
+    file = (codec.reading + codec.writing * left.pixels / header.pixels) * size
     lines = _STREAMED_LINES * decoded / header.height
     return Parts(
         names,
-        (codec.fixed, (pixels + codec.reading * size) / _MEGA, filters),
+        (codec.fixed, (pixels + file) / _MEGA, filters),
         (PROCESS_BYTES, codec.held * decoded + lines),
     )
 

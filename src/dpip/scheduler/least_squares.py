@@ -55,7 +55,8 @@ class LeastSquares(Struct, frozen=True):
 
     def expect(self, parts: Sequence[float]) -> float:
         """The weighted sum of ``parts``."""
-        return float(sum(map(mul, self.weights, parts)))
+        expected: float = sum(map(mul, self.weights, parts))
+        return expected
 
     def learned(self, parts: Sequence[float], observed: float) -> Self:
         """What is known after ``observed`` was seen where ``expect(parts)`` was expected.

@@ -3,6 +3,7 @@ import json
 import random
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,7 +69,8 @@ def test_more_to_do_is_assumed_to_cost_more() -> None:
     model = CostModel()
 
     def assume(steps: bytes, **facts: int) -> float:
-        return model.predict(steps, header(**facts), 100_000).cpu_milliseconds
+        picture = msgspec.structs.replace(header(), **facts)
+        return model.predict(steps, picture, 100_000).cpu_milliseconds
 
     assert assume(BLUR) < assume(BLUR, width=4000)
     assert assume(BLUR) < assume(BLUR, frames=3)
@@ -152,8 +154,8 @@ HEADERS = st.builds(
     width=st.integers(1, 2**31 - 1),
     height=st.integers(1, 2**31 - 1),
     frames=st.integers(1, 20_000),
-    bands=st.integers(1, 65_535),
-    depth=st.integers(1, 65_535),
+    bands=st.integers(0, 65_535),
+    depth=st.integers(0, 65_535),
 )
 COSTS = st.builds(
     Cost,
@@ -179,7 +181,7 @@ def test_predictions_stay_bounded_whatever_workers_say(
         predicted = model.predict(BLUR, picture, size, processor, gpu=True)
         assert 0 < predicted.cpu_milliseconds <= 1e9
         assert 0 < predicted.memory <= 2**53
-        assert 0 < predicted.gpu_memory <= 2**53
+        assert 0 <= predicted.gpu_memory <= 2**53
         assert 1 / 64 <= model.speed(processor) <= 64
 
 
