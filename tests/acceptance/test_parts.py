@@ -68,13 +68,12 @@ def test_the_message_server_is_killed(apart: Apart) -> None:
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_second_controller_or_scheduler_is_refused(apart: Apart) -> None:
+def test_a_second_controller_is_refused(apart: Apart) -> None:
     """It ends at once with code 1 and one line that names the data directory."""
-    for part in ("controller", "scheduler"):
-        second = dpip(part, env={**apart.env, "DPIP_CONTROLLER_PORT": "0"})
-        assert second.returncode == 1
-        assert str(apart.directory / "data") in second.stderr
-        assert "Traceback" not in second.stderr
+    second = dpip("controller", env={**apart.env, "DPIP_CONTROLLER_PORT": "0"})
+    assert second.returncode == 1
+    assert str(apart.directory / "data") in second.stderr
+    assert "Traceback" not in second.stderr
 
 
 def test_a_port_in_use_is_named(apart: Apart, tmp_path: Path) -> None:

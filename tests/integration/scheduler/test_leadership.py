@@ -12,8 +12,12 @@ from dpip.errors import Deposed, StorageUnavailable
 from dpip.model.leadership import SCHEDULER, Leader
 from dpip.ports.clock import SystemClock
 from dpip.scheduler.leadership import Leadership
+from dpip.wire import subjects
 from tests.contract.builders import add_job, build_placement
-from tests.integration.controller.parts import HandClock
+from tests.integration.controller.parts import HandClock, Parts
+from tests.integration.scheduler.test_scheduler import scheduling
+from tests.integration.scheduler.workers import Workers
+from tests.nats import until
 
 
 @pytest.fixture
@@ -218,3 +222,26 @@ async def test_it_looks_by_itself(store: SqlDatastore) -> None:
     assert (first.term, second.term) == (None, 2)
     await second.stop()
     assert (await store.leader(SCHEDULER)).holder is None
+
+
+async def test_one_that_does_not_know_that_it_is_deposed_places_nothing(
+    parts: Parts, workers: Workers
+) -> None:
+    """However sure it is: its leases are refused, and no worker is called."""
+    async with scheduling(parts):  # It believes that it leads for ever.
+        worker = await workers(slots=2)
+        await worker.beat()
+        await parts.add_job()
+        held = worker.lease(await worker.next())
+        leader = await parts.datastore.leader(SCHEDULER)
+        assert await parts.datastore.take_lead(SCHEDULER, "other", after_term=leader.term)
+        with capture_logs() as logs:
+            await parts.add_job()
+            await parts.bus.publish(subjects.JOBS_READY, b"")
+
+            async def is_refused() -> bool:
+                return any("term 1 is over" in line.get("reason", "") for line in logs)
+
+            await until(is_refused, "a lease to be refused")
+    assert await parts.datastore.leases() == [held]
+    assert worker.waiting == 0

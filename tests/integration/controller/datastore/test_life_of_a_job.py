@@ -5,19 +5,15 @@ import shutil
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
-    precondition,
     rule,
 )
 
@@ -49,12 +45,43 @@ T = TypeVar("T")
 
 BROKEN = Failure(code=FailureCode.CRASHED, reason="It crashed.")
 DOES_NOT_FIT = Failure(code=FailureCode.DOES_NOT_FIT, reason="It is too large.")
-SCHEDULERS = st.sampled_from([0, 1])
-WORKERS = st.sampled_from("aabc")
-TERMS_AGO = st.sampled_from([0, 0, 0, 1])
-"""When a scheduler has led last: in the present term, or in the one before."""
 MOST_JOBS = 3
 """Few, so that each sees much."""
+MEMORY = Path("/dev/shm")
+"""Where there is such a directory, nothing waits for a disk."""
+
+
+class Chance(NamedTuple):
+    """What a move makes its choices by.
+
+    ``lease`` picks one of those there are or were, ``store`` the process, and ``terms_ago`` is when
+    a scheduler has led last: in the present term, or in the one before.
+    """
+
+    worker: str
+    other: str
+    lease: int
+    store: int
+    terms_ago: int
+    seconds: float
+
+
+CHANCES = st.builds(
+    Chance,
+    worker=st.sampled_from("aabc"),
+    other=st.sampled_from("abc"),
+    lease=st.integers(0, 20),
+    store=st.sampled_from([0, 1]),
+    terms_ago=st.sampled_from([0, 0, 0, 1]),
+    seconds=st.sampled_from([1.0, 60.0, 3600.0, -3600.0]),
+)
+MOVES = [
+    *["place", "place_again"] * 5,
+    *["hand_in_a_result", "let_a_lease_lapse", "give_back"] * 2,
+    *["upload", "find_that_one_fits_nowhere", "try_failed_jobs_again", "remove_the_workload"],
+    *["quarantine", "release", "take_the_lead", "let_the_wall_clock_jump", "restart"],
+]
+"""The methods that are moves; the more often one is listed, the more often it is made."""
 
 
 class Job:
@@ -85,26 +112,27 @@ class Job:
 class LifeOfAJob(RuleBasedStateMachine):
     """Drives two datastores on one database, and knows what they should say."""
 
-    leases = Bundle("leases")
-
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.directory = Path(tempfile.mkdtemp())
+        self.directory = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.url = f"sqlite:///{self.directory / 'dpip.db'}"
         self.stores = [self.do(SqlDatastore.open(self.url)) for _ in range(2)]
         self.term = 0
         self.quarantined: set[str] = set()
         self.removed: dict[str, Job] = {}
+        self.given: list[Lease] = []
         self.now = 1_800_000_000.0
         self.begin()
 
     def begin(self) -> None:
-        """Have a new workload, without a job."""
+        """Have a new workload, with jobs."""
         self.workload = build_workload()
         self.do(self.stores[0].add_workload(self.workload))
         self.jobs: dict[str, Job] = {}
         self.settled: list[str] = []
+        self.upload_to(self.stores[0])
+        self.upload_to(self.stores[1])
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -117,48 +145,59 @@ class LifeOfAJob(RuleBasedStateMachine):
             self.do(decision)
         return None
 
-    def job(self, lease: Lease) -> Job:
-        """The job that a lease was on, which may be removed."""
-        return self.jobs.get(lease.job_id) or self.removed[lease.job_id]
+    @rule(name=st.sampled_from(MOVES), chance=CHANCES)
+    def move(self, name: str, chance: Chance) -> None:
+        """Make any of the moves. They are one rule: of many, most are left out of each run."""
+        getattr(self, name)(chance)
+
+    def pick(self, chance: Chance) -> tuple[Job, Lease]:
+        """A lease that is held or, less often, was, with its job, which may be removed."""
+        if not self.given:
+            never = Lease(job_id=new_id(), attempt=1, worker=chance.worker)
+            return Job(build_original(self.workload)), never
+        held = [lease for job in self.jobs.values() for lease in job.leases]
+        late = [lease for lease in self.given if lease not in held]
+        leases = [*held * 4, *late[-3:]]
+        lease = leases[chance.lease % len(leases)]
+        return self.jobs.get(lease.job_id) or self.removed[lease.job_id], lease
 
     @initialize()
     def join(self) -> None:
         for worker in "abc":
             self.do(self.stores[0].add_worker(build_worker(worker)))
 
-    @precondition(lambda self: len(self.jobs) < MOST_JOBS)
-    @rule(store=SCHEDULERS)
-    def upload(self, store: int) -> None:
+    def upload(self, chance: Chance) -> None:
+        if len(self.jobs) < MOST_JOBS:
+            self.upload_to(self.stores[chance.store])
+
+    def upload_to(self, store: SqlDatastore) -> None:
         job = Job(build_original(self.workload))
-        self.do(self.stores[store].add_original(job.original, job.id))
+        self.do(store.add_original(job.original, job.id))
         self.jobs[job.id] = job
 
-    @rule(seconds=st.sampled_from([1.0, 60.0, 3600.0, -3600.0]))
-    def let_the_wall_clock_jump(self, seconds: float) -> None:
-        self.now += seconds
+    def let_the_wall_clock_jump(self, chance: Chance) -> None:
+        self.now += chance.seconds
 
-    @rule(store=SCHEDULERS)
-    def take_the_lead(self, store: int) -> None:
-        taken = self.do(self.stores[store].take_lead("scheduler", "s", after_term=self.term))
+    def take_the_lead(self, chance: Chance) -> None:
+        taken = self.do(self.stores[chance.store].take_lead("scheduler", "s", after_term=self.term))
         assert taken == self.term + 1
         self.term = taken
 
-    @rule(target=leases, first=WORKERS, second=WORKERS, terms_ago=TERMS_AGO)
-    def place(self, first: str, second: str, terms_ago: int) -> MultipleResults[Lease]:
+    def place(self, chance: Chance) -> None:
         """Both schedulers look, then both lease: what the second saw is leased already."""
         seen = [self.look_for_pending_jobs(store) for store in self.stores]
-        given = []
-        for store, worker, job_ids in zip(self.stores, (first, second), seen, strict=True):
+        for store, worker, job_ids in zip(
+            self.stores, (chance.worker, chance.other), seen, strict=True
+        ):
             placements = [build_placement(job_id, worker) for job_id in job_ids]
             if not placements:
                 continue
-            work = store.lease(placements, term=self.term - terms_ago)
-            leases = self.decide(work, terms_ago) or []
-            may = not terms_ago and worker not in self.quarantined
+            work = store.lease(placements, term=self.term - chance.terms_ago)
+            leases = self.decide(work, chance.terms_ago) or []
+            may = not chance.terms_ago and worker not in self.quarantined
             free = [job_id for job_id in job_ids if self.jobs[job_id].state is JobState.PENDING]
             assert leases == [self.jobs[job_id].lease(worker) for job_id in free if may]
-            given += leases
-        return multiple(*given)
+            self.given += leases
 
     def look_for_pending_jobs(self, store: SqlDatastore) -> list[str]:
         found = self.do(store.pending_jobs(self.workload.id, now=self.now, limit=2))
@@ -166,62 +205,56 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert {job.id for job in found} <= pending
         return [job.id for job in found]
 
-    @rule(target=leases, lease=leases, worker=WORKERS, store=SCHEDULERS, terms_ago=TERMS_AGO)
-    def place_again(
-        self, lease: Lease, worker: str, store: int, terms_ago: int
-    ) -> MultipleResults[Lease]:
+    def place_again(self, chance: Chance) -> None:
         """Whether or not the job is leased still."""
-        job = self.job(lease)
-        placement = build_placement(job.id, worker)
-        work = self.stores[store].lease_again(placement, term=self.term - terms_ago)
-        given = self.decide(work, terms_ago)
+        job, _ = self.pick(chance)
+        placement = build_placement(job.id, chance.other)
+        work = self.stores[chance.store].lease_again(placement, term=self.term - chance.terms_ago)
+        given = self.decide(work, chance.terms_ago)
         may = (
-            not terms_ago
-            and worker not in self.quarantined
+            not chance.terms_ago
+            and chance.other not in self.quarantined
             and len(job.leases) == 1
-            and job.leases[0].worker != worker
+            and job.leases[0].worker != chance.other
         )
-        assert given == (job.lease(worker) if may else None)
-        return multiple(given) if given else multiple()
+        assert given == (job.lease(chance.other) if may else None)
+        self.given += [given] if given else []
 
-    @rule(store=SCHEDULERS, terms_ago=TERMS_AGO)
-    def find_that_one_fits_nowhere(self, store: int, terms_ago: int) -> None:
+    def find_that_one_fits_nowhere(self, chance: Chance) -> None:
         """Besides others that are not pending: those stay."""
         pending = [job for job in self.jobs.values() if job.state is JobState.PENDING]
         others = [job for job in self.jobs.values() if job.state is not JobState.PENDING]
-        work = self.stores[store].fail_pending(
+        work = self.stores[chance.store].fail_pending(
             [job.id for job in (*others, *pending[:1])],
             DOES_NOT_FIT,
-            term=self.term - terms_ago,
+            term=self.term - chance.terms_ago,
             now=self.now,
         )
-        failed = self.decide(work, terms_ago) or []
-        unfit = pending[: not terms_ago]
+        failed = self.decide(work, chance.terms_ago) or []
+        unfit = pending[: not chance.terms_ago]
         assert [each.image_id for each in failed] == [job.original.id for job in unfit]
         for job, each in zip(unfit, failed, strict=True):
             self.settle(job, each.position)
             job.state = JobState.FAILED
 
-    @rule(lease=leases, store=SCHEDULERS)
-    def hand_in_a_result(self, lease: Lease, store: int) -> None:
+    def hand_in_a_result(self, chance: Chance) -> None:
         """In time, late, or a second time."""
-        job = self.job(lease)
+        job, lease = self.pick(chance)
         result = build_filtered(job.original)
-        work = self.stores[store].complete(lease, result, milliseconds=1.0, now=self.now)
+        work = self.stores[chance.store].complete(lease, result, milliseconds=1.0, now=self.now)
         if lease not in job.leases:
             with pytest.raises(StaleAttempt):
                 self.do(work)
-            assert self.do(self.stores[store].image(result.id)) is None
+            assert self.do(self.stores[chance.store].image(result.id)) is None
             return
         settled = self.do(work)
         assert settled.worker == lease.worker
         self.settle(job, settled.position)
         job.state, job.leases, job.result = JobState.DONE, [], result.id
 
-    @rule(lease=leases, store=SCHEDULERS)
-    def let_a_lease_lapse(self, lease: Lease, store: int) -> None:
-        job = self.job(lease)
-        state = self.do(self.stores[store].fail(lease, BROKEN, jitter=0.5, now=self.now))
+    def let_a_lease_lapse(self, chance: Chance) -> None:
+        job, lease = self.pick(chance)
+        state = self.do(self.stores[chance.store].fail(lease, BROKEN, jitter=0.5, now=self.now))
         if lease not in job.leases:
             assert state is None
             return
@@ -233,19 +266,19 @@ class LifeOfAJob(RuleBasedStateMachine):
             self.settle(job, len(self.settled) + 1)
         assert state is job.state
 
-    @rule(lease=leases, store=SCHEDULERS)
-    def give_back(self, lease: Lease, store: int) -> None:
-        job = self.job(lease)
+    def give_back(self, chance: Chance) -> None:
+        job, lease = self.pick(chance)
         held = lease in job.leases
-        assert self.do(self.stores[store].give_back(lease)) is held
+        assert self.do(self.stores[chance.store].give_back(lease)) is held
         if held:
             job.end(lease)
 
-    @precondition(lambda self: not self.quarantined)
-    @rule(worker=WORKERS, store=SCHEDULERS)
-    def quarantine(self, worker: str, store: int) -> None:
+    def quarantine(self, chance: Chance) -> None:
         """By lies about other jobs."""
-        self.do(self.lie(self.stores[store], worker))
+        if self.quarantined:
+            return
+        worker = chance.worker
+        self.do(self.lie(self.stores[chance.store], worker))
         self.quarantined.add(worker)
         for job in self.jobs.values():
             for lease in [each for each in job.leases if each.worker == worker]:
@@ -260,34 +293,32 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert refused == RefusedResult(job_is=JobState.PENDING, quarantined=True)
         await store.remove_workload(workload.id, self.now)
 
-    @precondition(lambda self: self.quarantined)
-    @rule(store=SCHEDULERS)
-    def release(self, store: int) -> None:
+    def release(self, chance: Chance) -> None:
+        if not self.quarantined:
+            return
         worker = self.quarantined.pop()
-        assert self.do(self.stores[store].release_worker(worker, self.now))
-        self.do(self.stores[store].add_worker(build_worker(worker)))
+        assert self.do(self.stores[chance.store].release_worker(worker, self.now))
+        self.do(self.stores[chance.store].add_worker(build_worker(worker)))
 
-    @rule(store=SCHEDULERS)
-    def try_failed_jobs_again(self, store: int) -> None:
+    def try_failed_jobs_again(self, chance: Chance) -> None:
         failed = [job for job in self.jobs.values() if job.state is JobState.FAILED]
-        assert self.do(self.stores[store].retry_failed(self.workload.id)) == len(failed)
+        assert self.do(self.stores[chance.store].retry_failed(self.workload.id)) == len(failed)
         for job in failed:
             job.state, job.failures = JobState.PENDING, 0
 
-    @precondition(lambda self: len(self.jobs) == MOST_JOBS)
-    @rule(store=SCHEDULERS)
-    def remove_the_workload(self, store: int) -> None:
+    def remove_the_workload(self, chance: Chance) -> None:
         """What was leased of it is stale from then on."""
-        self.do(self.stores[store].remove_workload(self.workload.id, self.now))
+        if len(self.settled) < MOST_JOBS:
+            return
+        self.do(self.stores[chance.store].remove_workload(self.workload.id, self.now))
         for job in self.jobs.values():
             job.leases = []
         self.removed |= self.jobs
         self.begin()
 
-    @rule(store=SCHEDULERS)
-    def restart(self, store: int) -> None:
-        self.do(self.stores[store].close())
-        self.stores[store] = self.do(SqlDatastore.open(self.url))
+    def restart(self, chance: Chance) -> None:
+        self.do(self.stores[chance.store].close())
+        self.stores[chance.store] = self.do(SqlDatastore.open(self.url))
 
     def settle(self, job: Job, position: int) -> None:
         self.settled.append(job.id)
