@@ -25,7 +25,7 @@ from dpip.wire.messages import Accepted, Outcome, OutcomeKind, RunBatch
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
-_JOIN_TOKEN = "simulation"
+_JOIN_TOKEN = "simulation"  # noqa: S105  # nosec B105 # its id
 _HAND_OVER_SECONDS = 0.005
 """Results that end within this time are committed together, as uploads are."""
 
