@@ -20,6 +20,22 @@ def simulate(
     mtbf: Annotated[
         float, typer.Option(min=1, help="Mean time between failures of a worker, in seconds.")
     ] = 14_400.0,
+    flatness: Annotated[
+        bool,
+        typer.Option(
+            "--flatness",
+            help="Instead, measure a placement with 10 to 1,000 workers, 1,000 to 1,000,000 "
+            "pending jobs.",
+        ),
+    ] = False,
+    nats: Annotated[
+        bool,
+        typer.Option(
+            "--nats",
+            help="Instead, run the whole system in real time, with a real connection a worker, "
+            "and jobs that take no time.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.svg", help="Draw who works for whom, of 5,000 jobs at most."),
@@ -35,22 +51,51 @@ def simulate(
     """
     from dpip.cli.logs import write_logs
     from dpip.errors import InvalidValue
+    from dpip.scheduler.policies import policy_named
     from dpip.simulation.plot import MOST_JOBS
-    from dpip.simulation.plot import plot as draw_plot
-    from dpip.simulation.report import report
-    from dpip.simulation.scenario import draw
-    from dpip.simulation.virtual_run import Terms, run
 
     if plot and jobs > MOST_JOBS:
         raise InvalidValue(
             field="--jobs", value=jobs, allowed=f"with --plot, {MOST_JOBS} at most can be drawn"
         )
+    policy_named(policy)
     write_logs("error")
+    if flatness:
+        from dpip.simulation.flatness import measure_flatness
+
+        figures: Struct = measure_flatness(seed, policy, _say)
+    elif nats:
+        figures = _live(workers, jobs, seed)
+    else:
+        figures = _virtual(workers, jobs, seed, mtbf, policy, plot)
+    _print(figures, as_json=json)
+
+
+def _virtual(
+    workers: int, jobs: int, seed: int, mtbf: float, policy: str, plot: Path | None
+) -> "Struct":
+    from dpip.simulation.heartbeats import share_of_a_core
+    from dpip.simulation.plot import plot as draw_plot
+    from dpip.simulation.report import report
+    from dpip.simulation.scenario import draw
+    from dpip.simulation.virtual_run import Terms, run
+
     scenario = draw(workers=workers, jobs=jobs, seed=seed, mtbf=mtbf)
     finished = run(scenario, Terms(policy=policy, keep_runs=plot is not None), _say)
     if plot:
         plot.write_text(draw_plot(scenario, finished.world))
-    _print(report(scenario, policy, finished), as_json=json)
+    _say("listening to heartbeats")
+    heartbeats = share_of_a_core(workers=workers, seed=seed, policy=policy)
+    return report(scenario, policy, finished, heartbeats)
+
+
+def _live(workers: int, jobs: int, seed: int) -> "Struct":
+    import asyncio
+
+    from dpip.simulation.live_run import run_live
+    from dpip.simulation.scenario import draw
+
+    return asyncio.run(run_live(draw(workers=workers, jobs=jobs, seed=seed, mtbf=1e12)))
 
 
 def _say(what: str) -> None:
@@ -64,5 +109,21 @@ def _print(figures: "Struct", *, as_json: bool) -> None:
         print(msgspec.json.encode(figures).decode())
         return
     for name, value in msgspec.structs.asdict(figures).items():
-        shown = f"{value:.3f}" if isinstance(value, float) else f"{value}"
-        print(f"{name.replace('_', ' '):<34}{shown}")
+        label = name.replace("_", " ")
+        if isinstance(value, tuple):
+            for row in value:
+                print(f"{label:<34}{_words(row)}")
+        else:
+            print(f"{label:<34}{_number(value)}")
+
+
+def _words(row: "Struct") -> str:
+    import msgspec
+
+    return ", ".join(
+        f"{name} {_number(value)}" for name, value in msgspec.structs.asdict(row).items()
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else f"{value}"

@@ -21,7 +21,8 @@ class Report(Struct, frozen=True, kw_only=True):
     same jobs on the same workers, bound as they come. Waits are from a job's arrival to the start
     of the attempt that brought its result; interactive ones those of users who send single
     pictures, in ``…_of_a_job`` over the mean length of a job. ``fairness`` is Jain's index of what
-    users with a backlog got for their weight, 1 at best.
+    users with a backlog got for their weight, 1 at best. ``heartbeats_share_of_a_core`` is what
+    controller and scheduler take for as many workers that beat once a second, history included.
     """
 
     seed: int
@@ -47,6 +48,7 @@ class Report(Struct, frozen=True, kw_only=True):
     round_robin_ratio: float
     random_ratio: float
     placements_needed_per_second: float
+    heartbeats_share_of_a_core: float
     fairness: float
     job_length_mean: float
     wait_p50: float
@@ -60,7 +62,7 @@ class Report(Struct, frozen=True, kw_only=True):
     interactive_wait_max_of_a_job: float
 
 
-def report(scenario: Scenario, policy: str, finished: Finished) -> Report:
+def report(scenario: Scenario, policy: str, finished: Finished, heartbeats: float) -> Report:
     """Work the figures of a run out."""
     world, cpu = finished.world, finished.scheduler_cpu_seconds
     at_least, makespan = lower_bound(scenario), max(world.ended)
@@ -90,6 +92,7 @@ def report(scenario: Scenario, policy: str, finished: Finished) -> Report:
         round_robin_ratio=round_robin(scenario) / at_least,
         random_ratio=at_random(scenario) / at_least,
         placements_needed_per_second=finished.placements / makespan,
+        heartbeats_share_of_a_core=heartbeats,
         fairness=fairness(scenario, world),
         job_length_mean=length,
         wait_p50=percentile(batch, 50),

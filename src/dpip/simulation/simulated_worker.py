@@ -92,20 +92,14 @@ class SimulatedWorker:
 
     def heartbeat(self) -> Heartbeat:
         """What it says of itself."""
-        machine = self.plan.machine
+        occupancy = self._occupancy
         return Heartbeat(
             tags=(),
             slots=self.plan.slots,
             prefetch=PREFETCH,
             draining=False,
-            resources=Resources(
-                cpu=min(1.0, self._occupancy.busy / machine.cores),
-                cores=machine.cores,
-                memory_total=machine.memory,
-                memory_available=max(0, machine.memory - self._occupancy.memory),
-                machine=machine.name,
-                processor=machine.processor,
-                memory_ours=self._memory,
+            resources=resources_of(
+                self.plan, busy=occupancy.busy, occupied=occupancy.memory, ours=self._memory
             ),
             running=tuple(self._in_hand),
         )
@@ -148,3 +142,20 @@ class SimulatedWorker:
 
     def _lease(self, attempt: Running) -> Lease:
         return Lease(job_id=attempt.job_id, attempt=attempt.attempt, worker=self.plan.name)
+
+
+def resources_of(plan: WorkerPlan, *, busy: int = 0, occupied: int = 0, ours: int = 0) -> Resources:
+    """A reading of a worker's machine, of which ``busy`` cores and ``occupied`` bytes are in use.
+
+    Of these bytes, ``ours`` are the worker's.
+    """
+    machine = plan.machine
+    return Resources(
+        cpu=min(1.0, busy / machine.cores),
+        cores=machine.cores,
+        memory_total=machine.memory,
+        memory_available=max(0, machine.memory - occupied),
+        machine=machine.name,
+        processor=machine.processor,
+        memory_ours=ours,
+    )

@@ -11,6 +11,7 @@ from itertools import islice
 import structlog
 
 from dpip.model.job import Failure, FailureCode, JobState, Lease
+from dpip.model.join_token import JoinToken
 from dpip.model.worker import Worker, WorkerState
 from dpip.simulation.bounds import TERM_SECONDS
 from dpip.simulation.bulk_sql import Result
@@ -24,6 +25,7 @@ from dpip.wire.messages import Accepted, Outcome, OutcomeKind, RunBatch
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
+_JOIN_TOKEN = "simulation"  # noqa: S105  # nosec B105 # its id
 _HAND_OVER_SECONDS = 0.005
 """Results that end within this time are committed together, as uploads are."""
 
@@ -80,6 +82,9 @@ class World:
 
     async def begin(self) -> None:
         """Have the workers join; from now on things happen."""
+        await self._datastore.add_join_token(
+            JoinToken(id=_JOIN_TOKEN, name="simulation", secret_hash="", created_at=0)  # nosec B106
+        )
         await asyncio.gather(*(self._join(worker, worker.plan.lives) for worker in self.workers))
         for job, arrival in enumerate(self._scenario.jobs.arrival):
             if arrival:
@@ -108,6 +113,7 @@ class World:
                 running=0,
                 joined_at=now,
                 last_seen=now,
+                join_token=_JOIN_TOKEN,
             )
         )
 
