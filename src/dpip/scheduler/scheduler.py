@@ -316,10 +316,11 @@ class Scheduler:
         self._ended_lately.add(lease)
         promise = self._fleet.ended(lease)
         # Of two who work on the same job, one comes too late, and nothing is wrong with it.
-        if outcome.kind is OutcomeKind.RETURNED and not (promise and promise.has_backup):
-            self._fleet.returned(speaker, self._clock.monotonic())
-        else:
+        is_innocent = outcome.untouched or (promise is not None and promise.has_backup)
+        if outcome.kind is not OutcomeKind.RETURNED:
             self._fleet.finished(speaker)
+        elif not is_innocent:
+            self._fleet.returned(speaker, self._clock.monotonic())
         if promise and outcome.cost and outcome.kind is OutcomeKind.DONE:
             self._learn(promise, outcome.cost)
         self._wake.set()

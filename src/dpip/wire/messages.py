@@ -144,8 +144,8 @@ class Outcome(Message, frozen=True, kw_only=True):
     """The end of an attempt on the worker that the subject names.
 
     ``done``: the result was uploaded and committed; ``cost`` is what it took. ``failed``: with
-    ``failure``. ``returned``: the worker gave the job back untouched, or its attempt had become
-    stale.
+    ``failure``. ``returned``: the worker gave the job back, or its attempt had
+    become stale; ``untouched`` if it did so in good order, to make room or to leave.
     """
 
     job_id: JobId
@@ -153,6 +153,7 @@ class Outcome(Message, frozen=True, kw_only=True):
     kind: OutcomeKind
     failure: Failure | None = None
     cost: Cost | None = None
+    untouched: bool = False
 
 
 class Acknowledged(Message, frozen=True, kw_only=True):

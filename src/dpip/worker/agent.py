@@ -281,7 +281,12 @@ class Agent:
             try:
                 outcome = await work
             except asyncio.CancelledError:
-                outcome = Outcome(job_id=run.job_id, attempt=run.attempt, kind=OutcomeKind.RETURNED)
+                outcome = Outcome(
+                    job_id=run.job_id,
+                    attempt=run.attempt,
+                    kind=OutcomeKind.RETURNED,
+                    untouched=True,
+                )
             except Exception as error:
                 log.exception("job failed unexpectedly")
                 outcome = _failed(run, f"The worker failed unexpectedly: {error}")
