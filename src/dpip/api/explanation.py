@@ -4,21 +4,13 @@ from msgspec import Struct
 
 from dpip.api.explanation_schemas import ExplanationAnswer, ObstacleAnswer
 from dpip.api.schemas import utc
-from dpip.errors import (
-    BusUnavailable,
-    DpipError,
-    MalformedMessage,
-    NoAnswerInTime,
-    NoResponder,
-)
+from dpip.errors import BusUnavailable, DpipError, MalformedMessage, NoAnswerInTime, NoResponder
 from dpip.model.job import MAX_FAILURES, MAX_RETRY_DELAY, FailureCode, JobState
 from dpip.model.placement import JobView
 from dpip.wire.messages import Refusal, Waiting
 
 Said = Waiting | Refusal | DpipError
 """What the scheduler says of a job that waits, or why nothing came of asking it."""
-
-_ITSELF = "Nothing has to be done: it goes on by itself."
 
 _SILENCES: dict[type[DpipError], tuple[str, str]] = {
     NoResponder: (

@@ -208,6 +208,11 @@ def test_the_openapi_document_names_every_endpoint(system: System, user: ApiSess
         ("GET", "/workloads/{workload_id}/results"),
         ("POST", "/images"),
         ("GET", "/images/{image_id}"),
+        ("GET", "/images/{image_id}/explain"),
+        ("GET", "/workers"),
+        ("POST", "/workers/{name}/pause"),
+        ("POST", "/workers/{name}/resume"),
+        ("POST", "/workers/{name}/drain"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
     }
