@@ -68,13 +68,15 @@ class Gpu(Struct, frozen=True, kw_only=True):
 
 
 class Resources(Struct, frozen=True, kw_only=True):
-    """A reading of a node: ``cpu`` is the load over all cores in 0 to 1, memory is in bytes.
+    """A reading of a node: ``cpu`` is the load over all cores in 0 to 1, averaged over some
+    seconds; memory is in bytes.
 
     ``machine`` is the same for all workers that share this node's memory and cores, empty if that
     is not known. ``processor`` is the model of its CPU: workers of one model are a class.
     ``cpu_others`` is the part of ``cpu`` that is neither the worker's and its children's nor, where
     ``dpip up`` has started it, that of any process of this system. ``memory_ours`` is what the
-    worker and its children occupy. Within limits of a container, its limits count.
+    worker and its children hold in memory and share with nobody: the pages of libraries, which they
+    share, are the system's. Within limits of a container, its limits count.
     """
 
     cpu: Share

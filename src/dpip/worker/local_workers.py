@@ -59,8 +59,8 @@ class LocalWorkers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.admit()
         await self.stop()
+        self.admit()
         os.close(self._waits_on)
 
     def admit(self) -> None:
