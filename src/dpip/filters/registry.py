@@ -41,12 +41,14 @@ class Filter(Struct, frozen=True, kw_only=True):
     filtered as one tall picture. ``header`` is what becomes of the header, by which results are
     checked: with no side of a picture larger, no side of what comes of it may be.
     ``milliseconds`` is the CPU time that it is assumed to take until jobs have shown it.
+    ``holds``: it has the whole picture in memory, once more.
     """
 
     parameters: type[Step]
     apply: "Callable[[pyvips.Image, Any], pyvips.Image]"
     pixelwise: bool
     milliseconds: Callable[[PictureHeader, Any], float]
+    holds: bool = False
     header: Callable[[PictureHeader, Any], PictureHeader] = _unchanged
     aliases: tuple[str, ...] = ()
     parameter_aliases: Mapping[str, str] = {}
@@ -73,7 +75,13 @@ FILTERS = (
         milliseconds=blur_milliseconds,
         parameter_aliases={"radius": "sigma"},
     ),
-    Filter(parameters=Sharpen, apply=sharpen, pixelwise=False, milliseconds=sharpen_milliseconds),
+    Filter(
+        parameters=Sharpen,
+        apply=sharpen,
+        pixelwise=False,
+        milliseconds=sharpen_milliseconds,
+        holds=True,
+    ),
     Filter(
         parameters=Thumbnail,
         apply=thumbnail,
@@ -86,9 +94,16 @@ FILTERS = (
         apply=rotate,
         pixelwise=False,
         milliseconds=_a_sample(nanoseconds=1.0),
+        holds=True,
         header=rotate_header,
     ),
-    Filter(parameters=Flip, apply=flip, pixelwise=False, milliseconds=_a_sample(nanoseconds=1.0)),
+    Filter(
+        parameters=Flip,
+        apply=flip,
+        pixelwise=False,
+        milliseconds=_a_sample(nanoseconds=1.0),
+        holds=True,
+    ),
     Filter(
         parameters=Invert, apply=invert, pixelwise=True, milliseconds=_a_sample(nanoseconds=0.5)
     ),

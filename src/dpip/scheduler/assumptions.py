@@ -38,7 +38,7 @@ class _Codec(Struct, frozen=True, kw_only=True):
 
 _COLOURS = 3
 CODECS = {
-    PictureFormat.JPEG: _Codec(fixed=3.5, decoding=1.0, encoding=2.0, reading=13.0, held=1.0),
+    PictureFormat.JPEG: _Codec(fixed=3.5, decoding=1.0, encoding=2.0, reading=13.0, held=1.2),
     PictureFormat.PNG: _Codec(fixed=3.0, decoding=2.5, encoding=4.5, reading=3.0, held=1.0),
     PictureFormat.WEBP: _Codec(
         fixed=2.5,
@@ -93,9 +93,10 @@ def parts_of(pipeline: bytes, header: PictureHeader, size: int) -> Parts:
     """
     names, steps = _steps(pipeline)
     codec = CODECS[header.format]
-    filters, left = 0.0, header
+    filters, held, left = 0.0, codec.held * header.decoded_bytes, header
     for filter, parameters in steps:  # noqa: A001
         filters += filter.milliseconds(left, parameters)
+        held += filter.holds * left.decoded_bytes
         left = filter.header(left, parameters)
     decoded = header.decoded_bytes
     encoded = left.pixels * max(left.bands, codec.least_bands) * -(-left.depth // 8)
@@ -105,7 +106,7 @@ def parts_of(pipeline: bytes, header: PictureHeader, size: int) -> Parts:
     return Parts(
         names,
         (codec.fixed, (pixels + file) / _MEGA, filters),
-        (PROCESS_BYTES, codec.held * decoded + lines),
+        (PROCESS_BYTES, held + lines),
     )
 
 

@@ -63,7 +63,7 @@ class LeastSquares(Struct, frozen=True):
 
         One that is not above 0, or no number, teaches nothing.
         """
-        if not 0 < observed < math.inf:
+        if not observed > 0:
             return self
         total = sum(parts)
         shares = [part / total for part in parts]

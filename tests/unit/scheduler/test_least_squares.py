@@ -57,6 +57,16 @@ def test_an_observation_moves_any_expectation_by_a_bounded_factor(
     assert math.isfinite(after.deviation)
 
 
+@pytest.mark.parametrize(("observed", "least", "most"), [(1e-9, 0.5, 1.0), (math.inf, 1.0, 2.0)])
+def test_a_weight_that_nothing_is_known_of_moves_no_further(
+    observed: float, least: float, most: float
+) -> None:
+    """Also where it is a small part of what was observed, and all is put down to it."""
+    doubts = ((20.0, 0.0, 0.0), (0.0, 0.01, 0.0), (0.0, 0.0, 0.01))
+    learned = LeastSquares((1.0, 1.0, 1.0), doubts).learned((2.0, 4.0, 4.0), observed)
+    assert all(least <= weight <= most for weight in learned.weights)
+
+
 def test_observations_above_the_expected_make_it_less_sure() -> None:
     """Those below it do not: it is about what may be too little."""
     steady = below = above = LeastSquares.of(3)
