@@ -60,8 +60,11 @@ class _Cpu:
         return seconds, time.process_time() - self.parts, _server_cpu() - self.server
 
 
-async def run_live(scenario: Scenario) -> LiveReport:
-    """Have the workers of ``scenario`` do its jobs, which take no time. Raises ``CannotStart``."""
+async def run_live(scenario: Scenario, *, listen: float = _LISTEN_SECONDS) -> LiveReport:
+    """Have the workers of ``scenario`` do its jobs, which take no time.
+
+    First, for ``listen`` seconds, they only beat. Raises ``CannotStart``.
+    """
     workers, jobs = len(scenario.workers), len(scenario.jobs)
     with tempfile.TemporaryDirectory(prefix="dpip-simulate-") as directory:
         settings = Settings(
@@ -74,7 +77,7 @@ async def run_live(scenario: Scenario) -> LiveReport:
         ):
             await _until(partial(_alive, datastore), workers, "workers have joined")
             idle = _Cpu()
-            await asyncio.sleep(_LISTEN_SECONDS)
+            await asyncio.sleep(listen)
             listened, parts_listening, server_listening = idle.since()
             busy = _Cpu()
             await asyncio.to_thread(_add_jobs, DataDirectory(settings.data_dir), scenario)
