@@ -68,6 +68,19 @@ def test_the_result_of_another_job_is_refused(
     assert worker.hand_in(workload, lease, picture(4, 3)).status_code == 422
 
 
+def test_a_result_has_the_size_that_the_filters_make(system: System, user: ApiSession) -> None:
+    """Not that of its original, where they change it."""
+    workload = user.create_workload(filter="thumbnail:size=4,rotate")
+    image = user.upload(workload, picture(8, 6))
+    name, worker = system.worker()
+    lease = system.lease(image, name)
+    refused = worker.hand_in(workload, lease, picture(8, 6))
+    assert refused.status_code == 422
+    assert "3 x 4" in refused.json()["detail"]
+    lease = system.lease(image, name)
+    assert worker.hand_in(workload, lease, picture(3, 4)).status_code == 201
+
+
 def test_three_lies_about_one_picture_fail_its_job_and_no_worker(
     system: System, user: ApiSession, workload: str
 ) -> None:
