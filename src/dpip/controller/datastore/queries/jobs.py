@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from dpip.controller.datastore.queries.fence import IS_HELD, blanks
+from dpip.controller.datastore.queries.locks import lock_workload_of
 from dpip.controller.datastore.queries.settling import record_failure, settle
 from dpip.controller.datastore.queries.workloads import (
     image_in,
     insert_image,
-    lock_workload_of,
     settled_job,
 )
 from dpip.controller.datastore.tables import images, jobs, workers, workloads

@@ -12,11 +12,11 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from dpip.controller.datastore.queries.leadership import check_term
+from dpip.controller.datastore.queries.locks import lock_workload_of
 from dpip.controller.datastore.queries.settling import record_failure, settle
 from dpip.controller.datastore.queries.workers import quarantined_workers
 from dpip.controller.datastore.queries.workloads import (
     counts_in,
-    lock_workload_of,
     requirements_in,
 )
 from dpip.controller.datastore.tables import images, jobs, users, workloads

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, text, update
 
+from dpip.controller.datastore.queries.locks import lock_workload
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import images, jobs, workloads
 from dpip.errors import NotFound
@@ -57,14 +58,6 @@ _COUNT_RETRIED = (
         pending=workloads.c.pending + bindparam("moved"),
         failed=workloads.c.failed - bindparam("moved"),
     )
-)
-_LOCK_WORKLOAD_OF = (
-    select(workloads.c.id)
-    .where(
-        workloads.c.id
-        == select(jobs.c.workload_id).where(jobs.c.id == bindparam("of_job")).scalar_subquery()
-    )
-    .with_for_update()
 )
 _USAGE = select(
     func.coalesce(func.sum(workloads.c.stored_bytes), 0).label("stored_bytes"),
@@ -162,7 +155,7 @@ def settled_jobs(
 
 def add_original(connection: Connection, image: Image, job_id: str, key: str | None) -> Image:
     if key is not None:
-        _lock_workload(connection, image.workload_id)  # Of two with one key, the other waits.
+        lock_workload(connection, image.workload_id)  # Of two with one key, the other waits.
         wanted = {"in_workload": image.workload_id, "with_key": key}
         if known := connection.execute(_IMAGE_WITH_KEY, wanted).one_or_none():
             return image_in(known)
@@ -187,14 +180,14 @@ def add_original(connection: Connection, image: Image, job_id: str, key: str | N
 
 
 def retry_failed(connection: Connection, workload_id: str) -> int:
-    _lock_workload(connection, workload_id)
+    lock_workload(connection, workload_id)
     moved = connection.execute(_RETRY_FAILED, {"of_workload": workload_id}).rowcount
     connection.execute(_COUNT_RETRIED, {"of_workload": workload_id, "moved": moved})
     return moved
 
 
 def remove_workload(connection: Connection, workload_id: str, now: float) -> None:
-    name = _lock_workload(connection, workload_id)
+    name = lock_workload(connection, workload_id)
     connection.execute(delete(jobs).where(jobs.c.workload_id == workload_id))
     connection.execute(delete(images).where(images.c.workload_id == workload_id))
     connection.execute(delete(workloads).where(workloads.c.id == workload_id))
@@ -202,20 +195,6 @@ def remove_workload(connection: Connection, workload_id: str, now: float) -> Non
         connection,
         Activity(at=now, kind=ActivityKind.WORKLOAD_REMOVED, subject=workload_id, detail=name),
     )
-
-
-def _lock_workload(connection: Connection, workload_id: str) -> str:
-    """Have no job of the workload move before the transaction ends; the workload's name."""
-    query = select(workloads.c.name).where(workloads.c.id == workload_id).with_for_update()
-    name: str | None = connection.scalar(query)
-    if name is None:
-        raise NotFound(kind="workload", id=workload_id)
-    return name
-
-
-def lock_workload_of(connection: Connection, job_id: str) -> None:
-    """Have no lease on the job end, nor a second one be granted, before the transaction ends."""
-    connection.execute(_LOCK_WORKLOAD_OF, {"of_job": job_id})
 
 
 def insert_image(connection: Connection, image: Image, key: str | None = None) -> None:
