@@ -169,6 +169,7 @@ class World:
             self.lost_attempts += state is not None
             if state is JobState.FAILED:
                 self._count_failed()
+            self._bus.deliver(subjects.JOBS_READY, b"")
         await self._datastore.end_worker(worker.plan.name, WorkerState.LOST, self._clock.now())
         await asyncio.sleep(lives[0].begins - self._agenda.now)
         await self._join(worker, lives)
