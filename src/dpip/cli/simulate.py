@@ -18,7 +18,7 @@ def simulate(
         str, typer.Option(help="How workers are ranked: the setting scheduler.policy.")
     ] = "least_loaded",
     mtbf: Annotated[
-        float, typer.Option(min=1, help="Mean time between failures of a worker, in seconds.")
+        float, typer.Option(min=60, help="Mean time between failures of a worker, in seconds.")
     ] = 14_400.0,
     flatness: Annotated[
         bool,

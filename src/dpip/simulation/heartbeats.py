@@ -41,10 +41,11 @@ def share_of_a_core(*, workers: int, seed: int, policy: str) -> float:
 async def _measure(scenario: Scenario, policy: str) -> float:
     async with surroundings(scenario) as around:
         world = World(around)
-        await world.begin()
+        await world.join()
         for worker in world.workers:
             _keep_busy(worker)
         async with _controller(around), scheduler(around, policy):
+            world.begin()
             await asyncio.sleep(_WARM_UP_SECONDS)
             cpu, own = time.process_time(), around.agenda.own.seconds
             await asyncio.sleep(_SECONDS)

@@ -13,9 +13,9 @@ MOST_JOBS = 5000
 
 _COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee8866", "#aa3377", "#7a5230", "#b9a6e0")
 _INTERACTIVE = "#d00000"
-_INK, _PAPER, _GRID, _AWAY = "#222222", "#ffffff", "#dddddd", "#e8e8e8"
+_INK, _PAPER, _AWAY, _BROKEN_OFF = "#222222", "#ffffff", "#ececec", "#b5b5b5"
 _WIDTH, _LEFT, _RIGHT, _TOP = 1200, 150, 24, 84
-_LANE, _GAP, _SHARES_HEIGHT, _BETWEEN = 6, 4, 130, 46
+_LANE, _GAP, _LEAST_ROW, _SHARES_HEIGHT, _BETWEEN = 6, 4, 10, 130, 46
 _COLUMNS = 150
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -34,14 +34,14 @@ def plot(scenario: Scenario, world: World) -> str:
 class _Plot:
     def __init__(self, scenario: Scenario, world: World) -> None:
         self._scenario = scenario
-        self._runs = world.runs
+        self._runs, self._broken_off = world.runs, world.broken_off
         self._until = max(world.ended)
         self._scale = (_WIDTH - _LEFT - _RIGHT) / self._until
         self._tops: dict[str, int] = {}
         bottom = _TOP
         for worker in scenario.workers:
             self._tops[worker.name] = bottom
-            bottom += worker.slots * _LANE + _GAP
+            bottom += max(_LEAST_ROW, worker.slots * _LANE) + _GAP
         self._bottom = bottom
         self._shares_top = bottom + _BETWEEN
         self._height = self._shares_top + _SHARES_HEIGHT + _BETWEEN
@@ -78,7 +78,7 @@ class _Plot:
             for place, user in enumerate(self._scenario.users)
             if not user.is_interactive
         ]
-        labels += [(_INTERACTIVE, "single pictures"), (_AWAY, "worker away")]
+        labels += [(_INTERACTIVE, "single pictures"), (_BROKEN_OFF, "lost"), (_AWAY, "worker away")]
         for number, (colour, label) in enumerate(labels):
             x, y = _LEFT + number % 6 * 165, 36 + number // 6 * 18
             yield f'<rect x="{x}" y="{y}" width="12" height="12" fill="{colour}"/>'
@@ -88,8 +88,11 @@ class _Plot:
         for worker in self._scenario.workers:
             top, height = self._tops[worker.name], worker.slots * _LANE
             label = f"{worker.name}, speed {worker.machine.speed:.1f}"
-            middle = top + height / 2 + 4
-            yield f'<text x="{_LEFT - 8}" y="{middle}" text-anchor="end">{label}</text>'
+            middle = top + height / 2 + 3
+            yield (
+                f'<text x="{_LEFT - 8}" y="{middle}" font-size="11" text-anchor="end">'
+                f"{label}</text>"
+            )
             away = [
                 (before.ends, after.begins)
                 for before, after in zip(worker.lives, worker.lives[1:], strict=False)
@@ -103,14 +106,19 @@ class _Plot:
 
     def _boxes(self) -> Iterator[str]:
         boxes: dict[str, list[Box]] = defaultdict(list)
+        for run, died_at in self._broken_off:
+            boxes[_BROKEN_OFF].append(self._box(run, died_at))
         for run in self._runs:
-            begins = self._x(run.started_at)
-            width = max(0.5, self._x(_ended_at(run)) - begins - 0.3)
-            top = self._tops[run.worker.plan.name] + run.slot * _LANE
-            boxes[self._colour(run)].append((begins, top, width, _LANE - 1))
+            boxes[self._colour(run)].append(self._box(run, _ended_at(run)))
         # The few single ones lie on top.
         for colour in sorted(boxes, key=lambda colour: colour == _INTERACTIVE):
             yield _path(colour, boxes[colour])
+
+    def _box(self, run: Ended, until: float) -> Box:
+        begins = self._x(run.started_at)
+        width = max(0.5, self._x(until) - begins - 0.3)
+        top = self._tops[run.worker.plan.name] + run.slot * _LANE
+        return begins, top, width, _LANE - 1
 
     def _shares(self) -> Iterator[str]:
         """Slots that work for each user, in columns of time, one user upon the other."""

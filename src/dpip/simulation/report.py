@@ -18,11 +18,13 @@ class Report(Struct, frozen=True, kw_only=True):
 
     ``makespan_ratio`` is the time from the first arrival to the last result, over the least in
     which it could have been done; ``round_robin_ratio`` and ``random_ratio`` are the same of the
-    same jobs on the same workers, bound as they come. Waits are from a job's arrival to the start
-    of the attempt that brought its result; interactive ones those of users who send single
-    pictures, in ``…_of_a_job`` over the mean length of a job. ``fairness`` is Jain's index of what
-    users with a backlog got for their weight, 1 at best. ``heartbeats_share_of_a_core`` is what
+    same jobs on the same workers, bound as they come. ``most_memory_of_a_machine`` is the greatest
+    share of its memory that the jobs on one occupied. ``heartbeats_share_of_a_core`` is what
     controller and scheduler take for as many workers that beat once a second, history included.
+    ``fairness`` is Jain's index of what users with a backlog got for their weight, 1 at best.
+
+    Waits are from a job's arrival to the start of the attempt that brought its result; interactive
+    ones those of users who send single pictures, in ``…_of_a_job`` over the mean length of a job.
     """
 
     seed: int
@@ -42,6 +44,7 @@ class Report(Struct, frozen=True, kw_only=True):
     simulation_cpu_seconds: float
     memory_before: int
     peak_memory: int
+    most_memory_of_a_machine: float
     makespan: float
     lower_bound: float
     makespan_ratio: float
@@ -86,6 +89,7 @@ def report(scenario: Scenario, policy: str, finished: Finished, heartbeats: floa
         simulation_cpu_seconds=finished.world_cpu_seconds,
         memory_before=finished.memory_before,
         peak_memory=finished.peak_memory,
+        most_memory_of_a_machine=_most_memory(scenario, world),
         makespan=makespan,
         lower_bound=at_least,
         makespan_ratio=makespan / at_least,
@@ -163,3 +167,8 @@ def _waits(scenario: Scenario, world: World) -> tuple[list[float], list[float]]:
 
 def _mean_length(world: World) -> float:
     return (sum(world.ended) - sum(world.started)) / len(world.ended)
+
+
+def _most_memory(scenario: Scenario, world: World) -> float:
+    machines = {worker.machine for worker in scenario.workers}
+    return max(world.occupancies[each.name].most_memory / each.memory for each in machines)

@@ -168,6 +168,7 @@ def draw(*, workers: int, jobs: int, seed: int, mtbf: float, pixels: float = 1.0
     drawn = _jobs(chance, workloads, users, jobs, pixels)
     speed = sum(machine.speed * slots for machine, slots in machines)
     at_least = sum(drawn.work) / 1000 / speed
+    until = 600 + 10 * at_least * (mtbf + _AWAY_SECONDS) / mtbf
     _let_single_pictures_arrive(chance, drawn, workloads, users, _ARRIVE_WITHIN * at_least)
     return Scenario(
         seed=seed,
@@ -176,7 +177,7 @@ def draw(*, workers: int, jobs: int, seed: int, mtbf: float, pixels: float = 1.0
                 name=f"w{number:04d}",
                 machine=machine,
                 slots=slots,
-                lives=tuple(_lives(chance, mtbf, until=10 * at_least + 600)),
+                lives=tuple(_lives(chance, mtbf, until=until)),
             )
             for number, (machine, slots) in enumerate(machines)
         ),

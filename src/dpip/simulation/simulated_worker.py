@@ -26,10 +26,17 @@ class Ended(Struct, frozen=True):
 
 
 class Occupancy(Struct):
-    """What the workers of a machine have in use."""
+    """What the workers of a machine have in use; ``most_memory`` is what they had at once."""
 
     busy: int = 0
     memory: int = 0
+    most_memory: int = 0
+
+    def occupy(self, memory: int) -> None:
+        """A core and so many bytes are in use from now on."""
+        self.busy += 1
+        self.memory += memory
+        self.most_memory = max(self.most_memory, self.memory)
 
 
 class SimulatedWorker:
@@ -53,6 +60,8 @@ class SimulatedWorker:
         self._agenda = agenda
         self._on_end = on_end
         self._free_slots = list(range(plan.slots))
+        self.at_work: dict[int, Ended] = {}
+        """By slot, what will have ended if the worker lives."""
         self._waiting: deque[Running] = deque()
         self._in_hand: dict[Running, int] = {}
         self._memory = 0
@@ -65,10 +74,11 @@ class SimulatedWorker:
         """Lose all that is in hand, and say what that was."""
         lost = [self._lease(attempt) for attempt in self._in_hand]
         self.instance = ""
-        self._occupancy.busy -= self.plan.slots - len(self._free_slots)
+        self._occupancy.busy -= len(self.at_work)
         self._occupancy.memory -= self._memory
         self._memory = 0
         self._free_slots = list(range(self.plan.slots))
+        self.at_work.clear()
         self._waiting.clear()
         self._in_hand.clear()
         return lost
@@ -109,31 +119,27 @@ class SimulatedWorker:
             attempt = self._waiting.popleft()
             job = self._in_hand[attempt]
             slot = self._free_slots.pop()
-            self._occupancy.busy += 1
-            self._occupancy.memory += self._jobs.memory[job]
+            self._occupancy.occupy(self._jobs.memory[job])
             self._memory += self._jobs.memory[job]
             milliseconds = self._jobs.work[job] / self.plan.machine.speed
-            self._agenda.after(
-                milliseconds / 1000,
-                self._end,
-                self.instance,
-                Ended(
-                    worker=self,
-                    lease=self._lease(attempt),
-                    cost=Cost(
-                        milliseconds=milliseconds,
-                        cpu_milliseconds=milliseconds,
-                        memory=self._jobs.memory[job],
-                    ),
-                    slot=slot,
-                    started_at=self._agenda.now,
+            self.at_work[slot] = ended = Ended(
+                worker=self,
+                lease=self._lease(attempt),
+                cost=Cost(
+                    milliseconds=milliseconds,
+                    cpu_milliseconds=milliseconds,
+                    memory=self._jobs.memory[job],
                 ),
+                slot=slot,
+                started_at=self._agenda.now,
             )
+            self._agenda.after(milliseconds / 1000, self._end, self.instance, ended)
 
     def _end(self, instance: str, ended: Ended) -> None:
         if instance != self.instance:  # It died meanwhile.
             return
         self._free_slots.append(ended.slot)
+        del self.at_work[ended.slot]
         self._occupancy.busy -= 1
         self._occupancy.memory -= ended.cost.memory
         self._memory -= ended.cost.memory

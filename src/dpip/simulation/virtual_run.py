@@ -73,7 +73,7 @@ async def _run(scenario: Scenario, terms: Terms, on_progress: OnProgress) -> Fin
             placements=terms.placements,
         )
         on_progress("letting workers join")
-        await world.begin()
+        await world.join()
         on_progress("placing")
         memory_before, cpu_before, own_before = (
             _peak_memory(),
@@ -81,6 +81,7 @@ async def _run(scenario: Scenario, terms: Terms, on_progress: OnProgress) -> Fin
             agenda.own.seconds,
         )
         async with scheduler(around, terms.policy):
+            world.begin()
             await world.over.wait()
             cpu = time.process_time() - cpu_before
             own = agenda.own.seconds - own_before

@@ -33,8 +33,9 @@ _HAND_OVER_SECONDS = 0.005
 class World:
     """Lets the scenario happen, and keeps what became of it.
 
-    ``started`` and ``ended`` are times by job, of the attempt that brought the result; ``runs`` are
-    all attempts that ran to their end, if they are to be kept.
+    ``started`` and ``ended`` are times by job, of the attempt that brought the result;
+    ``occupancies`` are by machine. If attempts are to be kept, ``runs`` are all that ran to their
+    end, and ``broken_off`` those that did not, each with the time at which its worker died.
     """
 
     def __init__(
@@ -59,10 +60,10 @@ class World:
         self._keep_runs = keep_runs
         self._reserve = iter(reserve)
         self._most_placements = math.inf if placements is None else placements
-        occupancies: dict[str, Occupancy] = defaultdict(Occupancy)
+        self.occupancies: dict[str, Occupancy] = defaultdict(Occupancy)
         self.workers = [
             SimulatedWorker(
-                plan, occupancies[plan.machine.name], scenario.jobs, agenda, self._on_end
+                plan, self.occupancies[plan.machine.name], scenario.jobs, agenda, self._on_end
             )
             for plan in scenario.workers
         ]
@@ -74,18 +75,25 @@ class World:
         self.started = array("d", bytes(8 * len(scenario.jobs)))
         self.ended = array("d", bytes(8 * len(scenario.jobs)))
         self.runs: list[Ended] = []
+        self.broken_off: list[tuple[Ended, float]] = []
         self.failed = 0
         self.deaths = 0
         self.placements = 0
         self.lost_attempts = 0
         self.late_results = 0
 
-    async def begin(self) -> None:
-        """Have the workers join; from now on things happen."""
+    async def join(self) -> None:
+        """Have the workers join; nothing happens yet."""
         await self._datastore.add_join_token(
             JoinToken(id=_JOIN_TOKEN, name="simulation", secret_hash="", created_at=0)  # nosec B106
         )
+        await self._bus.subscribe(subjects.ALL_SETTLED, self._on_given_up)
         await asyncio.gather(*(self._join(worker, worker.plan.lives) for worker in self.workers))
+
+    def begin(self) -> None:
+        """From now on things happen."""
+        for worker in self.workers:
+            self._live(worker, worker.plan.lives)
         for job, arrival in enumerate(self._scenario.jobs.arrival):
             if arrival:
                 self._agenda.at(arrival, self._arrive, job)
@@ -126,6 +134,8 @@ class World:
                 return encode(Accepted(attempts=worker.take(batch.runs)))
 
         await self._bus.subscribe(subjects.run(plan.name, worker.instance), take)
+
+    def _live(self, worker: SimulatedWorker, lives: tuple[Life, ...]) -> None:
         self._beat(worker, worker.instance, HEARTBEAT_SECONDS * self._chance.random())
         self._agenda.at(lives[0].ends, self._die, worker, lives)
 
@@ -140,6 +150,8 @@ class World:
 
     def _die(self, worker: SimulatedWorker, lives: tuple[Life, ...]) -> None:
         self.deaths += 1
+        if self._keep_runs:
+            self.broken_off += [(run, self._agenda.now) for run in worker.at_work.values()]
         self._bus.unsubscribe(subjects.run(worker.plan.name, worker.instance))
         self._do(self._be_away(worker, worker.die(), lives[1:]))
 
@@ -156,11 +168,12 @@ class World:
             )
             self.lost_attempts += state is not None
             if state is JobState.FAILED:
-                self.failed += 1
-                self._settle(1)
+                self._count_failed()
+            self._bus.deliver(subjects.JOBS_READY, b"")
         await self._datastore.end_worker(worker.plan.name, WorkerState.LOST, self._clock.now())
         await asyncio.sleep(lives[0].begins - self._agenda.now)
         await self._join(worker, lives)
+        self._live(worker, lives)
 
     def _arrive(self, job: int) -> None:
         self._do(self._upload(job))
@@ -212,6 +225,14 @@ class World:
             cost=ended.cost,
         )
         self._bus.deliver(subjects.outcome(worker.plan.name, worker.instance), encode(outcome))
+
+    async def _on_given_up(self, _subject: str, _payload: bytes) -> None:
+        """The scheduler has failed a job that fits nowhere."""
+        self._count_failed()
+
+    def _count_failed(self) -> None:
+        self.failed += 1
+        self._settle(1)
 
     def _settle(self, count: int) -> None:
         self._left -= count
