@@ -71,13 +71,13 @@ def test_partitions_heal(pictures: Path) -> None:
 
 def test_a_build_without_the_fence_is_found_out(pictures: Path) -> None:
     """The checker sees the late results of frozen workers, which the fence keeps out."""
-    # So much work that a thawed worker, which has to join anew before it may hand in anything,
-    # still has some to do then.
+    # Enough to do that a frozen worker has some of it in hand, and so little of each that others
+    # have begun with that when it is thawed.
     for path in pictures.iterdir():
-        path.write_bytes(picture(int(path.stem), suffix=path.suffix, size=2000))
+        path.write_bytes(picture(int(path.stem), suffix=path.suffix, size=1000))
     verdict = chaos(
-        *("--jobs", "40", "--seed", "1", "--rate", "20", "--kill", "worker", "--workers", "2"),
-        *("--filter", "blur:sigma=80"),
+        *("--jobs", "80", "--seed", "1", "--rate", "15", "--kill", "worker", "--workers", "2"),
+        *("--filter", "blur:sigma=40"),
         pictures=pictures,
         code=1,
         PYTHONPATH=os.pathsep.join([str(UNFENCED), os.environ.get("PYTHONPATH", "")]),

@@ -52,8 +52,8 @@ _TOGETHER = 0.1
 _LATEST = 0.95
 _DOWN_SECONDS = (0.0, 1.5)
 _CUT_SECONDS = (1.0, 15.0)
-_FREEZE_TERMS = (1.5, 2.0)
-"""A worker is frozen for longer than its leases last, so that others have done its jobs."""
+_FREEZE_TERMS = (2.0, 3.0)
+"""A worker is frozen for so much longer than its leases last that others have its jobs by then."""
 _CUTS = (Kind.CUT, Kind.CUT_TO_SERVERS, Kind.CUT_TO_WORKER)
 
 

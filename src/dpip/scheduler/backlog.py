@@ -37,9 +37,9 @@ class Line(Struct, kw_only=True, eq=False):
 
     ``pending`` is their number, ``window`` the first of them, and ``demands`` what those of them
     ask for that have been looked at. ``milliseconds`` is what one is predicted to take on average.
-    ``is_read``: there are none behind the window that are due. In ``round``, the jobs before ``at``
-    have been passed over, ``taken`` have been placed, and those of ``too_large`` bytes of memory or
-    more fit nowhere.
+    ``is_read``: none behind the window are due; ``is_old``: some may belong before it. In
+    ``round``, the jobs before ``at`` have been passed over, ``taken`` have been placed, and those
+    of ``too_large`` bytes of memory or more fit nowhere.
     """
 
     workload: WaitingWorkload
@@ -55,6 +55,7 @@ class Line(Struct, kw_only=True, eq=False):
     taken: int = 0
     too_large: float = math.inf
     is_read: bool = False
+    is_old: bool = False
 
 
 class Backlog:
@@ -132,7 +133,7 @@ class Backlog:
                 continue
             if line.round != self._round:
                 line.round, line.at, line.taken, line.too_large = self._round, 0, 0, math.inf
-            if line.at >= len(line.window) and not line.is_read:
+            if line.is_old or (line.at >= len(line.window) and not line.is_read):
                 if line.taken:  # What has been taken is not leased yet, and would be read again.
                     self.is_cut_short = True
                 else:
@@ -177,7 +178,7 @@ class Backlog:
         # What has been passed over is read again: it is first, and may have gone.
         limit = len(line.window) + _WINDOW
         line.window = await self._jobs.pending_jobs(line.workload.id, now=now, limit=limit)
-        line.is_read = len(line.window) < limit
+        line.is_read, line.is_old = len(line.window) < limit, False
         line.demands.clear()
 
     def _put(self, workload: WaitingWorkload, now: float, slots: int) -> None:
@@ -185,6 +186,8 @@ class Backlog:
         if line is None:
             line = self._lines[workload.id] = _line(workload)
         line.workload = workload
+        # Jobs that have come back have waited longest, and belong before those in the window.
+        line.is_old = line.pending != workload.counts.pending
         line.pending = workload.counts.pending
         line.is_read = False
         level = _level(line, now, slots)

@@ -123,6 +123,17 @@ async def test_jobs_of_a_workload_go_in_the_order_of_upload(market: Marketplace)
     assert [match.job.id for match in await served(market, 20)] == job_ids
 
 
+async def test_a_job_that_comes_back_is_first_again(market: Marketplace) -> None:
+    """It has waited longer than those that are in memory already."""
+    workload = await market.add_workload()
+    job_ids = await market.add_jobs(workload, 10)
+    market.hear()
+    (match,) = await market.found()
+    market.end(match.promise.lease)
+    await market.datastore.give_back(match.promise.lease)
+    assert [match.job.id for match in await served(market, 3)] == job_ids[:3]
+
+
 # The interactive lane
 
 

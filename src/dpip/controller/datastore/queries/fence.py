@@ -2,13 +2,14 @@
 
 Everything that a worker or the reaper does to a leased job is compared on this, in the same
 statement that does it. So an attempt that was given up for lost changes nothing when it comes back.
+Before that, the token of a worker that is gone ends: what it still sends is not even looked at.
 """
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, or_
+from sqlalchemy import Connection, and_, bindparam, delete, or_
 
-from dpip.controller.datastore.tables import jobs
+from dpip.controller.datastore.tables import jobs, tokens
 from dpip.model.job import JobState, Lease
 
 _ATTEMPT: Any = bindparam("held_attempt")
@@ -31,3 +32,8 @@ def blanks(lease: Lease) -> dict[str, Any]:
         "held_attempt": lease.attempt,
         "held_worker": lease.worker,
     }
+
+
+def shut_out(connection: Connection, worker: str) -> None:
+    """End the token of a worker that is gone."""
+    connection.execute(delete(tokens).where(tokens.c.worker == worker))

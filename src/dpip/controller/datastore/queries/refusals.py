@@ -4,9 +4,10 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from dpip.controller.datastore.queries import jobs
+from dpip.controller.datastore.queries.fence import shut_out
 from dpip.controller.datastore.queries.placing import leases
 from dpip.controller.datastore.queries.workers import record
-from dpip.controller.datastore.tables import tokens, workers
+from dpip.controller.datastore.tables import workers
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.job import Failure, FailureCode, Lease, RefusedResult
 from dpip.model.worker import MOST_REFUSED, WorkerState
@@ -69,7 +70,7 @@ def _quarantine(connection: Connection, worker: str, reason: str, now: float) ->
         .where(workers.c.name == worker)
         .values(state=WorkerState.QUARANTINED.value, running=0, paused=None)
     )
-    connection.execute(delete(tokens).where(tokens.c.worker == worker))
+    shut_out(connection, worker)
     for lease in leases(connection):
         if lease.worker == worker:
             jobs.give_back(connection, lease)

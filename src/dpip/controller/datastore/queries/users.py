@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from dpip.controller.datastore.queries.fence import shut_out
 from dpip.controller.datastore.tables import tokens, users
 from dpip.errors import UserExists
 from dpip.model.user import Caller, PersonalToken, Role, Scope, User
@@ -146,7 +147,7 @@ def note_token_use(connection: Connection, used: Mapping[str, float]) -> None:
 def add_worker_token(
     connection: Connection, token_hash: str, worker: str, created_at: float
 ) -> None:
-    connection.execute(delete(tokens).where(tokens.c.worker == worker))
+    shut_out(connection, worker)
     connection.execute(insert(tokens).values(hash=token_hash, worker=worker, created_at=created_at))
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, case, delete, insert, null, or_, select, update
 
-from dpip.controller.datastore.tables import activities, join_tokens, tokens, utilisation, workers
+from dpip.controller.datastore.queries.fence import shut_out
+from dpip.controller.datastore.tables import activities, join_tokens, utilisation, workers
 from dpip.errors import NotFound, WorkerGone, WorkerQuarantined
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.worker import AT_WORK, Command, Reading, Resources, Worker, WorkerState
@@ -141,7 +142,7 @@ def end_worker(connection: Connection, name: str, state: WorkerState, at: float)
         .where(workers.c.name == name, _IS_AT_LARGE)
         .values(state=state.value, running=0, paused=None, command=_ONCE_GONE)
     )
-    connection.execute(delete(tokens).where(tokens.c.worker == name))
+    shut_out(connection, name)
     if not ended.rowcount:
         return
     kind = ActivityKind.WORKER_LEFT if state is WorkerState.LEFT else ActivityKind.WORKER_LOST
