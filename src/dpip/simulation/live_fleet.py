@@ -37,6 +37,8 @@ from dpip.wire.nats_bus import NatsBus
 from dpip.worker.identity import Identity
 
 _ANSWER_SECONDS = 20.0
+_AT_ONCE = 10
+"""Workers that connect at the same time."""
 _NOTHING = Cost(milliseconds=0, cpu_milliseconds=0, memory=0)
 
 
@@ -133,9 +135,14 @@ async def be_a_fleet(orders: Orders) -> None:
         workers = [
             LiveWorker(plan, orders.controller, secret, datastore) for plan in orders.workers
         ]
-        for worker in workers:
-            await parts.enter_async_context(worker.bus)
-            await worker.join()
+        joining = asyncio.Semaphore(_AT_ONCE)
+
+        async def join(worker: LiveWorker) -> None:
+            async with joining:
+                await parts.enter_async_context(worker.bus)
+                await worker.join()
+
+        await asyncio.gather(*map(join, workers))
         async with asyncio.TaskGroup() as hearts:
             beating = []
             for worker in workers:
