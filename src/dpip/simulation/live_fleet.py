@@ -136,21 +136,19 @@ async def be_a_fleet(orders: Orders) -> None:
             LiveWorker(plan, orders.controller, secret, datastore) for plan in orders.workers
         ]
         joining = asyncio.Semaphore(_AT_ONCE)
+        hearts: list[asyncio.Task[None]] = []
 
         async def join(worker: LiveWorker) -> None:
             async with joining:
                 await parts.enter_async_context(worker.bus)
                 await worker.join()
+            hearts.append(asyncio.create_task(again_and_again(worker.beat, HEARTBEAT_SECONDS)))
 
         await asyncio.gather(*map(join, workers))
-        async with asyncio.TaskGroup() as hearts:
-            beating = []
-            for worker in workers:
-                beating.append(hearts.create_task(again_and_again(worker.beat, HEARTBEAT_SECONDS)))
-                await asyncio.sleep(HEARTBEAT_SECONDS / len(workers))
-            await asyncio.to_thread(sys.stdin.buffer.read)
-            for heart in beating:
-                heart.cancel()
+        await asyncio.to_thread(sys.stdin.buffer.read)
+        for heart in hearts:
+            heart.cancel()
+        await asyncio.gather(*hearts, return_exceptions=True)
 
 
 if __name__ == "__main__":
