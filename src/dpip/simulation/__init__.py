@@ -1,1 +1,1 @@
-"""The real scheduler and datastore with simulated workers, in virtual time; the rest is in docs."""
+"""A fleet in virtual time: the real scheduler and datastore, and a simulated world around them."""

@@ -37,6 +37,8 @@ from dpip.wire.nats_bus import NatsBus
 from dpip.worker.identity import Identity
 
 _ANSWER_SECONDS = 20.0
+_AT_ONCE = 10
+"""Workers that connect at the same time."""
 _NOTHING = Cost(milliseconds=0, cpu_milliseconds=0, memory=0)
 
 
@@ -133,17 +135,20 @@ async def be_a_fleet(orders: Orders) -> None:
         workers = [
             LiveWorker(plan, orders.controller, secret, datastore) for plan in orders.workers
         ]
-        for worker in workers:
-            await parts.enter_async_context(worker.bus)
-            await worker.join()
-        async with asyncio.TaskGroup() as hearts:
-            beating = []
-            for worker in workers:
-                beating.append(hearts.create_task(again_and_again(worker.beat, HEARTBEAT_SECONDS)))
-                await asyncio.sleep(HEARTBEAT_SECONDS / len(workers))
-            await asyncio.to_thread(sys.stdin.buffer.read)
-            for heart in beating:
-                heart.cancel()
+        joining = asyncio.Semaphore(_AT_ONCE)
+        hearts: list[asyncio.Task[None]] = []
+
+        async def join(worker: LiveWorker) -> None:
+            async with joining:
+                await parts.enter_async_context(worker.bus)
+                await worker.join()
+            hearts.append(asyncio.create_task(again_and_again(worker.beat, HEARTBEAT_SECONDS)))
+
+        await asyncio.gather(*map(join, workers))
+        await asyncio.to_thread(sys.stdin.buffer.read)
+        for heart in hearts:
+            heart.cancel()
+        await asyncio.gather(*hearts, return_exceptions=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from dpip.simulation.scenario import Scenario
 from dpip.supervision import die_with_parent
 
 _LISTEN_SECONDS = 10.0
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 300.0
 _LOOK_AGAIN_SECONDS = 0.05
 
 
