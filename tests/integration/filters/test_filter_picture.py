@@ -171,6 +171,20 @@ def test_tiff_keeps_its_compression(bench: Bench, compression: str, big: bool) -
     assert tiff_compression(bench.target) == compression
 
 
+def test_a_higher_level_makes_a_smaller_png(bench: Bench) -> None:
+    """Of the same pixels."""
+    source = bench.directory / "source.png"
+    colourful().resize(8).pngsave(str(source))
+    sizes, pixels = [], []
+    for level in (0, 1, 9):
+        result = bench.filter_file(source, "blur", F.PNG, png_compression=level)
+        pixels.append(result.numpy())
+        sizes.append(bench.target.stat().st_size)
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert np.array_equal(pixels[0], pixels[1])
+    assert np.array_equal(pixels[0], pixels[2])
+
+
 def test_a_palette_is_no_obstacle(bench: Bench) -> None:
     """A PNG of few colours is filtered in all colours."""
     assert bench.filter(colourful(), "blur", F.PNG, palette=True).bands == 3
