@@ -96,7 +96,7 @@ def test_metadata_comes_back_if_that_is_asked_for(
     [
         ["missing", "--out", "out"],
         ["in", "--out", "in"],
-        ["in", "--out", "out", "--filter", "sharpen"],
+        ["in", "--out", "out", "--filter", "sepia"],
         ["in"],
     ],
 )

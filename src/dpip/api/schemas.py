@@ -101,6 +101,7 @@ class WorkloadAnswer(WorkloadSummary):
 
     pipeline: list[dict[str, Any]]
     keep_metadata: bool
+    png_compression: int
     filtered_images: list[str]
     failed_images: list[FailedImage]
 
@@ -112,6 +113,7 @@ class WorkloadAnswer(WorkloadSummary):
             **_summary(workload),
             pipeline=msgspec.to_builtins(pipeline.steps),
             keep_metadata=pipeline.keep_metadata,
+            png_compression=pipeline.png_compression,
             filtered_images=filtered,
             failed_images=[FailedImage.of(job) for job in failed],
         )

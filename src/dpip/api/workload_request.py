@@ -13,7 +13,7 @@ from dpip.api import multipart
 from dpip.api.body import json_object, small_body
 from dpip.api.openapi import taken
 from dpip.errors import InvalidValue, MalformedRequest, UnsupportedMediaType
-from dpip.filters.pipeline import Pipeline, parse_pipeline
+from dpip.filters.pipeline import USUAL_PNG_COMPRESSION, Pipeline, parse_pipeline
 from dpip.model.ids import new_id
 from dpip.model.requirements import (
     HIGHEST_PRIORITY,
@@ -56,6 +56,13 @@ _FIELDS = {
             "type": "boolean",
             "default": False,
             "description": "Results carry the place, camera and history of their originals.",
+        },
+        "png_compression": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 9,
+            "default": USUAL_PNG_COMPRESSION,
+            "description": "Level at which a PNG is compressed: 1 the fastest, 9 the smallest.",
         },
         "tags": {**_TAGS, "description": "A worker has to carry all of them."},
         "prefer_tags": {**_TAGS, "description": "The more a worker carries, the better."},
@@ -110,12 +117,15 @@ async def read_workload_request(request: Request, now: float) -> WorkloadRequest
     name = given.pop("workload_name", None)
     text = given.pop("filter", _DEFAULT_FILTER)
     keep_metadata = _flag("keep_metadata", given.pop("keep_metadata", False))
+    png_compression = given.pop("png_compression", USUAL_PNG_COMPRESSION)
     asked = {field: given.pop(field) for field in _REQUIREMENTS if field in given}
     if not isinstance(text, str):
         raise InvalidValue(field="filter", value=text, allowed="it is a text, such as blur")
     return WorkloadRequest(
         name=f"workload-{new_id()[-8:]}" if name is None else _checked_name(name),
-        pipeline=parse_pipeline(text, given, keep_metadata=keep_metadata),
+        pipeline=parse_pipeline(
+            text, given, keep_metadata=keep_metadata, png_compression=png_compression
+        ),
         requirements=read_requirements(asked, now=now),
     )
 

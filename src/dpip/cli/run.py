@@ -30,6 +30,10 @@ def run(
         bool,
         typer.Option("--keep-metadata", help="Keep GPS, camera and other metadata in the results."),
     ] = False,
+    png_compression: Annotated[
+        int,
+        typer.Option(min=0, max=9, help="Level of PNGs: 1 is the fastest, 9 makes the smallest."),
+    ] = 1,
     tags: Annotated[
         str, typer.Option(help="What workers have to carry, separated by commas.")
     ] = "",
@@ -118,6 +122,7 @@ def run(
 
     # A system that was started is to be stopped, and its data removed, whatever ends this command.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked["png_compression"] = png_compression
     display = BatchProgress(len(plan.pictures))
     try:
         with connected(server, user=user, workers=workers, tls_ca=tls_ca) as client, display:

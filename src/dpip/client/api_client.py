@@ -37,12 +37,13 @@ _PAGE = 100
 
 
 class Asked(TypedDict, total=False):
-    """Where the pictures of a workload may be filtered, and how soon.
+    """Where the pictures of a workload may be filtered, how soon, and how small PNGs come back.
 
     A worker has to carry all ``tags``, and those with more of ``prefer_tags`` are preferred;
     ``gpu`` is "never", "preferred" or "required". Of a user's workloads, those of higher
     ``priority`` (-10 to 10) go first, and those of one priority share by ``weight`` (1 to 100).
     ``deadline``, with its offset from UTC, is when all should be done; text is as in RFC 3339.
+    ``png_compression`` is 0 to 9.
     """
 
     tags: Sequence[str]
@@ -51,6 +52,7 @@ class Asked(TypedDict, total=False):
     priority: int
     weight: int
     deadline: datetime | str
+    png_compression: int
 
 
 class Client:

@@ -81,11 +81,11 @@ def filter_pictures(
     """Send ``pictures`` through ``filter`` in a new workload and fetch what comes of them.
 
     Results carry where and with which camera their originals were taken if ``keep_metadata``.
-    ``asked`` says where they may be filtered, and how soon. ``transfers`` pictures are on the wire
-    at once. ``on_progress`` is called from this thread, about ten times a second and at the end.
-    What goes wrong with one picture is in the report; a server that stays away fails all that are
-    not back yet. Raises what ``create_workload`` raises. An exception such as
-    ``KeyboardInterrupt`` stops the transfers and is passed on.
+    ``asked`` is as ``create_workload`` takes it. ``transfers`` pictures are on the wire at once.
+    ``on_progress`` is called from this thread, about ten times a second and at the end. What
+    goes wrong with one picture is in the report; a server that stays away fails all that are not
+    back yet. Raises what ``create_workload`` raises. An exception such as ``KeyboardInterrupt``
+    stops the transfers and is passed on.
     """
     begin = time.perf_counter()
     workload = client.create_workload(filter, name, keep_metadata=keep_metadata, **asked)

@@ -24,8 +24,9 @@ def by_opacity(
         return mix(image)
     if image.width * image.height * image.bands <= _HELD_BYTES and image.format in _OPAQUE:
         image = image.copy_memory()
-        if image[image.bands - 1].min() == _OPAQUE[image.format]:
-            return mix(image)
+        opacity, most = image.bands - 1, _OPAQUE[image.format]
+        if image[opacity].min() == most:
+            return mix(image.extract_band(0, n=opacity)).bandjoin(most)
     mixed = mix(image.premultiply()).unpremultiply()
     whole = mixed if image.format in ("float", "double") else mixed.rint()
     return whole.cast(image.format).copy(interpretation=image.interpretation)

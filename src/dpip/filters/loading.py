@@ -32,6 +32,9 @@ _SHRINKS = (8, 4, 2)
 _LEFT_TO_SHRINK = 2
 """Times that a picture is still larger than its thumbnail, so that its edges come out smooth."""
 
+_LEAST_LEFT = 8
+"""Pixels of the shorter side that are left: the decoder leaves out what makes no whole one."""
+
 
 class Draft(Struct, frozen=True, kw_only=True):
     """What filters leave of a picture, so that no more of it need be decoded.
@@ -93,7 +96,7 @@ def _shrink(image: "pyvips.Image", size: int | None) -> int:
     for factor in _SHRINKS:
         left = image.width // factor, image.height // factor
         if (
-            min(left) > 0
+            min(left) >= _LEAST_LEFT
             and max(left) >= _LEFT_TO_SHRINK * size
             and fitted(*left, size) == fitted(*sides, size)
         ):

@@ -41,7 +41,7 @@ def filter_picture(
         image = _apply(pipeline, load(source, format, draft_for(pipeline)))
         image = without_thumbnail(image) if pipeline.keep_metadata else keep_credits(image)
         keep = ALL_METADATA if pipeline.keep_metadata else metadata_to_save(image)
-        save(image, source, target, format, keep)
+        save(image, source, target, format, keep, pipeline.png_compression)
     except (pyvips.Error, MemoryError, OSError) as error:
         target.unlink(missing_ok=True)
         # The words are libvips' own, behind a name that no picture can know.

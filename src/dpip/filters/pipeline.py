@@ -1,24 +1,30 @@
 """Pipelines: the filters that a picture goes through, as text, as JSON and as values."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dpip.errors import InvalidValue
 from dpip.filters.registry import FILTERS, Filter, Step, filter_named, filter_of
 from dpip.model.image import PictureHeader
 
+PngCompression = Annotated[int, Meta(ge=0, le=9)]
+"""Level of zlib: 0 is as it is, 1 the fastest, 9 the smallest."""
 
-class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Steps in the order in which they are applied; at least one.
+USUAL_PNG_COMPRESSION = 1
+
+
+class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Steps in the order in which they are applied, at least one, and how results are written.
 
     ``keep_metadata``: the result says where and with which camera its original was taken.
     """
 
     steps: tuple[Step, ...]
     keep_metadata: bool = False
+    png_compression: PngCompression = USUAL_PNG_COMPRESSION
 
 
 MAX_STEPS = 16
@@ -35,6 +41,7 @@ def parse_pipeline(
     parameters: Mapping[str, object] | None = None,
     *,
     keep_metadata: bool = False,
+    png_compression: object = USUAL_PNG_COMPRESSION,
 ) -> Pipeline:
     """Read steps such as ``blur``, ``blur:sigma=5`` or ``grayscale,blur:sigma=2``.
 
@@ -53,7 +60,9 @@ def parse_pipeline(
             allowed="several filters have their parameters in the filter: grayscale,blur:sigma=2",
         )
     return Pipeline(
-        steps=tuple(_parse_step(step, apart) for step in steps), keep_metadata=keep_metadata
+        steps=tuple(_parse_step(step, apart) for step in steps),
+        keep_metadata=keep_metadata,
+        png_compression=_within("png_compression", png_compression, PngCompression),
     )
 
 
@@ -113,10 +122,14 @@ def _convert(filter: Filter, parameter: str, given: str, value: object) -> objec
     if field is None:
         takes = f"takes {', '.join(fields)}" if fields else "takes no parameters"
         raise InvalidValue(field=given, value=value, allowed=f"{filter.name} {takes}")
+    return _within(given, value, field.type)
+
+
+def _within(name: str, value: object, kind: Any) -> Any:
     try:
-        return msgspec.convert(value, field.type, strict=False)
+        return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidValue(field=given, value=value, allowed=_range_of(field.type)) from error
+        raise InvalidValue(field=name, value=value, allowed=_range_of(kind)) from error
 
 
 def _range_of(kind: Any) -> str:

@@ -46,6 +46,13 @@ def test_metadata_is_kept_if_the_workload_says_so(user: ApiSession) -> None:
         assert answer["pipeline"] == [{"filter": "grayscale"}]
 
 
+def test_png_files_are_compressed_as_the_workload_says(user: ApiSession) -> None:
+    """In a form or as JSON, and by the fastest level if it does not."""
+    assert user.post("/workloads").json()["png_compression"] == 1
+    assert user.post("/workloads", json={"png_compression": 6}).json()["png_compression"] == 6
+    assert user.post("/workloads", data={"png_compression": "9"}).json()["png_compression"] == 9
+
+
 @pytest.mark.parametrize(
     "options",
     [

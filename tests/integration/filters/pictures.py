@@ -35,8 +35,9 @@ class Bench:
         image.write_to_file(str(source), **options)
         return self.filter_file(source, pipeline, kind)
 
-    def filter_file(self, source: Path, pipeline: str, kind: F) -> Any:
-        self.header = filter_picture(source, self.target, parse_pipeline(pipeline), kind)
+    def filter_file(self, source: Path, pipeline: str, kind: F, **writing: int) -> Any:
+        parsed = parse_pipeline(pipeline, **writing)  # type: ignore[arg-type]
+        self.header = filter_picture(source, self.target, parsed, kind)
         return self.result(kind)
 
     def result(self, kind: F, **options: Any) -> Any:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from dpip.filters import alpha
 from dpip.filters.failures import CannotWrite, DecodeFailed, FilterFailed
 from dpip.filters.libvips import pyvips
 from dpip.formats import read_header
@@ -59,6 +60,34 @@ def test_blur_does_not_let_the_invisible_bleed(bench: Bench) -> None:
     result = bench.filter(image_of(pixels), "blur:sigma=2").numpy()
     seen = result[result[:, :, 3] > 30]
     assert np.abs(seen[:, :3].astype(int) - (200, 100, 50)).max() <= 1
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("pipeline", ["blur", "sharpen:amount=3", "thumbnail:size=20"])
+def test_a_picture_that_is_opaque_all_over_is_mixed_as_one_without_alpha(
+    bench: Bench, pipeline: str, depth: int
+) -> None:
+    """In whole numbers, and it stays opaque."""
+    colour = colourful(depth=depth)
+    most = 2**depth - 1
+    opaque = colour.bandjoin(most).copy(interpretation=colour.interpretation)
+    without = bench.filter(colour, pipeline).numpy()
+    result = bench.filter(opaque, pipeline).numpy()
+    assert np.array_equal(result[:, :, :3], without)
+    assert (result[:, :, 3] == most).all()
+
+
+@pytest.mark.parametrize("pipeline", ["blur", "sharpen", "thumbnail:size=20"])
+def test_a_picture_too_large_to_be_looked_at_first_comes_out_alike(
+    bench: Bench, pipeline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last step, opaque or not."""
+    opaque = colourful().bandjoin(255).copy(interpretation="srgb")
+    pictures = [opaque, colourful(bands=4)]
+    held = [bench.filter(picture, pipeline).numpy().astype(int) for picture in pictures]
+    monkeypatch.setattr(alpha, "_HELD_BYTES", 0)
+    for picture, expected in zip(pictures, held, strict=True):
+        assert np.abs(bench.filter(picture, pipeline).numpy() - expected).max() <= 2
 
 
 def test_blur_keeps_sixteen_bits(bench: Bench) -> None:
@@ -169,6 +198,20 @@ def test_tiff_keeps_its_compression(bench: Bench, compression: str, big: bool) -
 
     bench.filter(colourful(), "blur", F.TIFF, compression=compression, bigtiff=big)
     assert tiff_compression(bench.target) == compression
+
+
+def test_a_higher_level_makes_a_smaller_png(bench: Bench) -> None:
+    """Of the same pixels."""
+    source = bench.directory / "source.png"
+    colourful().resize(8).pngsave(str(source))
+    sizes, pixels = [], []
+    for level in (0, 1, 9):
+        result = bench.filter_file(source, "blur", F.PNG, png_compression=level)
+        pixels.append(result.numpy())
+        sizes.append(bench.target.stat().st_size)
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert np.array_equal(pixels[0], pixels[1])
+    assert np.array_equal(pixels[0], pixels[2])
 
 
 def test_a_palette_is_no_obstacle(bench: Bench) -> None:

@@ -32,6 +32,14 @@ def test_every_pixel_goes_where_it_belongs(
 
 
 @pytest.mark.parametrize("pipeline", EXPECTED)
+def test_lines_are_not_asked_for_in_their_order(bench: Bench, pipeline: str) -> None:
+    """Of a picture of many lines that is decoded while it is used."""
+    image = pyvips.Image.gaussnoise(40, 3000, mean=128, sigma=40, seed=4).cast("uchar")
+    result = bench.filter(image, f"blur:sigma=0.1,{pipeline}", F.PNG)
+    assert np.array_equal(result.numpy(), EXPECTED[pipeline](image.numpy()))
+
+
+@pytest.mark.parametrize("pipeline", EXPECTED)
 def test_a_picture_is_upright_before_it_is_turned(bench: Bench, pipeline: str) -> None:
     """The turn is that of the picture as it is seen."""
     image = colourful().copy()

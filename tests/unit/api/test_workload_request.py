@@ -92,6 +92,7 @@ async def test_a_name_that_breaks_a_line_is_refused(name: str) -> None:
         (b'{"sigma": 1}', InvalidValue),
         (b'{"keep_metadata": "perhaps"}', InvalidValue),
         (b'{"keep_metadata": []}', InvalidValue),
+        (b'{"png_compression": 10}', InvalidValue),
         (b'{"priority": 11}', InvalidValue),
         (b'{"deadline": "2027-01-15T07:59:59Z"}', InvalidValue),
         (b'{"filter": "blur"', MalformedRequest),

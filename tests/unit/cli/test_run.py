@@ -136,7 +136,16 @@ def test_what_is_asked_for_reaches_the_server(
     result = dpip_run(
         *(folder, "--out", tmp_path / "out", "--server", url),
         *("--tags", "fast,near", "--prefer-tags", "new", "--gpu", "preferred"),
-        *("--priority", "-3", "--weight", "7", "--deadline", "2030-01-31T18:00:00Z"),
+        *(
+            "--priority",
+            "-3",
+            "--png-compression",
+            "6",
+            "--weight",
+            "7",
+            "--deadline",
+            "2030-01-31T18:00:00Z",
+        ),
         DPIP_TOKEN="t0ken",
     )
     assert result.exit_code == 0, result.output
@@ -145,6 +154,7 @@ def test_what_is_asked_for_reaches_the_server(
     assert wanted["prefer_tags"] == "new"
     assert (wanted["gpu"], wanted["priority"], wanted["weight"]) == ("preferred", -3, 7)
     assert wanted["deadline"] == "2030-01-31T18:00:00Z"
+    assert wanted["png_compression"] == 6
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,17 @@ def test_a_pipeline_survives_json() -> None:
     assert decode_pipeline(steps) == Pipeline(steps=pipeline.steps, keep_metadata=False)
 
 
+def test_a_level_of_compression_is_within_bounds() -> None:
+    """It may be text, travels as JSON unless it is the usual one, and is refused with its range."""
+    usual, small = parse_pipeline("blur"), parse_pipeline("blur", png_compression="9")
+    assert (usual.png_compression, small.png_compression) == (1, 9)
+    assert b"png_compression" not in encode_pipeline(usual)
+    assert decode_pipeline(encode_pipeline(small)) == small
+    for level in (10, -1, "best", 1.5, True):
+        with pytest.raises(InvalidValue, match=r"png_compression.*at least 0 and at most 9"):
+            parse_pipeline("blur", png_compression=level)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff", b"{}", b'[{"filter":"rm"}]', b'[{"filter":"blur","sigma":1e9}]'],
