@@ -20,7 +20,7 @@ HEADER = PictureHeader(
 PIPELINE = b'[{"name":"grayscale"}]'
 BROKEN = Failure(code=FailureCode.DECODE_FAILED, reason="The picture ends too early.")
 WHY = Why(
-    policy="least_loaded", known=3, feasible=2, cpu_milliseconds=40.5, memory=2**28, placed_at=NOW
+    policy="least_loaded", known=3, with_room=2, cpu_milliseconds=40.5, memory=2**28, placed_at=NOW
 )
 NO_TERM = 0
 """Of a datastore in which no scheduler has led yet."""

@@ -82,7 +82,7 @@ def explain(job: JobView, said: Said | None, now: float) -> ExplanationAnswer:
         placed_at=utc(why.placed_at) if why else None,
         policy=why.policy if why else None,
         known=waiting.known if waiting else why.known if why else None,
-        feasible=why.feasible if why else None,
+        with_room=why.with_room if why else None,
         runner_up=why.runner_up if why else None,
         predicted_milliseconds=why.cpu_milliseconds if why else None,
         predicted_memory=why.memory if why else None,
@@ -171,9 +171,9 @@ def _placement(job: JobView) -> list[str]:
     why = job.why
     if why is None:
         return []
-    choice = f"The policy {why.policy} chose this worker among {why.feasible} that could take it"
-    if why.feasible == 1:
-        choice = "This was the only worker that could take it"
+    choice = f"The policy {why.policy} chose this worker among {why.with_room} that had room"
+    if why.with_room == 1:
+        choice = "This was the only worker that had room"
     second = f"; {why.runner_up} came second" if why.runner_up else ""
     memory = f"{why.memory / 2**20:.0f} MiB"
     return [

@@ -37,7 +37,7 @@ class ExplanationAnswer(BaseModel):
     placed_at: datetime | None
     policy: str | None
     known: int | None = Field(description="Workers that there are.")
-    feasible: int | None = Field(description="Those of them that could take it.")
+    with_room: int | None = Field(description="Those of them that had room for one more job.")
     runner_up: str | None
     predicted_milliseconds: float | None = Field(description="Of CPU time, all cores together.")
     predicted_memory: Bytes | None

@@ -81,7 +81,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
     ``remedy`` is what would have to change. ``worker`` has the picture or has filtered it, and
     ``also_on`` is that of an earlier attempt that goes on beside it. When it was placed, ``policy``
-    chose among the ``feasible`` of all ``known`` workers, and expected it to take
+    chose among those ``with_room`` of all ``known`` workers, and expected it to take
     ``predicted_milliseconds`` of CPU time and ``predicted_memory`` bytes there; it spent
     ``milliseconds`` on the pixels. One that waits is at ``position``, from 1, in its workload, and
     competes with that many jobs of others. ``code`` and ``reason`` are of the latest failure.
@@ -103,7 +103,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     placed_at: datetime | None = None
     policy: str | None = None
     known: int | None = None
-    feasible: int | None = None
+    with_room: int | None = None
     runner_up: str | None = None
     predicted_milliseconds: float | None = None
     predicted_memory: int | None = None

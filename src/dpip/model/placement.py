@@ -8,14 +8,15 @@ from dpip.model.job import Failure, JobState, Lease, PendingJob
 class Why(Struct, frozen=True, kw_only=True):
     """What the scheduler knew when it placed a job, kept with the job as JSON.
 
-    ``policy`` ranked the ``feasible`` workers among the ``known`` ones; ``runner_up`` came second.
+    Of the ``known`` workers, as many as ``with_room`` had room for one more job. ``policy`` ranked
+    those of them that could take this one; ``runner_up`` came second, where that is known.
     ``cpu_milliseconds`` and ``memory`` (bytes) are what the job was predicted to take there.
     ``backup``: it was placed a second time, beside an attempt that took too long.
     """
 
     policy: str
     known: int
-    feasible: int
+    with_room: int
     cpu_milliseconds: float
     memory: int
     placed_at: float

@@ -192,7 +192,7 @@ class Matchmaker:
         why = Why(
             policy=self._policy,
             known=len(self._fleet),
-            feasible=max(1, with_room),
+            with_room=max(1, with_room),
             cpu_milliseconds=predicted.cpu_milliseconds,
             memory=demand.memory,
             placed_at=self._clock.now(),

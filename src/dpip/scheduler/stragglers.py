@@ -114,7 +114,7 @@ class Stragglers:
         why = Why(
             policy=self._policy,
             known=len(self._fleet),
-            feasible=self._fleet.with_room,
+            with_room=self._fleet.with_room,
             cpu_milliseconds=late.milliseconds,
             memory=late.memory,
             placed_at=self._clock.now(),

@@ -136,7 +136,7 @@ def test_a_picture_on_a_worker_says_why_it_is_there(
     explanation = explained(user, image_id)
     assert explanation["summary"].startswith(f"Attempt 1 is on worker {worker}")
     assert explanation["policy"] == WHY.policy
-    assert (explanation["known"], explanation["feasible"]) == (WHY.known, WHY.feasible)
+    assert (explanation["known"], explanation["with_room"]) == (WHY.known, WHY.with_room)
     assert explanation["predicted_milliseconds"] == WHY.cpu_milliseconds
     assert explanation["predicted_memory"] == WHY.memory
     assert datetime.fromisoformat(explanation["placed_at"]).timestamp() == WHY.placed_at

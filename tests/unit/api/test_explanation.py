@@ -12,7 +12,7 @@ from dpip.wire.messages import Obstacle, Refusal, Waiting
 
 NOW = 1_800_000_000.0
 BROKEN = Failure(code=FailureCode.DECODE_FAILED, reason="The picture ends too early.")
-CHOICE = "The policy least_loaded chose this worker among 2 that could take it, of 3 that there "
+CHOICE = "The policy least_loaded chose this worker among 2 that had room, of 3 that there "
 PREDICTION = "It was predicted to take 41 ms of CPU time and 120 MiB there."
 CHOSEN = [f"{CHOICE}were; grace came second.", PREDICTION]
 WAITING = Waiting(
@@ -29,7 +29,7 @@ def why(**changes: Any) -> Why:
     facts: dict[str, Any] = {
         "policy": "least_loaded",
         "known": 3,
-        "feasible": 2,
+        "with_room": 2,
         "cpu_milliseconds": 41.2,
         "memory": 120 << 20,
         "placed_at": NOW - 12,
@@ -139,7 +139,7 @@ def test_one_on_a_worker_says_why_it_is_there() -> None:
     assert answer.summary == "Attempt 1 is on worker ada, for 12 seconds."
     assert answer.details == CHOSEN
     assert (answer.worker, answer.also_on, answer.policy) == ("ada", None, "least_loaded")
-    assert (answer.known, answer.feasible, answer.runner_up) == (3, 2, "grace")
+    assert (answer.known, answer.with_room, answer.runner_up) == (3, 2, "grace")
     assert (answer.predicted_milliseconds, answer.predicted_memory) == (41.2, 120 << 20)
     assert answer.placed_at
     assert answer.placed_at.timestamp() == NOW - 12
@@ -148,8 +148,8 @@ def test_one_on_a_worker_says_why_it_is_there() -> None:
 
 def test_the_only_worker_that_could_take_it_was_not_chosen_by_a_policy() -> None:
     """There was no choice."""
-    answer = explain(leased(why=why(feasible=1, runner_up=None)), None, NOW)
-    assert answer.details[0] == "This was the only worker that could take it, of 3 that there were."
+    answer = explain(leased(why=why(with_room=1, runner_up=None)), None, NOW)
+    assert answer.details[0] == "This was the only worker that had room, of 3 that there were."
 
 
 def test_one_whose_reasons_are_not_kept_says_where_it_is() -> None:
