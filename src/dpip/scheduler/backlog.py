@@ -21,6 +21,8 @@ _WINDOW = 512
 _MOST_PASSED_BY = 64
 """Jobs of a workload that others go before in a round, so that a round is short."""
 
+_LOOK_AGAIN_SECONDS, _OLD_SECONDS = 0.5, 2.0
+
 _SAFETY = 1.5
 """A deadline is in danger when what is left is predicted to take as much of the time as this."""
 
@@ -56,6 +58,17 @@ class Line(Struct, kw_only=True, eq=False):
     too_large: float = math.inf
     is_read: bool = False
     is_old: bool = False
+    read_at: float = 0.0
+
+    def is_to_be_read(self, now: float) -> bool:
+        """Whether jobs may be due that belong behind the window, or before it."""
+        age = abs(now - self.read_at)
+        # What waits for its next attempt has been uploaded before others, and is due some time.
+        if self.is_old or age > _OLD_SECONDS:
+            return True
+        if self.at < len(self.window):
+            return False
+        return not self.is_read or (self.pending > len(self.window) and age > _LOOK_AGAIN_SECONDS)
 
 
 class Backlog:
@@ -133,7 +146,7 @@ class Backlog:
                 continue
             if line.round != self._round:
                 line.round, line.at, line.taken, line.too_large = self._round, 0, 0, math.inf
-            if line.is_old or (line.at >= len(line.window) and not line.is_read):
+            if line.is_to_be_read(now):
                 if line.taken:  # What has been taken is not leased yet, and would be read again.
                     self.is_cut_short = True
                 else:
@@ -178,7 +191,7 @@ class Backlog:
         # What has been passed over is read again: it is first, and may have gone.
         limit = len(line.window) + _WINDOW
         line.window = await self._jobs.pending_jobs(line.workload.id, now=now, limit=limit)
-        line.is_read, line.is_old = len(line.window) < limit, False
+        line.is_read, line.is_old, line.read_at = len(line.window) < limit, False, now
         line.demands.clear()
 
     def _put(self, workload: WaitingWorkload, now: float, slots: int) -> None:

@@ -99,14 +99,17 @@ class Fleet:
         node.slots, node.prefetch = beat.slots, beat.prefetch
         node.draining, node.paused = beat.draining, beat.paused
         node.resources, node.heard_at = beat.resources, now
+        self._nodes[name] = self._nodes.pop(name)
         self._promise_memory(node)
         self._changed(node)
 
     def forget_the_silent(self, now: float) -> None:
         """Forget the workers not heard within the last ``silence_seconds``."""
-        for node in list(self._nodes.values()):
-            if now - node.heard_at > self._silence_seconds:
-                self._remove(node)
+        while self._nodes:
+            node = next(iter(self._nodes.values()))  # The one that has not been heard for longest.
+            if now - node.heard_at <= self._silence_seconds:
+                return
+            self._remove(node)
 
     def gone(self, process: Speaker) -> None:
         """Forget a worker, unless another process of it has been heard since."""

@@ -70,7 +70,7 @@ class NatsBus:
         self._tls = tls
         self._client = Client()
         self._lost = asyncio.Event()
-        self._subscriptions: list[tuple[str, str, Handler]] = []
+        self._subscriptions: list[tuple[str, str, list[Handler]]] = []
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
         self._malformed = 0
@@ -163,11 +163,16 @@ class NatsBus:
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
         """Call ``handler`` for each message, over every connection that is to come."""
         client = self._client
-        self._subscriptions.append((subject, queue, handler))
+        for known, in_queue, handlers in self._subscriptions:
+            if known == subject and not queue and not in_queue:  # The server sends it once.
+                handlers.append(handler)
+                return
+        handlers = [handler]
+        self._subscriptions.append((subject, queue, handlers))
         if not client.is_connected:
             return
         try:
-            await self._subscribe(client, subject, queue, handler)
+            await self._subscribe(client, subject, queue, handlers)
             # The server knows of the subscription before anybody is told to use it.
             await until_received(client)
         except (nats.errors.Error, OSError) as error:
@@ -175,8 +180,14 @@ class NatsBus:
                 raise self._unavailable(error) from error
             # The next connection makes it.
 
-    async def _subscribe(self, client: Client, subject: str, queue: str, handler: Handler) -> None:
-        async def handle(message: Msg) -> None:
+    async def _subscribe(
+        self, client: Client, subject: str, queue: str, handlers: Sequence[Handler]
+    ) -> None:
+        async def hand_on(message: Msg) -> None:
+            for handler in handlers:
+                await handle(message, handler)
+
+        async def handle(message: Msg, handler: Handler) -> None:
             try:
                 answer = await handler(message.subject, message.data)
                 if answer is not None and message.reply:
@@ -189,7 +200,7 @@ class NatsBus:
             except Exception:
                 log.exception("message not handled", subject=message.subject)
 
-        await client.subscribe(subject, queue=queue, cb=handle)
+        await client.subscribe(subject, queue=queue, cb=hand_on)
 
     async def _connect(self) -> None:
         client = Client()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpip.controller.datastore import SqlDatastore
+from dpip.model.job import Failure, FailureCode
 from dpip.model.requirements import GpuUse, Requirements
 from dpip.scheduler.matchmaker import Match
 from tests.integration.scheduler.marketplace import Marketplace
@@ -132,6 +133,23 @@ async def test_a_job_that_comes_back_is_first_again(market: Marketplace) -> None
     market.end(match.promise.lease)
     await market.datastore.give_back(match.promise.lease)
     assert [match.job.id for match in await served(market, 3)] == job_ids[:3]
+
+
+async def test_a_job_that_failed_goes_before_later_ones_once_it_is_due(
+    market: Marketplace,
+) -> None:
+    """Though those are in memory already, and nobody says that it is due."""
+    workload = await market.add_workload()
+    job_ids = await market.add_jobs(workload, 20)
+    market.hear()
+    (match,) = await market.found()
+    market.end(match.promise.lease)
+    failure = Failure(code=FailureCode.CRASHED, reason="It did.")
+    now = market.clock.now()
+    await market.datastore.fail(match.promise.lease, failure, jitter=0.0, now=now)
+    assert [each.job.id for each in await served(market, 2)] == job_ids[1:3]
+    market.clock.pass_by(3)
+    assert [each.job.id for each in await served(market, 2)] == [job_ids[0], job_ids[3]]
 
 
 # The interactive lane
