@@ -5,7 +5,7 @@ import contextlib
 import random
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -183,10 +183,6 @@ class NatsBus:
     async def _subscribe(
         self, client: Client, subject: str, queue: str, handlers: Sequence[Handler]
     ) -> None:
-        async def hand_on(message: Msg) -> None:
-            for handler in handlers:
-                await handle(message, handler)
-
         async def handle(message: Msg, handler: Handler) -> None:
             try:
                 answer = await handler(message.subject, message.data)
@@ -199,6 +195,10 @@ class NatsBus:
                 log.warning("message not handled", subject=message.subject, reason=str(error))
             except Exception:
                 log.exception("message not handled", subject=message.subject)
+
+        async def hand_on(message: Msg) -> None:
+            for handler in handlers:
+                await handle(message, handler)
 
         await client.subscribe(subject, queue=queue, cb=hand_on)
 
