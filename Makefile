@@ -38,7 +38,7 @@ install: .venv/installed
 	touch $@
 
 .venv/installed-for-development: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,postgres,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,demo,postgres,dev]'
 	touch $@ .venv/installed
 
 clean:
