@@ -51,7 +51,10 @@ def _home(name: str, contents: list[str]) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     pinned = hashlib.sha256(" ".join(contents).encode()).hexdigest()[:8]
     home = cache / "dpip-bench" / f"{name}-{pinned}"
-    home.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LeftOut(f"{home.parent} cannot be made: {error.strerror}") from error
     return home
 
 

@@ -20,8 +20,8 @@ def test_every_run_filters_every_picture_that_can_be_filtered(tmp_path: Path) ->
         for name in [*names, "broken.png", "missing.png"]
     ]
     with BareLoop(processes=2) as loop:
-        for filter in ("blur", "grayscale"):
-            assert loop.run(tasks, filter) > 0
+        for pipeline in ("blur", "grayscale"):
+            assert loop.run(tasks, pipeline) > 0
             assert sorted(target.name for target in out.iterdir()) == names
             for target in out.iterdir():
                 target.unlink()

@@ -21,7 +21,7 @@ class Runner:
         self._log = log
         self._shade = shade
 
-    def filter(self, pictures: Sequence[Picture], filter: str) -> float:
+    def filter(self, pictures: Sequence[Picture], filter: str) -> float:  # noqa: A002
         self._log.append(self.name)
         assert not any(picture.target.exists() for picture in pictures)
         for picture in pictures:
@@ -30,12 +30,12 @@ class Runner:
 
 
 class Nobody(Runner):
-    def filter(self, pictures: Sequence[Picture], filter: str) -> float:
+    def filter(self, pictures: Sequence[Picture], filter: str) -> float:  # noqa: A002
         raise CannotTakePart(name=self.name, reason=f"it has no {filter}")
 
 
 class Idle(Runner):
-    def filter(self, pictures: Sequence[Picture], filter: str) -> float:
+    def filter(self, pictures: Sequence[Picture], filter: str) -> float:  # noqa: A002
         return 0.1
 
 

@@ -1,11 +1,11 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import pyvips
 
 from dpip.bench import limit as module
-from dpip.bench.bare_loop import BareLoop
+from dpip.bench.bare_loop import BareLoop, Task
 from dpip.bench.limit import Limit
 from dpip.bench.ways import AS_THE_WORKER, WAYS, Way
 from dpip.filters.pipeline import parse_pipeline
@@ -26,20 +26,20 @@ def photograph(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize("steps", FILTERS)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_a_way_makes_pictures(
-    way: Way, filter: str, suffix: str, photograph: Callable[[str], Path], tmp_path: Path
+    way: Way, steps: str, suffix: str, photograph: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Every way that says that it can do a filter writes a picture of the right size."""
-    pipeline = parse_pipeline(filter)
-    format = PictureFormat.JPEG if suffix == ".jpg" else PictureFormat.PNG
-    if way.missing() or not way.can(pipeline, format):
+    pipeline = parse_pipeline(steps)
+    kind = PictureFormat.JPEG if suffix == ".jpg" else PictureFormat.PNG
+    if way.missing() or not way.can(pipeline, kind):
         pytest.skip("it needs the extra bench, or is for another format")
     source, target, expected = photograph(suffix), tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
-    way.filter(source, target, pipeline, format)
-    AS_THE_WORKER.filter(source, expected, pipeline, format)
+    way.filter(source, target, pipeline, kind)
+    AS_THE_WORKER.filter(source, expected, pipeline, kind)
     sizes = [
         (image.width, image.height)
         for image in (pyvips.Image.new_from_file(str(file)) for file in (target, expected))
@@ -64,7 +64,7 @@ def test_a_way_that_makes_another_picture_is_not_chosen(
         def __init__(self) -> None:
             """Has no processes."""
 
-        def run(self, tasks, filter):  # type: ignore[no-untyped-def]
+        def run(self, tasks: Sequence[Task], filter: str) -> float:  # noqa: A002
             for task in tasks:
                 ways[task.way].filter(
                     task.picture.source, task.picture.target, parse_pipeline(filter), task.format
