@@ -1,6 +1,6 @@
 """Measure how soon `dpip up` lets somebody in, and what it costs while nobody does anything.
 
-    python bench/start.py --rounds 5
+python bench/start.py --rounds 5
 """
 
 import argparse
@@ -16,6 +16,7 @@ SETTLE_SECONDS = 5.0
 
 
 def main() -> None:
+    """Print both."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--idle-seconds", type=float, default=20.0)
