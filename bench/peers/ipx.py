@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from shared.environments import node_packages
+from shared.environments import node_packages, program
 from shared.http_fetch import fetch_all, free_ports, wait_for
 from shared.peer import CORES, PNG_LEVEL, QUALITY, LeftOut, Pictures, Started, Steps, main
 
@@ -21,10 +21,11 @@ SERVER = Path(__file__).with_name("shared") / "ipx_server.mjs"
 @contextlib.contextmanager
 def start() -> Iterator[Started]:
     home = node_packages("ipx", [f"ipx@{VERSION}"])
+    node = program("node", "nodejs")
     ports = free_ports(CORES)
     servers = [
-        subprocess.Popen(
-            ["node", SERVER, str(home), str(port), str(PNG_LEVEL)],
+        subprocess.Popen(  # nosec B603 # what was just installed
+            [node, SERVER, str(home), str(port), str(PNG_LEVEL)],
             env={**os.environ, "UV_THREADPOOL_SIZE": "2", "NODE_ENV": "production"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -36,7 +36,7 @@ def start() -> Iterator[Started]:
         settings = Path(folder, "thumbor.conf")
         settings.write_text(SETTINGS)
         servers = [
-            subprocess.Popen(
+            subprocess.Popen(  # nosec B603 # what was just installed
                 [
                     programs / "thumbor",
                     "--ip",

@@ -78,7 +78,7 @@ def _filter(client: subprocess.Popen, steps: Steps, pictures: Pictures) -> None:
 @contextlib.contextmanager
 def _running(command: list, **options) -> Iterator[subprocess.Popen]:
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options}
-    process = subprocess.Popen(command, **options)
+    process = subprocess.Popen(command, **options)  # nosec B603 # what was just installed
     try:
         yield process
     finally:
@@ -88,6 +88,13 @@ def _running(command: list, **options) -> Iterator[subprocess.Popen]:
 
 def _wait_for(command: list, environment: dict[str, str]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while subprocess.run(command, env=environment, capture_output=True, check=False).returncode:
+    while _fails(command, environment):
         if time.monotonic() > deadline:
             raise LeftOut("its worker does not start")
+
+
+def _fails(command: list, environment: dict[str, str]) -> bool:
+    ran = subprocess.run(  # nosec B603 # what was just installed
+        command, env=environment, capture_output=True, check=False
+    )
+    return ran.returncode != 0

@@ -59,7 +59,9 @@ def _home(name: str, contents: list[str]) -> Path:
 
 
 def _install(command: list[str], cwd: Path) -> None:
-    ran = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    ran = subprocess.run(  # nosec B603 # pip or npm
+        command, cwd=cwd, capture_output=True, text=True, check=False
+    )
     if ran.returncode:
         said = " ".join(ran.stderr.strip().splitlines()[-_LAST_LINES:])
         raise LeftOut(f"{command[0]} cannot install it: {said}")

@@ -3,6 +3,7 @@
 import subprocess  # nosec B404 # runs the image programs of the system alone
 from collections.abc import Sequence
 
+from shared.environments import program
 from shared.peer import CORES
 
 A_CALL = 8
@@ -11,8 +12,14 @@ A_CALL = 8
 
 def xargs(command: Sequence[str], lines: Sequence[str], at_once: int, **options) -> None:
     """Run ``command`` with ``at_once`` of ``lines`` as its last arguments, a process a core."""
-    subprocess.run(
-        ["xargs", "--null", f"--max-procs={CORES}", f"--max-args={at_once}", *command],
+    subprocess.run(  # nosec B603 # a program of the system
+        [
+            program("xargs", "findutils"),
+            "--null",
+            f"--max-procs={CORES}",
+            f"--max-args={at_once}",
+            *command,
+        ],
         input="\0".join(lines),
         text=True,
         check=False,
@@ -22,5 +29,7 @@ def xargs(command: Sequence[str], lines: Sequence[str], at_once: int, **options)
 
 def version_of(command: Sequence[str]) -> str:
     """The first words that a program says of its version."""
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    said = subprocess.run(  # nosec B603 # a program of the system
+        command, capture_output=True, text=True, check=False
+    ).stdout
     return " ".join(said.split()[:3])

@@ -70,5 +70,5 @@ def _bar(result: Result, y: int, scale: float) -> Iterator[str]:
         f'<line x1="{_NAMES + share.least * scale:.1f}" x2="{_NAMES + share.most * scale:.1f}" '
         f'y1="{middle}" y2="{middle}" stroke="#24292f"/>'
     )
-    label = f"{share.median:.2f}   {rate:.1f} pictures/s"
+    label = f"{share.median:.2f}, {rate:.1f} pictures/s"
     yield f'<text x="{end + 6:.1f}" y="{middle + 4}">{label}</text>'
