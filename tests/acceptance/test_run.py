@@ -155,6 +155,8 @@ def test_bench_says_what_is_wrong_with_its_command_line(tmp_path: Path) -> None:
     assert "There is no mix cats: frames, photographs, thumbnails, mixed." in ran.stderr
     assert "sigma" in ran.stderr
     assert dpip("bench", env=environment(tmp_path)).returncode == 2
+    both = dpip("bench", "--control-plane", "--mix", "frames", env=environment(tmp_path))
+    assert both.returncode == 2
 
 
 def test_bench_accounts_for_a_job_that_does_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from dpip.bench.limit import Trial
 from dpip.bench.outputs import Judgement, Reference
 from dpip.client.batch import Picture
 from dpip.client.folder import plan_batch
@@ -82,7 +83,8 @@ class LeftOut(Struct, frozen=True, kw_only=True):
 class Comparison(Struct, frozen=True, kw_only=True):
     """What was measured with one folder and one filter, the limit first.
 
-    ``ratio`` is DPIP's speed by the limit's, the median of all rounds.
+    ``ratio`` is DPIP's speed by the limit's, the median of all rounds. In ``trials`` the limit
+    chose its ways.
     """
 
     mix: str
@@ -91,6 +93,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     bytes: int
     rounds: int
     ratio: float
+    trials: tuple[Trial, ...] = ()
     results: tuple[Result, ...]
     left_out: tuple[LeftOut, ...]
 

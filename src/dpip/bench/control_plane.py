@@ -7,7 +7,7 @@ decodes and encodes, upload of the result, and download by the user.
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -72,11 +72,16 @@ class Account(Struct, frozen=True, kw_only=True):
         return "\n".join(lines)
 
 
-def measure_control_plane(jobs: int, say: Callable[[str], None]) -> Account:
-    """Run ``jobs`` jobs that change nothing through a system of its own, bare and then sampled."""
+def measure_control_plane(
+    jobs: int, settings: Mapping[str, str], say: Callable[[str], None]
+) -> Account:
+    """Run ``jobs`` jobs that change nothing through a system of its own, bare and then sampled.
+
+    ``settings`` are those of the system, as variables.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="dpip-bench-") as scratch,
-        local_system() as system,
+        local_system(settings=settings) as system,
         Client(system.api) as client,
     ):
         client.login(system.user, system.password)

@@ -29,7 +29,6 @@ _SECONDS_OF_A_TRIAL = 0.3
 class Trial(Struct, frozen=True, kw_only=True):
     """How one way did with a sample of a format; no figures where it was not tried."""
 
-    filter: str
     format: PictureFormat
     way: str
     verdict: str
@@ -92,7 +91,7 @@ class _Trial:
         filter: str,  # noqa: A002
         folder: Path,
     ) -> None:
-        self._format, self._filter = format, filter
+        self._format = format
         self._pipeline = parse_pipeline(filter)
         reference = Reference(_numbered(files, folder / "reference"), filter, _SAMPLE)
         able = [way for way in WAYS if way.can(self._pipeline, format) and not way.missing()]
@@ -112,7 +111,6 @@ class _Trial:
         """What became of every way that could have been meant."""
         return [
             Trial(
-                filter=self._filter,
                 format=self._format,
                 way=way.name,
                 verdict=self._verdict(way),

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from dpip.bench.bare_loop import BareLoop
 from dpip.bench.contest import DPIP, Comparison, Contender, Contest, LeftOut, compete
-from dpip.bench.limit import Limit, Trial
+from dpip.bench.limit import Limit
 from dpip.bench.machine import Machine, this_machine
 from dpip.bench.mixes import make_mix
 from dpip.bench.peers import Peer, running_peers
@@ -29,12 +29,11 @@ FILTERS = (
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """All that was measured in one run; ``trials`` are those in which the limit chose its ways."""
+    """All that was measured in one run; ``left_out`` are peers that could not be started."""
 
     machine: Machine
     seconds: float
     comparisons: tuple[Comparison, ...]
-    trials: tuple[Trial, ...]
     left_out: tuple[LeftOut, ...]
 
 
@@ -79,7 +78,6 @@ def measure(
 ) -> Report:
     """Have all contenders compete in every folder with every filter; ``say`` tells what goes on."""
     machine, begin = this_machine(), time.perf_counter()
-    trials: list[Trial] = []
     comparisons = []
     with ExitStack() as stack:
         limit = Limit(stack.enter_context(BareLoop(default_workers())))
@@ -95,16 +93,16 @@ def measure(
             sources = [picture.source for picture in plan_batch([folder], scratch).pictures]
             for filter in filters:  # noqa: A001
                 say(f"{mix}, {filter}: choosing the limit's ways")
-                trials += limit.choose(sources, filter)
+                trials = tuple(limit.choose(sources, filter))
                 contest = Contest(
                     mix=mix, folder=folder, filter=filter, scratch=scratch, rounds=rounds
                 )
-                comparisons.append(compete(contest, contenders, _teller(contest, say)))
+                comparison = compete(contest, contenders, _teller(contest, say))
+                comparisons.append(structs.replace(comparison, trials=trials))
     return Report(
         machine=machine,
         seconds=time.perf_counter() - begin,
         comparisons=tuple(comparisons),
-        trials=tuple(trials),
         left_out=tuple(left_out),
     )
 

@@ -71,6 +71,8 @@ def bench(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if control_plane:
+        if folder or mix or all or peers or chart or server:
+            raise refuse_usage(["--control-plane has pictures and a system of its own."])
         return _control_plane(jobs, as_json=json)
     mixes = list(MIXES) if all else mix.split("+") if mix else []
     filters = list(filter or (FILTERS if all else ["grayscale"]))
@@ -118,15 +120,15 @@ def _print(report: "Report") -> None:
         f"Python {machine.python}, DPIP {machine.dpip}; load {machine.load:.1f} at the start; "
         f"took {report.seconds:.0f} s"
     )
-    for trial in report.trials:
-        time = trial.milliseconds_a_picture
-        figures = "" if time is None else f"{time:8.2f} ms, {trial.difference:.2f} levels off"
-        print(f"  {trial.filter}, {trial.format}: {trial.way:<24}{figures}  {trial.verdict}")
     for each in report.comparisons:
         print(
             f"\n{each.mix}, {each.filter}: {each.pictures} pictures, "
             f"{each.bytes / 1e6:.1f} MB, rounds: {each.rounds}"
         )
+        for trial in each.trials:
+            time = trial.milliseconds_a_picture
+            figures = "" if time is None else f"{time:8.2f} ms, {trial.difference:.2f} levels off"
+            print(f"  {trial.format}: {trial.way:<24}{figures}  {trial.verdict}")
         for result in each.results:
             rate, share = result.pictures_per_second, result.of_limit
             outputs = result.outputs
@@ -151,6 +153,12 @@ def _draw(report: "Report", file: Path) -> None:
 
 def _control_plane(jobs: int, *, as_json: bool) -> None:
     from dpip.bench.control_plane import measure_control_plane
+    from dpip.cli.connect import variables_of_a_local_system
+    from dpip.config import load_settings
 
-    account = measure_control_plane(jobs, say=lambda what: print(what, file=sys.stderr))
+    account = measure_control_plane(
+        jobs,
+        variables_of_a_local_system(load_settings()[1]),
+        say=lambda what: print(what, file=sys.stderr),
+    )
     print(msgspec.json.encode(account).decode() if as_json else account.text())
