@@ -1,5 +1,6 @@
 """Contenders take turns at the same pictures, so that whatever drifts drifts for all of them."""
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -118,64 +119,104 @@ def compete(
     turn: the one is its result. ``on_turn`` is called with the round, 0 for the warm-up, and the
     name. Raises what the limit and DPIP raise; of others, who cannot take part is left out.
     """
-    tasks = {one.name: _pictures(contest, one.name) for one in contenders}
-    first_turns: dict[str, float] = {}
-    left_out = []
-    for contender in contenders:
-        on_turn(0, contender.name)
+    field = _Contenders(contest, contenders, on_turn)
+    field.warm_up()
+    for number in range(1, contest.rounds + 1):
+        field.take_turns(number)
+    return field.compared()
+
+
+class _Contenders:
+    """Who takes part, their pictures, and the seconds of their turns so far."""
+
+    def __init__(
+        self,
+        contest: Contest,
+        contenders: Sequence[Contender],
+        on_turn: Callable[[int, str], None],
+    ) -> None:
+        self._contest = contest
+        self._on_turn = on_turn
+        self._pictures = {one.name: _pictures(contest, one.name) for one in contenders}
+        self._seconds: dict[str, list[float]] = {one.name: [] for one in contenders}
+        self._taking_part = list(contenders)
+        self._slow: list[Contender] = []
+        self._left_out: list[LeftOut] = []
+
+    def warm_up(self) -> None:
+        """Let each take a turn, which counts for those alone that are slow."""
+        limit = math.inf
+        for contender in list(self._taking_part):
+            taken = self._turn(0, contender)
+            if contender.name == LIMIT:
+                limit = taken
+            elif contender.name != DPIP and _SLOW * limit < taken < math.inf:
+                self._taking_part.remove(contender)
+                self._slow.append(contender)
+                self._seconds[contender.name].append(taken)
+
+    def take_turns(self, number: int) -> None:
+        """Let each have its turn of this round."""
+        first = number % len(self._taking_part)
+        for contender in [*self._taking_part[first:], *self._taking_part[:first]]:
+            self._seconds[contender.name].append(self._turn(number, contender))
+
+    def compared(self) -> Comparison:
+        """What came of it."""
+        contest = self._contest
+        reference = Reference(_pictures(contest, "reference"), contest.filter, _SAMPLE)
+        limit = self._seconds[LIMIT]
+        results = [
+            _result(one, self._seconds[one.name], limit, reference.judge(self._pictures[one.name]))
+            for one in [*self._taking_part, *self._slow]
+        ]
+        sources = [picture.source for picture in self._pictures[LIMIT]]
+        return Comparison(
+            mix=contest.mix,
+            filter=contest.filter,
+            pictures=len(sources),
+            bytes=sum(source.stat().st_size for source in sources),
+            rounds=contest.rounds,
+            ratio=next(result.of_limit.median for result in results if result.name == DPIP),
+            results=tuple(results),
+            left_out=tuple(self._left_out),
+        )
+
+    def _turn(self, number: int, contender: Contender) -> float:
+        """The seconds of one turn; endless for one that is left out from now on."""
+        self._on_turn(number, contender.name)
+        pictures = self._pictures[contender.name]
+        shutil.rmtree(self._contest.scratch / contender.name, ignore_errors=True)
+        for folder in {picture.target.parent for picture in pictures}:
+            folder.mkdir(parents=True, exist_ok=True)
+        os.sync()
         try:
-            first_turns[contender.name] = _turn(contest, contender, tasks[contender.name])
-            _demand_pictures(contender.name, tasks[contender.name])
+            taken = contender.filter(pictures, self._contest.filter)
+            if contender.name not in (LIMIT, DPIP):
+                self._demand_pictures_of(contender)
         except CannotTakePart as refusal:
             if contender.name in (LIMIT, DPIP):
                 raise
-            first_turns.pop(contender.name, None)
-            left_out.append(LeftOut(name=contender.name, reason=str(refusal.facts["reason"])))
-    slow = {name for name, taken in first_turns.items() if taken > _SLOW * first_turns[LIMIT]}
-    slow -= {DPIP}
-    seconds = {name: [taken] if name in slow else [] for name, taken in first_turns.items()}
-    in_turns = [one for one in contenders if one.name in first_turns and one.name not in slow]
-    for number in range(1, contest.rounds + 1):
-        first = number % len(in_turns)
-        for contender in [*in_turns[first:], *in_turns[:first]]:
-            on_turn(number, contender.name)
-            taken = _turn(contest, contender, tasks[contender.name])
-            seconds[contender.name].append(taken)
-    reference = Reference(_pictures(contest, "reference"), contest.filter, _SAMPLE)
-    results = [
-        _result(one, seconds[one.name], seconds[LIMIT], reference.judge(tasks[one.name]))
-        for one in contenders
-        if one.name in seconds
-    ]
-    sources = [picture.source for picture in tasks[LIMIT]]
-    return Comparison(
-        mix=contest.mix,
-        filter=contest.filter,
-        pictures=len(sources),
-        bytes=sum(source.stat().st_size for source in sources),
-        rounds=contest.rounds,
-        ratio=next(result.of_limit.median for result in results if result.name == DPIP),
-        results=tuple(results),
-        left_out=tuple(left_out),
-    )
+            self._taking_part.remove(contender)
+            reason = str(refusal.facts["reason"])
+            self._left_out.append(LeftOut(name=contender.name, reason=reason))
+            return math.inf
+        return taken
+
+    def _demand_pictures_of(self, contender: Contender) -> None:
+        """Raise ``CannotTakePart`` if there are fewer pictures than came out of the limit."""
+        made, possible = (_made(self._pictures[name]) for name in (contender.name, LIMIT))
+        if made < possible:
+            reason = f"{possible - made} of {possible} pictures did not come out"
+            raise CannotTakePart(name=contender.name, reason=reason)
 
 
-def _demand_pictures(name: str, pictures: Sequence[Picture]) -> None:
-    missing = sum(not picture.target.exists() for picture in pictures)
-    if missing and name not in (LIMIT, DPIP):
-        raise CannotTakePart(name=name, reason=f"{missing} of {len(pictures)} pictures are missing")
+def _made(pictures: Sequence[Picture]) -> int:
+    return sum(picture.target.exists() for picture in pictures)
 
 
 def _pictures(contest: Contest, name: str) -> tuple[Picture, ...]:
     return plan_batch([contest.folder], contest.scratch / name).pictures
-
-
-def _turn(contest: Contest, contender: Contender, pictures: Sequence[Picture]) -> float:
-    shutil.rmtree(contest.scratch / contender.name, ignore_errors=True)
-    for folder in {picture.target.parent for picture in pictures}:
-        folder.mkdir(parents=True, exist_ok=True)
-    os.sync()
-    return contender.filter(pictures, contest.filter)
 
 
 def _result(

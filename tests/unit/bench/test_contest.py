@@ -86,8 +86,24 @@ def test_who_cannot_take_part_is_left_out(tmp_path: Path) -> None:
     assert [result.name for result in comparison.results] == ["limit", "dpip"]
     assert comparison.left_out == (
         LeftOut(name="vips", reason="it has no grayscale"),
-        LeftOut(name="ipx", reason="2 of 2 pictures are missing"),
+        LeftOut(name="ipx", reason="2 of 2 pictures did not come out"),
     )
+
+
+class Tires(Runner):
+    def filter(self, pictures: Sequence[Picture], filter: str) -> float:  # noqa: A002
+        if self._log.count(self.name) == 2:
+            raise CannotTakePart(name=self.name, reason="it took longer than 60 s")
+        return super().filter(pictures, filter)
+
+
+def test_who_gives_up_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
+    """One that fails in a later round costs nobody else a turn."""
+    log: list[str] = []
+    limit, dpip = Runner("limit", LIMIT_SECONDS, log), Runner("dpip", LIMIT_SECONDS, log)
+    comparison = hold(tmp_path, limit, dpip, Tires("thumbor", LIMIT_SECONDS, log))
+    assert [result.turns for result in comparison.results] == [3, 3]
+    assert comparison.left_out == (LeftOut(name="thumbor", reason="it took longer than 60 s"),)
 
 
 def test_dpip_is_never_left_out(tmp_path: Path) -> None:
