@@ -10,7 +10,7 @@ import subprocess  # nosec B404 # runs our own programs alone
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -37,38 +37,65 @@ class _Answer(Struct, frozen=True):
 class Peer:
     """A contender that is a process, told its jobs line by line."""
 
-    def __init__(self, name: str, process: "subprocess.Popen[bytes]") -> None:
-        """Wait until it is ready. Raises ``CannotTakePart``."""
-        self.name = name
-        self._process = process
+    def __init__(self, program: Path) -> None:
+        self.name = program.stem.replace("_", " ")
+        self.how = ""
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+
+    def start(self) -> None:
+        """Return when it is ready. Raises ``CannotTakePart``."""
+        self._lines = queue.SimpleQueue()
+        self._process = subprocess.Popen(  # noqa: S603  # nosec B603 # a program of the checkout
+            [sys.executable, str(self._program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # So that all that it has started can be ended.
+        )
+        threading.Thread(target=_read, args=(self._process, self._lines), daemon=True).start()
         self.how = self._answer(_START_SECONDS).ready or ""
 
+    def stop(self) -> None:
+        """Have it stop all that it has started; kill it, if it does not."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin:
+            process.stdin.close()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
     def filter(self, pictures: Sequence[Picture], filter: str) -> float:  # noqa: A002
-        """Have it filter all pictures.
+        """Have it filter all pictures; start it again, if it was stopped.
 
         Raises ``CannotTakePart`` for a filter that it does not have, or if it takes a minute.
         """
+        if self._process is None:
+            self.start()
         steps = msgspec.to_builtins(parse_pipeline(filter).steps)
         pairs = [(str(picture.source), str(picture.target)) for picture in pictures]
-        job = msgspec.json.encode({"steps": steps, "pictures": pairs})
-        if self._process.stdin is None or self._process.poll() is not None:
-            raise CannotTakePart(name=self.name, reason="it was stopped")
-        self._process.stdin.write(job + b"\n")
-        self._process.stdin.flush()
+        self._write(msgspec.json.encode({"steps": steps, "pictures": pairs}))
         return self._answer(_TURN_SECONDS).seconds or 0.0
 
-    def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self._lines.put(line)
-        self._lines.put(b"")
+    def _write(self, job: bytes) -> None:
+        stream = self._process.stdin if self._process else None
+        try:
+            if stream:
+                stream.write(job + b"\n")
+                stream.flush()
+        except OSError as error:
+            raise CannotTakePart(name=self.name, reason="it has ended") from error
 
     def _answer(self, seconds: float) -> _Answer:
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
-            _stop(self._process)
+            self.stop()
             reason = f"it took longer than {seconds:g} s"
             raise CannotTakePart(name=self.name, reason=reason) from None
         try:
@@ -80,6 +107,12 @@ class Peer:
         return answer
 
 
+def _read(process: "subprocess.Popen[bytes]", lines: "queue.SimpleQueue[bytes]") -> None:
+    for line in process.stdout or ():
+        lines.put(line)
+    lines.put(b"")  # It has ended.
+
+
 @contextmanager
 def running_peers(
     on_start: Callable[[str], None], folder: Path = PEERS
@@ -88,41 +121,18 @@ def running_peers(
 
     ``on_start`` is called with each name: the first start of one may take minutes.
     """
-    peers, left_out = [], []
-    processes = []
-    try:
+    ready, left_out = [], []
+    with ExitStack() as stack:
         for program in sorted(folder.glob("*.py")):
-            name = program.stem.replace("_", " ")
-            on_start(name)
-            processes.append(_started(program))
+            peer = Peer(program)
+            stack.callback(peer.stop)
+            on_start(peer.name)
             try:
-                peers.append(Peer(name, processes[-1]))
+                peer.start()
+                ready.append(peer)
             except CannotTakePart as refusal:
-                left_out.append(LeftOut(name=name, reason=str(refusal.facts["reason"])))
-        if not processes:
+                left_out.append(LeftOut(name=peer.name, reason=str(refusal.facts["reason"])))
+        if not ready and not left_out:
             reason = f"there is no {folder}; they come with the source code"
             left_out.append(LeftOut(name="peers", reason=reason))
-        yield peers, left_out
-    finally:
-        for process in processes:
-            _stop(process)
-
-
-def _started(program: Path) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603  # nosec B603 # a program of the checkout
-        [sys.executable, str(program)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # So that all that it has started can be ended.
-    )
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    if process.stdin:
-        process.stdin.close()
-    try:
-        process.wait(_STOP_SECONDS if process.poll() is None else 0)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        yield ready, left_out

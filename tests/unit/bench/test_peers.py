@@ -49,6 +49,8 @@ def test_peers_are_told_their_jobs_and_left_out_with_a_reason(tmp_path: Path) ->
         assert picture.target.read_bytes() == b"picture"
         with pytest.raises(CannotTakePart, match="it has no blur"):
             copies.filter([picture], "blur")
+        copies.stop()
+        assert copies.filter([picture], "grayscale") == 0.5
     assert set(psutil.Process().children(recursive=True)) <= before
 
 
