@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-import tempfile
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,8 +41,10 @@ class Limit:
 
     name = "limit"
 
-    def __init__(self, loop: BareLoop) -> None:
+    def __init__(self, loop: BareLoop, scratch: Path) -> None:
+        """``scratch`` is where trials write; it is removed after ``loop`` has ended."""
         self._loop = loop
+        self._scratch = scratch
         self._chosen: dict[PictureFormat, Way] = {}
         self._formats: dict[Path, PictureFormat] = {}
 
@@ -62,10 +64,10 @@ class Limit:
                 by_format[self._formats[source]].append(source)
         trials = []
         for format, files in by_format.items():  # noqa: A001
-            with tempfile.TemporaryDirectory(prefix="dpip-trial-") as folder:
-                trial = _Trial(self._loop, format, files, filter, Path(folder))
-                self._chosen[format] = trial.fastest
-                trials += trial.report()
+            trial = _Trial(self._loop, format, files, filter, self._scratch / "trial")
+            self._chosen[format] = trial.fastest
+            trials += trial.report()
+            shutil.rmtree(self._scratch / "trial")
         return trials
 
     def filter(self, pictures: Sequence[Picture], filter: str) -> float:  # noqa: A002
@@ -136,7 +138,7 @@ class _Trial:
 
 
 def _numbered(files: Sequence[Path], folder: Path) -> list[Picture]:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return [Picture(file, folder / f"{number}{file.suffix}") for number, file in enumerate(files)]
 
 

@@ -80,8 +80,8 @@ def measure(
     machine, begin = this_machine(), time.perf_counter()
     comparisons = []
     with ExitStack() as stack:
-        limit = Limit(stack.enter_context(BareLoop(default_workers())))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dpip-bench-")))
+        limit = Limit(stack.enter_context(BareLoop(default_workers())), scratch)
         peers: list[Peer] = []
         left_out: list[LeftOut] = []
         if with_peers:

@@ -71,7 +71,7 @@ def test_a_way_that_makes_another_picture_is_not_chosen(
                 )
             return 100.0 if tasks[0].way == 0 else 1.0
 
-    trials = Limit(Loop()).choose([photograph(".png")], "grayscale")
+    trials = Limit(Loop(), tmp_path / "scratch").choose([photograph(".png")], "grayscale")
     assert [trial.verdict.split(":")[0] for trial in trials] == [
         "chosen",
         "not the same picture",
