@@ -6,7 +6,7 @@ IMAGES ?=
 FILTER ?= grayscale
 OUT ?= demo-out
 
-.PHONY: demo test fuzz check install clean
+.PHONY: demo test fuzz bench-check check install clean
 
 demo: .venv/installed
 	$(BIN)/dpip run $(if $(IMAGES),"$(IMAGES)",$$($(BIN)/python -m dpip.cli.photographs)) --filter "$(FILTER)" --out "$(OUT)"
@@ -17,6 +17,11 @@ test: .venv/installed-for-development
 # 10,000 requests made up from the OpenAPI document; the last line counts the answers.
 fuzz: .venv/installed-for-development
 	FUZZ_CASES=10000 $(BIN)/pytest -q tests/integration/api/test_fuzz.py
+
+# Instructions of the hot paths beside stored counts; UPDATE=yes stores them anew.
+UPDATE ?=
+bench-check: .venv/installed-for-development
+	PYTHONPATH=. $(BIN)/python -m bench.instructions $(if $(UPDATE),--update)
 
 check: .venv/installed-for-development
 	$(BIN)/ruff format --check .
@@ -38,7 +43,7 @@ install: .venv/installed
 	touch $@
 
 .venv/installed-for-development: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,postgres,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,demo,postgres,dev]'
 	touch $@ .venv/installed
 
 clean:

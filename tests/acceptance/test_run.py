@@ -133,14 +133,40 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_bench_prints_its_ratio(folder: Path, system: System) -> None:
-    """Both throughputs and their ratio are in the JSON."""
+def test_bench_prints_its_ratio(folder: Path, system: System, tmp_path: Path) -> None:
+    """Speeds and their ratio are in the JSON, in the order of the filters, and in a chart."""
     env = {**system.env, "DPIP_USER": ADMIN[0], "DPIP_USER_PASSWORD": ADMIN[1]}
-    arguments = ["--rounds", "1", "--json", "--server", system.ready["api"]]
-    ran = dpip("bench", str(folder), "--filter", "blur", *arguments, env=env)
+    chart = tmp_path / "chart.svg"
+    arguments = ["--rounds", "1", "--json", "--server", system.ready["api"], "--chart", str(chart)]
+    filters = ["--filter", "blur", "--filter", "grayscale"]
+    ran = dpip("bench", str(folder), *filters, *arguments, env=env)
     assert ran.returncode == 0, ran.stderr
-    ratio = json.loads(ran.stdout)["ratio"]
-    assert (ratio if isinstance(ratio, float) else ratio["median"]) > 0
+    comparisons = json.loads(ran.stdout)["comparisons"]
+    assert [each["filter"] for each in comparisons] == ["blur", "grayscale"]
+    assert all(each["ratio"] > 0 for each in comparisons)
+    assert [result["name"] for result in comparisons[0]["results"]] == ["limit", "dpip"]
+    assert chart.read_text().startswith("<svg")
+
+
+def test_bench_says_what_is_wrong_with_its_command_line(tmp_path: Path) -> None:
+    """All that is wrong is said at once, before anything is started."""
+    ran = dpip("bench", "--mix", "cats", "--filter", "blur:sigma=0", env=environment(tmp_path))
+    assert ran.returncode == 2
+    assert "There is no mix cats: frames, photographs, thumbnails, mixed." in ran.stderr
+    assert "sigma" in ran.stderr
+    assert dpip("bench", env=environment(tmp_path)).returncode == 2
+    both = dpip("bench", "--control-plane", "--mix", "frames", env=environment(tmp_path))
+    assert both.returncode == 2
+
+
+def test_bench_accounts_for_a_job_that_does_nothing(tmp_path: Path) -> None:
+    """Every kind of process that a job takes is in the account."""
+    ran = dpip("bench", "--control-plane", "--jobs", "100", "--json", env=environment(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    account = json.loads(ran.stdout)
+    assert account["jobs_per_second"] > 0
+    assert set(account["processes"]) >= {"API, controller, scheduler", "workers", "nats-server"}
+    assert account["parts"] or account["not_sampled"]
 
 
 def test_settings_tell_where_they_come_from(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""``dpip bench``: the whole system against a bare loop over the same pictures."""
+"""``dpip bench``: the whole system beside the limit of the machine and beside its peers."""
 
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,17 +11,39 @@ import typer
 from dpip.cli.service import TlsCa
 
 if TYPE_CHECKING:
-    from dpip.cli.benchmark import Comparison, Speed
+    from dpip.bench.run import Report
 
 
 def bench(
     folder: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="Folder of pictures.", exists=True, file_okay=False),
-    ],
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Folder of pictures.", exists=True, file_okay=False),
+    ] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            help="Make the pictures instead: frames, photographs, thumbnails or mixed; several are "
+            "joined by +."
+        ),
+    ] = None,
     filter: Annotated[  # noqa: A002
-        str, typer.Option(help="Filter and its parameters, such as blur or blur:sigma=5.")
-    ] = "grayscale",
+        list[str] | None,
+        typer.Option(help="Filter and its parameters, such as blur:sigma=5; may be repeated."),
+    ] = None,
+    all: Annotated[  # noqa: A002
+        bool, typer.Option("--all", help="Every mix with every filter of docs/performance.md.")
+    ] = False,
+    peers: Annotated[
+        bool,
+        typer.Option("--peers", help="Beside thumbor, ipx, Celery, mogrify and vips, too."),
+    ] = False,
+    control_plane: Annotated[
+        bool,
+        typer.Option("--control-plane", help="Measure what a job costs beside its picture."),
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=100, help="Jobs of --control-plane.")] = 2000,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds that are measured.")] = 3,
+    chart: Annotated[Path | None, typer.Option(help="Draw the result into this SVG file.")] = None,
     server: Annotated[
         str | None,
         typer.Option(help="URL of a running API. Without it a system is started for this command."),
@@ -30,84 +51,114 @@ def bench(
     user: Annotated[
         str | None, typer.Option(envvar="DPIP_USER", help="User on the server.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds that are measured.")] = 3,
     tls_ca: TlsCa = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the comparison as one JSON object.")
+        bool, typer.Option("--json", help="Print the report as one JSON object.")
     ] = False,
 ) -> None:
-    """Measure DPIP from folder to folder against the limit: a bare loop, one process a core.
+    """Measure DPIP from folder to folder against the limit, and against its peers.
 
-    The two take turns within one run, after a warm-up of each; start-up is not counted.
+    The limit is a bare loop, a process a core, by the fastest correct way for each format. All take
+    turns within one run, after a warm-up of each; start-up is not counted.
     """
-    from dpip.cli.bare_loop import BareLoop
-    from dpip.cli.benchmark import Side, compare
+    from dpip.bench.mixes import MIXES
+    from dpip.bench.run import FILTERS, folders_of, measure
     from dpip.cli.connect import connected, refuse_usage
-    from dpip.client.batch import filter_pictures
+    from dpip.cli.photographs import photographs
     from dpip.client.folder import plan_batch
-    from dpip.compose import default_workers
     from dpip.errors import InvalidValue
     from dpip.filters.pipeline import parse_pipeline
 
-    try:
-        parse_pipeline(filter)
-    except InvalidValue as error:
-        raise refuse_usage([str(error)]) from error
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="dpip-bench-") as scratch:
-        out_of_limit, out_of_dpip = Path(scratch, "limit"), Path(scratch, "dpip")
-        plan = plan_batch([folder], out_of_limit)
-        if plan.problems:
-            raise refuse_usage(plan.problems)
-        through_dpip = plan_batch([folder], out_of_dpip).pictures
+    if control_plane:
+        if folder or mix or all or peers or chart or server:
+            raise refuse_usage(["--control-plane has pictures and a system of its own."])
+        return _control_plane(jobs, as_json=json)
+    mixes = list(MIXES) if all else mix.split("+") if mix else []
+    filters = list(filter or (FILTERS if all else ["grayscale"]))
+    problems = [f"There is no mix {each}: {', '.join(MIXES)}." for each in set(mixes) - set(MIXES)]
+    if (folder is None) == (not mixes):
+        problems.append("Give a folder, or --mix, or --all.")
+    if folder is not None:
+        problems += plan_batch([folder], folder / ".out").problems
+    for each in filters:
         try:
-            with (
-                BareLoop(plan.pictures, filter, default_workers()) as loop,
-                connected(server, user=user, tls_ca=tls_ca) as client,
-            ):
-                comparison = compare(
-                    Side(out=out_of_limit, pictures=plan.pictures, run=loop.run),
-                    Side(
-                        out=out_of_dpip,
-                        pictures=through_dpip,
-                        run=lambda: filter_pictures(client, through_dpip, filter).seconds,
-                    ),
-                    rounds=rounds,
-                    on_round=_announce,
-                )
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            parse_pipeline(each)
+        except InvalidValue as error:
+            problems.append(str(error))
+    if problems:
+        raise refuse_usage(problems)
+    try:
+        with (
+            folders_of(folder, mixes, photographs() if mixes else []) as folders,
+            connected(server, user=user, tls_ca=tls_ca) as client,
+        ):
+            report = measure(
+                folders,
+                filters,
+                client,
+                rounds=rounds,
+                with_peers=peers,
+                say=lambda what: print(what, file=sys.stderr),
+            )
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     if json:
-        _print_json(comparison, filter)
+        print(msgspec.json.encode(report).decode())
     else:
-        _print(comparison, filter)
-    outputs = comparison.outputs
-    if min(outputs.limit, outputs.dpip) < comparison.pictures:
+        _print(report)
+    if chart:
+        _draw(report, chart)
+    if any(each.results[side].outputs.missing for each in report.comparisons for side in (0, 1)):
         raise typer.Exit(3)
 
 
-def _announce(number: int) -> None:
-    print(f"round {number}" if number else "warming up", file=sys.stderr)
-
-
-def _print_json(comparison: "Comparison", filter: str) -> None:  # noqa: A002
-    document = {"filter": filter, **msgspec.structs.asdict(comparison)}
-    print(msgspec.json.encode(document).decode())
-
-
-def _print(comparison: "Comparison", filter: str) -> None:  # noqa: A002
-    print(f"{comparison.pictures} pictures, {filter}, {len(comparison.ratios)} rounds")
-    _print_speed("limit", comparison.limit)
-    _print_speed("dpip", comparison.dpip)
-    spread = f"{min(comparison.ratios):.2f} to {max(comparison.ratios):.2f}"
-    print(f"ratio {comparison.ratio:.2f} ({spread})")
-    outputs = comparison.outputs
-    print(f"outputs: {outputs.limit} and {outputs.dpip} pictures, {outputs.different} differ")
-
-
-def _print_speed(side: str, speed: "Speed") -> None:
-    rate, time = speed.pictures_per_second, speed.milliseconds_a_picture
+def _print(report: "Report") -> None:
+    machine = report.machine
     print(
-        f"{side:<6}{rate.median:9.1f} pictures/s ({rate.least:.1f} to {rate.most:.1f})"
-        f"{time.median:9.2f} ms a picture ({time.least:.2f} to {time.most:.2f})"
+        f"{machine.at}: {machine.cores} cores of {machine.processor}, {machine.kernel}, "
+        f"Python {machine.python}, DPIP {machine.dpip}; load {machine.load:.1f} at the start; "
+        f"took {report.seconds:.0f} s"
     )
+    for each in report.comparisons:
+        print(
+            f"\n{each.mix}, {each.filter}: {each.pictures} pictures, "
+            f"{each.bytes / 1e6:.1f} MB, rounds: {each.rounds}"
+        )
+        for trial in each.trials:
+            time = trial.milliseconds_a_picture
+            figures = "" if time is None else f"{time:8.2f} ms, {trial.difference:.2f} levels off"
+            print(f"  {trial.format}: {trial.way:<24}{figures}  {trial.verdict}")
+        for result in each.results:
+            rate, share = result.pictures_per_second, result.of_limit
+            outputs = result.outputs
+            print(
+                f"  {result.name:<20}{rate.median:9.1f} pictures/s "
+                f"({rate.least:.1f} to {rate.most:.1f}), {share.median:.2f} of the limit "
+                f"({share.least:.2f} to {share.most:.2f}); {outputs.pictures} pictures, "
+                f"{outputs.wrong} wrong, {outputs.difference:.1f} levels off"
+            )
+        for absent in each.left_out:
+            print(f"  {absent.name:<20}left out: {absent.reason}")
+    for absent in report.left_out:
+        print(f"{absent.name} left out: {absent.reason}")
+
+
+def _draw(report: "Report", file: Path) -> None:
+    from dpip.bench.chart import draw
+
+    title = f"Speed by that of the limit, {report.machine.cores} cores, {report.machine.at[:10]}"
+    file.write_text(draw(report.comparisons, title), encoding="utf-8")
+
+
+def _control_plane(jobs: int, *, as_json: bool) -> None:
+    from dpip.bench.control_plane import measure_control_plane
+    from dpip.cli.connect import variables_of_a_local_system
+    from dpip.config import load_settings
+
+    account = measure_control_plane(
+        jobs,
+        variables_of_a_local_system(load_settings()[1]),
+        say=lambda what: print(what, file=sys.stderr),
+    )
+    print(msgspec.json.encode(account).decode() if as_json else account.text())

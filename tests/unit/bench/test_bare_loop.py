@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pyvips
 
-from dpip.cli.bare_loop import BareLoop
+from dpip.bench.bare_loop import BareLoop, Task
 from dpip.client.batch import Picture
+from dpip.model.image import PictureFormat
 
 
 def test_every_run_filters_every_picture_that_can_be_filtered(tmp_path: Path) -> None:
@@ -14,12 +15,13 @@ def test_every_run_filters_every_picture_that_can_be_filtered(tmp_path: Path) ->
     (tmp_path / "broken.png").write_bytes(b"no picture")
     out = tmp_path / "out"
     out.mkdir()
-    pictures = [
-        Picture(tmp_path / name, out / name) for name in [*names, "broken.png", "missing.png"]
+    tasks = [
+        Task(Picture(tmp_path / name, out / name), PictureFormat.PNG, way=0)
+        for name in [*names, "broken.png", "missing.png"]
     ]
-    with BareLoop(pictures, "blur", processes=2) as loop:
-        for _ in range(2):
-            assert loop.run() > 0
+    with BareLoop(processes=2) as loop:
+        for pipeline in ("blur", "grayscale"):
+            assert loop.run(tasks, pipeline) > 0
             assert sorted(target.name for target in out.iterdir()) == names
             for target in out.iterdir():
                 target.unlink()

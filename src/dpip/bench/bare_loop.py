@@ -1,4 +1,4 @@
-"""The limit that DPIP is measured against: the same pictures in a bare loop over all cores."""
+"""The bare loop: warm processes over all cores that filter files to files."""
 
 import contextlib
 import multiprocessing
@@ -11,8 +11,18 @@ from time import perf_counter
 from types import TracebackType
 from typing import Self
 
+from msgspec import Struct
+
 from dpip.client.batch import Picture
-from dpip.errors import DpipError
+from dpip.model.image import PictureFormat
+
+
+class Task(Struct, frozen=True):
+    """A picture, and which of ``WAYS`` filters it."""
+
+    picture: Picture
+    format: PictureFormat
+    way: int
 
 
 class BareLoop:
@@ -21,7 +31,7 @@ class BareLoop:
     Every process takes the next picture as soon as it is done with the last.
     """
 
-    def __init__(self, pictures: Sequence[Picture], filter: str, processes: int) -> None:  # noqa: A002
+    def __init__(self, processes: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._next: Synchronized[int] = context.Value("i", 0)
         self._connections: list[Connection] = []
@@ -32,9 +42,7 @@ class BareLoop:
             self._connections.append(ours)
             self._far_ends.append(theirs)
             self._processes.append(
-                context.Process(
-                    target=_serve, args=(theirs, self._next, list(pictures), filter), daemon=True
-                )
+                context.Process(target=_serve, args=(theirs, self._next), daemon=True)
             )
 
     def __enter__(self) -> Self:
@@ -54,9 +62,16 @@ class BareLoop:
             process.terminate()
             process.join()
 
-    def run(self) -> float:
-        """Filter every picture once; the seconds it took. One that fails leaves no file."""
+    def run(self, tasks: Sequence[Task], filter: str) -> float:  # noqa: A002
+        """Filter every picture once; the seconds it took. One that fails leaves no file.
+
+        That the processes are told their tasks is not counted.
+        """
         self._next.value = 0
+        for connection in self._connections:
+            connection.send((list(tasks), filter))
+        for connection in self._connections:
+            connection.recv()
         begin = perf_counter()
         for connection in self._connections:
             connection.send(None)
@@ -65,23 +80,23 @@ class BareLoop:
         return perf_counter() - begin
 
 
-def _serve(
-    connection: Connection, following: "Synchronized[int]", pictures: Sequence[Picture], text: str
-) -> None:
-    from dpip.filters.picture import filter_picture
+def _serve(connection: Connection, following: "Synchronized[int]") -> None:
+    from dpip.bench.ways import WAYS
     from dpip.filters.pipeline import parse_pipeline
-    from dpip.formats import read_header
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends this process.
-    pipeline = parse_pipeline(text)
     while True:
+        tasks, text = connection.recv()
+        pipeline = parse_pipeline(text)
+        connection.send(None)
         connection.recv()
-        while (index := _take(following)) < len(pictures):
-            picture = pictures[index]
-            with contextlib.suppress(DpipError, OSError):
-                with picture.source.open("rb") as file:
-                    header = read_header(file)
-                filter_picture(picture.source, picture.target, pipeline, header.format)
+        while (index := _take(following)) < len(tasks):
+            task = tasks[index]
+            # Whatever a library raises for a picture that it cannot read.
+            with contextlib.suppress(Exception):
+                WAYS[task.way].filter(
+                    task.picture.source, task.picture.target, pipeline, task.format
+                )
         connection.send(None)
 
 
