@@ -114,7 +114,7 @@ def write_picture(target: Path, format: PictureFormat, choose: random.Random) ->
 
 async def measure(jobs: int, seed: int) -> list[Job]:
     """Have ``jobs`` jobs done, all in one child."""
-    choose = random.Random(seed)  # noqa: S311 # no secret
+    choose = random.Random(seed)  # noqa: S311  # nosec B311 # no secret
     done = []
     with tempfile.TemporaryDirectory() as name:
         slot = Slot(Path(name))
