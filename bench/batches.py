@@ -143,7 +143,9 @@ async def measure(seconds: float) -> None:
         async with message_server(Path(directory)) as server, part_of(server) as bus:
             endpoint = await stub_of_the_api()
             welcome = Welcome(
-            welcome = Welcome(  # nosec B106 # the stub asks for none
+                image_store_endpoint=endpoint,
+                image_store_token="",  # nosec B106 # the stub asks for none
+                heartbeat_seconds=1,
             )
             hellos = Received(encode(welcome))
             caller = Caller(bus)
