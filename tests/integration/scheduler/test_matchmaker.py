@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from dpip.controller.datastore import SqlDatastore
-from dpip.model.job import Failure, FailureCode
+from dpip.model.job import Failure, FailureCode, Lease
 from dpip.model.requirements import GpuUse, Requirements
 from dpip.scheduler.matchmaker import Match
 from tests.integration.scheduler.marketplace import Marketplace
-from tests.unit.scheduler.nodes import GIB, MIB
+from tests.unit.scheduler.nodes import GIB, MIB, promise
 
 
 @pytest.fixture
@@ -240,6 +240,26 @@ async def test_a_machine_is_kept_for_no_job_that_has_gone(market: Marketplace) -
     await market.datastore.remove_workload(large, 0)
     await market.found()
     assert not [node for node in market.fleet if node.machine.kept_for]
+
+
+async def test_another_machine_is_kept_when_the_first_one_leaves(market: Marketplace) -> None:
+    """The job does not wait for one that may never come back."""
+    market.hear("a", slots=2)
+    workload = await market.add_workload()
+    await market.add_jobs(workload, 1, memory=200 * MIB)
+    await market.found()
+    await market.add_jobs(workload, memory=900 * MIB)
+    await market.found()
+    market.clock.pass_by(2)
+    await market.found()
+    (first,) = market.fleet
+    assert first.machine.kept_for
+    market.hear("b", slots=2)
+    (other,) = (node for node in market.fleet if node is not first)
+    market.fleet.placed(promise(Lease(job_id="x", attempt=1, worker="b"), memory=200 * MIB))
+    market.fleet.gone(first.speaker)
+    await market.found()
+    assert other.machine.kept_for
 
 
 async def test_large_jobs_do_not_keep_all_machines(market: Marketplace) -> None:
