@@ -205,8 +205,8 @@ class Matchmaker:
         """Let others go first, and keep a machine free if that has been so for too long."""
         self._backlog.pass_over(line)
         since = self._passed_by_since.setdefault(job.id, outlook.now)
-        kept = self._kept.get(job.id)
-        if (kept and kept.slots) or outlook.now - since < _PATIENCE_SECONDS:
+        self._kept = {each: machine for each, machine in self._kept.items() if machine.slots}
+        if job.id in self._kept or outlook.now - since < _PATIENCE_SECONDS:
             return
         if len(self._kept) >= max(1, self._fleet.machines // 2):
             return
