@@ -21,6 +21,9 @@ _WINDOW = 512
 _MOST_PASSED_BY = 64
 """Jobs of a workload that others go before in a round, so that a round is short."""
 
+_MOST_PASSES = 2000
+"""Users and workloads that are passed over in a round."""
+
 _LOOK_AGAIN_SECONDS, _OLD_SECONDS = 0.5, 2.0
 
 _SAFETY = 1.5
@@ -79,8 +82,9 @@ class Backlog:
         self._lines: dict[str, Line] = {}
         self._owners: FairQueue[str] = FairQueue()
         self._workloads: dict[str, dict[Level, FairQueue[str]]] = {}
-        self._passed_over: set[str] = set()
-        self._owners_passed_over: set[str] = set()
+        self._passed_over: list[FairQueue[str]] = []
+        self._passes = 0
+        self._has_seen_all = True
         self._round = 0
         self.is_cut_short = False
         """Whether the round has left jobs out that may find a worker in the next one."""
@@ -126,23 +130,38 @@ class Backlog:
         return self._owners.is_due(owner_id)
 
     def begin_round(self) -> None:
-        """All workloads have their turn again."""
-        self._passed_over.clear()
-        self._owners_passed_over.clear()
+        """All workloads have their turn again, once all have had it."""
+        if self._has_seen_all:
+            self._owners.resume()
+            for queue in self._passed_over:
+                queue.resume()
+            self._passed_over.clear()
         self._round += 1
-        self.is_cut_short = False
+        self._passes = 0
+        self._has_seen_all = self.is_cut_short = False
+
+    @property
+    def has_seen_all(self) -> bool:
+        """Whether nothing is left that could be looked at in this round."""
+        return self._has_seen_all
 
     async def first(
         self, *, now: float, of: Callable[[str], bool] | None = None
     ) -> tuple[Line, PendingJob] | None:
         """The job whose turn it is, of the owners that ``of`` is true of; ``None``: there is none.
 
-        It has its turn until it is taken or passed over.
+        It has its turn until it is taken or passed over. After many that were passed over there is
+        none either, so that a round is short; the next one goes on there.
         """
-        while (owner := self._owners.first(self._owners_passed_over)) is not None:
+        while self._passes < _MOST_PASSES:
+            owner = self._owners.first()
+            if owner is None:
+                self._has_seen_all = True
+                return None
             line = None if of and not of(owner) else self._first_line(owner)
             if line is None:
-                self._owners_passed_over.add(owner)
+                self._passes += 1
+                self._owners.pass_over()
                 continue
             if line.round != self._round:
                 line.round, line.at, line.taken, line.too_large = self._round, 0, 0, math.inf
@@ -177,12 +196,15 @@ class Backlog:
 
     def pass_over_workload(self, line: Line) -> None:
         """No job of the workload fits anywhere now."""
-        self._passed_over.add(line.workload.id)
+        self._passes += 1
+        queue = self._workloads[line.workload.owner_id][line.level]
+        queue.pass_over()
+        self._passed_over.append(queue)
 
     def _first_line(self, owner: str) -> Line | None:
         levels = self._workloads[owner]
         for level in sorted(levels) if len(levels) > 1 else levels:
-            workload_id = levels[level].first(self._passed_over)
+            workload_id = levels[level].first()
             if workload_id is not None:
                 return self._lines[workload_id]
         return None

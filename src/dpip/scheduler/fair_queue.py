@@ -1,7 +1,6 @@
 """Fair queueing: whose turn it is, of several that share by weight."""
 
 import heapq
-from collections.abc import Collection
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -19,6 +18,7 @@ class FairQueue(Generic[K]):
         self._weights: dict[K, int] = {}
         self._starts: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
+        self._passed_over: list[tuple[float, int, K]] = []
         self._time = 0.0
         self._arrivals = 0
 
@@ -45,22 +45,24 @@ class FairQueue(Generic[K]):
                 if known in self._weights or start > self._time
             }
 
-    def first(self, passed_over: Collection[K] = ()) -> K | None:
-        """The flow whose turn it is, of those not ``passed_over``."""
-        aside = []
-        found: K | None = None
+    def first(self) -> K | None:
+        """The flow whose turn it is, of those not passed over."""
         while self._heap:
             start, _, flow = self._heap[0]
-            if flow not in self._weights or self._starts[flow] != start:
-                heapq.heappop(self._heap)
-            elif flow in passed_over:
-                aside.append(heapq.heappop(self._heap))
-            else:
-                found = flow
-                break
-        for entry in aside:
+            if flow in self._weights and self._starts[flow] == start:
+                return flow
+            heapq.heappop(self._heap)
+        return None
+
+    def pass_over(self) -> None:
+        """Let the next flow have the turn of the first one, until ``resume``."""
+        self._passed_over.append(heapq.heappop(self._heap))
+
+    def resume(self) -> None:
+        """Let those passed over have their turns again."""
+        for entry in self._passed_over:
             heapq.heappush(self._heap, entry)
-        return found
+        self._passed_over.clear()
 
     def is_due(self, flow: K) -> bool:
         """Whether ``flow`` has got no more than its share."""

@@ -255,14 +255,17 @@ class Fleet:
         return best, second
 
     def free_soonest_for(self, demand: Demand, outlook: Outlook) -> Node | None:
-        """The worker whose machine will first have the memory that a job lacks everywhere now."""
-        modest = structs.replace(demand, memory=0)
+        """The worker whose machine lacks least of the memory that a job lacks everywhere now.
+
+        Only of those that will have it when what runs there has ended.
+        """
+        modest = structs.replace(demand, memory=0, gpu_memory=0)
         candidates = [
             node
             for node in self._nodes.values()
             if node.machine.kept_for is None
             and infeasibility(node, modest, outlook) in (None, NO_FREE_SLOT)
-            and node.resources.memory_total >= demand.memory
+            and node.most_memory_free >= demand.memory
         ]
         return max(candidates, key=lambda node: node.memory_free, default=None)
 
@@ -322,14 +325,17 @@ class Fleet:
         machine = self._machine(node.name, beat)
         if machine is node.machine:
             return
+        gpu_memory = sum(promise.gpu_memory for promise in node.in_hand.values())
         node.machine.jobs -= len(node.in_hand)
         node.machine.promised -= node.memory
+        node.machine.gpu_promised -= gpu_memory
         self._leave_machine(node)
         node.machine = machine
         machine.slots += node.slots
         machine.occupied += node.resources.memory_ours
         machine.jobs += len(node.in_hand)
         machine.promised += node.memory
+        machine.gpu_promised += gpu_memory
 
     def _remove(self, node: Node) -> None:
         for lease in list(node.in_hand):
@@ -352,6 +358,7 @@ class Fleet:
         node.milliseconds = max(0.0, node.milliseconds + by * promise.milliseconds)
         node.express_in_hand += by * promise.express
         node.machine.jobs += by
+        node.machine.gpu_promised += by * promise.gpu_memory
         self._promise_memory(node)
         if promise.owner_id is not None:
             owned = self._leases_of_owner.get(promise.owner_id, 0) + by

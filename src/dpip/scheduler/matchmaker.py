@@ -7,7 +7,7 @@ Scheduling System, 1995). So that small jobs do not wait for ever either, at mos
 machines are kept, one at least.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct, field, structs
 
@@ -20,8 +20,8 @@ from dpip.ports.clock import Clock
 from dpip.scheduler.backlog import Backlog, Line
 from dpip.scheduler.demand import Demand
 from dpip.scheduler.fleet import Fleet
-from dpip.scheduler.node import Machine, Node, Promise
-from dpip.scheduler.placement import Outlook
+from dpip.scheduler.node import Node, Promise
+from dpip.scheduler.placement import Outlook, absence
 from dpip.scheduler.prediction import CostModel
 
 _MOST_MATCHES = 512
@@ -82,7 +82,7 @@ class Matchmaker:
         self._batch_milliseconds = batch_milliseconds
         self._memory_limit = memory_limit
         self._passed_by_since: dict[str, float] = {}
-        self._kept: dict[str, Machine] = {}
+        self._kept: dict[str, Node] = {}
         self._looked_at: set[str] = set()
 
     def demand(self, job: PendingJob, line: Line) -> Demand:
@@ -116,12 +116,25 @@ class Matchmaker:
 
     async def match(self) -> Matches:
         """Choose workers for as many jobs as find one now; what they get is promised to them."""
+        matches = Matches()
+        try:
+            await self._match_in_turn(matches)
+        except BaseException:
+            self.withdraw(matches.found)
+            raise
+        return matches
+
+    def withdraw(self, matches: Iterable[Match]) -> None:
+        """Promise nothing more to those that have come to no lease."""
+        for match in matches:
+            if not match.promise.lease.attempt:
+                self._fleet.ended(match.promise.lease)
+
+    async def _match_in_turn(self, matches: Matches) -> None:
         self._backlog.begin_round()
         left = self._backlog.milliseconds / max(1, self._fleet.slots) / _DIVIDED_BY
         self._fleet.look_ahead(min(self._batch_milliseconds, left))
-        self._looked_at.clear()
         outlook = self.outlook()
-        matches = Matches()
         express_owners = 0
         while len(matches.found) < _MOST_MATCHES:
             of: Callable[[str], bool] | None = None
@@ -132,12 +145,11 @@ class Matchmaker:
                     break
             turn = await self._backlog.first(now=self._clock.now(), of=of)
             if turn is None:
-                if of is None:
-                    self._keep_for_no_others()
                 break
             self._match_one(*turn, outlook, matches)
+        if self._backlog.has_seen_all and self._fleet.with_room:
+            self._keep_for_no_others()
         matches.left_out = self._backlog.is_cut_short or len(matches.found) >= _MOST_MATCHES
-        return matches
 
     def _may_be_express(self, owner_id: str) -> bool:
         return not self._fleet.has_in_hand(owner_id) and self._backlog.is_due(owner_id)
@@ -155,11 +167,16 @@ class Matchmaker:
         node, runner_up = self._fleet.choose(demand, outlook, job.id)
         if node is not None:
             matches.found.append(self._bind(line, job, demand, node, runner_up))
-        elif self._fleet.choose(structs.replace(demand, memory=0), outlook, job.id)[0] is None:
-            self._backlog.pass_over_workload(line)
-        else:
+        elif self._fits(outlook, job, structs.replace(demand, memory=0)):
             line.too_large = min(line.too_large, demand.memory)
             self._pass_over(line, job, demand, outlook)
+        elif self._fits(outlook, job, structs.replace(demand, memory=0, gpu_memory=0)):
+            self._backlog.pass_over(line)
+        else:
+            self._backlog.pass_over_workload(line)
+
+    def _fits(self, outlook: Outlook, job: PendingJob, demand: Demand) -> bool:
+        return self._fleet.choose(demand, outlook, job.id)[0] is not None
 
     def _hopelessness(self, demand: Demand) -> str | None:
         most = self._fleet.most_memory(demand.tags)
@@ -179,6 +196,7 @@ class Matchmaker:
             lease=Lease(job_id=job.id, attempt=0, worker=node.name),
             milliseconds=predicted.cpu_milliseconds * node.slowness,
             memory=demand.memory,
+            gpu_memory=demand.gpu_memory,
             since=self._clock.monotonic(),
             usual_milliseconds=demand.milliseconds,
             wait=node.milliseconds / node.slots,
@@ -205,7 +223,8 @@ class Matchmaker:
         """Let others go first, and keep a machine free if that has been so for too long."""
         self._backlog.pass_over(line)
         since = self._passed_by_since.setdefault(job.id, outlook.now)
-        self._kept = {each: machine for each, machine in self._kept.items() if machine.slots}
+        if job.id in self._kept and not self._is_of_use(self._kept[job.id], demand, outlook):
+            self._stop_keeping(job.id)
         if job.id in self._kept or outlook.now - since < _PATIENCE_SECONDS:
             return
         if len(self._kept) >= max(1, self._fleet.machines // 2):
@@ -213,14 +232,23 @@ class Matchmaker:
         node = self._fleet.free_soonest_for(demand, outlook)
         if node is not None:
             node.machine.kept_for = job.id
-            self._kept[job.id] = node.machine
+            self._kept[job.id] = node
+
+    def _is_of_use(self, kept: Node, demand: Demand, outlook: Outlook) -> bool:
+        """Whether the job can still expect to get there what it needs."""
+        return (
+            self._fleet.has(kept.speaker)
+            and absence(kept, outlook.now) is None
+            and kept.most_memory_free >= demand.memory
+        )
 
     def _keep_for_no_others(self) -> None:
-        """Keep nothing for jobs that have gone: the round has looked at all that there are."""
+        """Keep nothing for jobs that have gone: all that there are have been looked at."""
         for job_id in self._passed_by_since.keys() - self._looked_at:
             self._stop_keeping(job_id)
+        self._looked_at.clear()
 
     def _stop_keeping(self, job_id: str) -> None:
         self._passed_by_since.pop(job_id, None)
-        if machine := self._kept.pop(job_id, None):
-            machine.kept_for = None
+        if kept := self._kept.pop(job_id, None):
+            kept.machine.kept_for = None

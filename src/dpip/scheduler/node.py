@@ -13,16 +13,16 @@ class Promise(Struct, kw_only=True, eq=False):
     """What a lease is predicted to take of its worker.
 
     ``milliseconds`` by the clock, after ``wait`` of them for what its worker had before, and
-    ``memory`` in bytes; ``usual_milliseconds`` are those of the fleet's average worker. ``since``
-    is the monotonic time of the placement. ``job`` is unknown of a
-    lease that another scheduler has granted, for a moment. ``has_backup``: the job was placed a
-    second time.
+    ``memory`` and ``gpu_memory`` in bytes; ``usual_milliseconds`` are those of the fleet's average
+    worker. ``since`` is the monotonic time of the placement. ``job`` is unknown of a lease that
+    another scheduler has granted, for a moment. ``has_backup``: the job was placed a second time.
     """
 
     lease: Lease
     milliseconds: float
     memory: int
     since: float
+    gpu_memory: int = 0
     usual_milliseconds: float = 0.0
     wait: float = 0.0
     job: PendingJob | None = None
@@ -35,7 +35,8 @@ class Machine(Struct, kw_only=True, eq=False):
     """Memory and cores that its workers share.
 
     ``promised`` is what the jobs that run at once are predicted to take, ``occupied`` what the
-    processes of its workers occupied at the last heartbeats, in bytes. ``short`` are the names of
+    processes of its workers occupied at the last heartbeats, in bytes. ``gpu_promised`` is what all
+    jobs in hand are predicted to take of a GPU. ``short`` are the names of
     its workers that could take a job if it had more memory to promise. ``kept_for`` is the job that
     it is kept free for.
     """
@@ -45,6 +46,7 @@ class Machine(Struct, kw_only=True, eq=False):
     jobs: int = 0
     promised: int = 0
     occupied: int = 0
+    gpu_promised: int = 0
     kept_for: str | None = None
     short: set[str] = field(default_factory=set)
 
@@ -102,11 +104,18 @@ class Node(Struct, kw_only=True, eq=False):
 
     @property
     def memory_free(self) -> int:
-        """Bytes that can still be promised on its machine."""
-        resources = self.resources
-        ours = max(self.machine.occupied, resources.memory_ours)
-        most = min(resources.memory_total, resources.memory_available + ours)
-        return most - self.machine.promised
+        """Bytes that can still be promised on its machine.
+
+        Of what is available, running jobs will yet take what is promised to them and not occupied.
+        """
+        to_come = max(0, self.machine.promised - self.machine.occupied)
+        return self.resources.memory_available - to_come
+
+    @property
+    def most_memory_free(self) -> int:
+        """Bytes that can be promised once all jobs that run on its machine have ended."""
+        occupied = min(self.machine.promised, self.machine.occupied)
+        return self.resources.memory_available + occupied
 
     def more_memory(self, memory: int) -> int:
         """Bytes that one more job of ``memory`` adds to what is promised."""
@@ -122,8 +131,10 @@ class Node(Struct, kw_only=True, eq=False):
 
     @property
     def gpu_memory_free(self) -> int:
-        """Bytes of the GPU that has most of them free; 0 without one."""
-        return max((gpu.memory_total - gpu.memory_used for gpu in self.resources.gpus), default=0)
+        """Bytes that can still be promised of its GPU that has most of them; 0 without one."""
+        gpus = self.resources.gpus
+        free = max((gpu.memory_total - gpu.memory_used for gpu in gpus), default=0)
+        return free - self.machine.gpu_promised
 
     def has_room(self, *, ahead: bool) -> bool:
         """Whether it is to get one more job now.

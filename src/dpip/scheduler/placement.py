@@ -12,6 +12,8 @@ from dpip.scheduler.node import Node
 
 NO_FREE_SLOT = "has no free slot"
 
+KEPT_FREE = "is kept free for a job that needs much memory"
+
 _MIB = 1024 * 1024
 
 
@@ -77,7 +79,7 @@ def penalty(node: Node, demand: Demand) -> int:
 
 def _lack(node: Node, demand: Demand, job_id: str) -> str | None:
     if node.machine.kept_for not in (None, job_id):
-        return "is kept free for a job that needs much memory"
+        return KEPT_FREE
     if node.memory_free < node.more_memory(demand.memory):
         return (
             f"has {_mib(node.memory_free)} of memory to promise, and the job is predicted to take "

@@ -48,8 +48,10 @@ class Ranking:
         all of a profile, then one of lower rank. ``idle_only``: without an idle slot, none fits.
         """
         best: tuple[tuple[bool, int, Rank, int], Node, list[_Entry]] | None = None
-        for heap in self._heaps.values():
+        for profile, heap in list(self._heaps.items()):
             entry = self._first_that_fits(heap, fits, idle_only)
+            if not heap:  # Workers of this profile are no more, or none has room.
+                del self._heaps[profile]
             if entry is None:
                 continue
             busy, rank, number, node = entry

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -175,9 +175,14 @@ class Scheduler:
             self._is_stale = False
             await self._backlog.refresh(now=self._clock.now(), slots=self._fleet.slots)
         matches = await self._matchmaker.match()
-        if matches.hopeless:
+        try:
             await self._fail(matches.hopeless, term)
-        leased = await self._lease(matches.found, term)
+            leased = await self._lease(matches.found, term)
+        except BaseException:
+            self._is_stale = True
+            raise
+        finally:
+            self._matchmaker.withdraw(matches.found)  # Those that somebody else was faster with.
         self._dispatch.send(leased)
         if matches.left_out:
             self._wake.set()
@@ -192,29 +197,18 @@ class Scheduler:
         self._is_stale = True
         self._led_term = term
 
-    async def _lease(self, matches: Iterable[Match], term: int) -> list[LeasedRun]:
-        promises = {match.job.id: match.promise for match in matches}
-        if not promises:
+    async def _lease(self, matches: Sequence[Match], term: int) -> list[LeasedRun]:
+        if not matches:
             return []
-        try:
-            leases = await self._datastore.lease([match.placement for match in matches], term=term)
-        except DpipError:
-            self._is_stale = True
-            for promise in promises.values():
-                self._fleet.ended(promise.lease)
-            raise
-        return self._granted(promises, leases)
+        placements = [match.placement for match in matches]
+        promises = {match.job.id: match.promise for match in matches}
+        leases = await self._datastore.lease(placements, term=term)
+        return [self._granted(promises[lease.job_id], lease) for lease in leases]
 
-    def _granted(self, promises: dict[str, Promise], leases: Iterable[Lease]) -> list[LeasedRun]:
-        runs = []
-        for lease in leases:
-            promise = promises.pop(lease.job_id)
-            self._fleet.granted(promise, lease)
-            if promise.job:
-                runs.append(LeasedRun(job=promise.job, lease=lease, express=promise.express))
-        for promise in promises.values():  # Somebody else was faster, or it has gone.
-            self._fleet.ended(promise.lease)
-        return runs
+    def _granted(self, promise: Promise, lease: Lease) -> LeasedRun:
+        self._fleet.granted(promise, lease)
+        assert promise.job  # noqa: S101  # nosec B101 # for the type checker
+        return LeasedRun(job=promise.job, lease=lease, express=promise.express)
 
     async def _fail(self, hopeless: Iterable[Hopeless], term: int) -> None:
         for each in hopeless:
@@ -241,16 +235,17 @@ class Scheduler:
         term = self._leadership.term
         if term is None:
             return
-        for backup in await self._stragglers.find():
-            lease = None
-            try:
+        backups = await self._stragglers.find()
+        try:
+            for backup in backups:
                 lease = await self._datastore.lease_again(backup.placement, term=term)
-            finally:
-                leases = [lease] if lease else []
-                runs = self._granted({backup.placement.job_id: backup.promise}, leases)
-            if lease:
-                log.info("job run a second time", job=lease.job_id, worker=lease.worker)
-            self._dispatch.send(runs)
+                if lease:
+                    log.info("job run a second time", job=lease.job_id, worker=lease.worker)
+                    self._dispatch.send([self._granted(backup.promise, lease)])
+        finally:
+            for backup in backups:
+                if not backup.promise.lease.attempt:
+                    self._fleet.ended(backup.promise.lease)
 
     async def keep_costs(self) -> None:
         """Keep what has been learned of costs."""

@@ -13,6 +13,7 @@ from collections import Counter
 
 from msgspec import Struct
 
+from dpip.errors import DpipError
 from dpip.model.job import Lease
 from dpip.model.placement import Placement, Why
 from dpip.ports.clock import Clock
@@ -74,11 +75,15 @@ class Stragglers:
         late = [promise for promise in self._fleet.in_hand() if self._is_late(promise, now)]
         at_work = {promise.job.workload_id for promise in self._fleet.in_hand() if promise.job}
         self._backups = Counter({each: self._backups[each] for each in at_work})
-        return [
-            backup
-            for promise in sorted(late, key=lambda promise: promise.since)
-            if (backup := await self._backup(promise, Outlook(now=now, ahead=False)))
-        ]
+        backups = []
+        for promise in sorted(late, key=lambda promise: promise.since):
+            try:
+                backup = await self._backup(promise, Outlook(now=now, ahead=False))
+            except DpipError:  # The datastore is away; the next look finds the others.
+                break
+            if backup:
+                backups.append(backup)
+        return backups
 
     def _is_late(self, promise: Promise, now: float) -> bool:
         if promise.job is None or promise.has_backup:

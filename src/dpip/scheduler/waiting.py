@@ -9,6 +9,7 @@ from dpip.scheduler.fleet import Fleet
 from dpip.scheduler.matchmaker import Matchmaker
 from dpip.scheduler.node import Node
 from dpip.scheduler.placement import (
+    KEPT_FREE,
     NO_FREE_SLOT,
     Outlook,
     absence,
@@ -100,8 +101,22 @@ class WaitingRoom:
                 "It goes on when one of them does, or another one like them joins.",
             )
         names = {node.name for node in there}
-        if all(each.reason == NO_FREE_SLOT for each in obstacles if each.worker in names):
+        reasons = {each.reason for each in obstacles if each.worker in names}
+        if reasons == {NO_FREE_SLOT}:
             return _all_are_busy(len(there), before)
+        if reasons <= {NO_FREE_SLOT, KEPT_FREE}:
+            return (
+                "Where a slot is free, the machine is kept free for a larger job, which has waited "
+                "for longer.",
+                "It goes on when that job has been placed, or a slot is free elsewhere.",
+            )
+        if demand.gpu_memory and all(node.gpu_memory_free < demand.gpu_memory for node in there):
+            return (
+                f"It is predicted to take {demand.gpu_memory // _MIB} MiB of GPU memory, and no "
+                "worker that could run it has that to promise now.",
+                "It goes on when jobs or other programs there have ended, or another worker with a "
+                "GPU joins.",
+            )
         return (
             f"It is predicted to take {demand.memory // _MIB} MiB of memory, and no worker that "
             "could run it has that to promise now.",
@@ -121,6 +136,12 @@ class WaitingRoom:
             return (
                 "No worker that carries its tags has a GPU, which its workload requires.",
                 "Start a worker where there is one, or create the workload with gpu=preferred.",
+            )
+        if any(demand.tags <= node.tags for node in nodes):
+            return (
+                f"It is predicted to take {demand.memory // _MIB} MiB of memory, more than any "
+                "worker here has altogether that could run it.",
+                "One that has left had more: it goes on when that one is back.",
             )
         return (
             "No worker carries all that its workload requires.",

@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from dpip.controller.datastore import SqlDatastore
-from dpip.model.job import Failure, FailureCode, Lease
+from dpip.errors import StorageUnavailable
+from dpip.model.job import Failure, FailureCode, Lease, PendingJob
 from dpip.model.requirements import GpuUse, Requirements
+from dpip.model.worker import Gpu
+from dpip.scheduler import backlog
 from dpip.scheduler.matchmaker import Match
 from tests.integration.scheduler.marketplace import Marketplace
-from tests.unit.scheduler.nodes import GIB, MIB, promise
+from tests.unit.scheduler.nodes import GIB, MIB, heartbeat, promise
 
 
 @pytest.fixture
@@ -242,6 +246,38 @@ async def test_a_machine_is_kept_for_no_job_that_has_gone(market: Marketplace) -
     assert not [node for node in market.fleet if node.machine.kept_for]
 
 
+async def test_no_machine_is_kept_whose_memory_others_hold(market: Marketplace) -> None:
+    """It would be idle for as long as those programs run."""
+    workload = await market.add_workload()
+    beat = heartbeat(slots=4, tags=(), memory_total=GIB, memory_available=300 * MIB)
+    market.fleet.heard("w", "i", beat, market.clock.monotonic())
+    await market.add_jobs(workload, memory=900 * MIB)
+    small = await market.add_jobs(workload, 2)
+    assert [match.job.id for match in await market.found()] == small
+    market.clock.pass_by(5)
+    await market.found()
+    more = await market.add_jobs(workload, 2)
+    assert [match.job.id for match in await market.found()] == more
+
+
+async def test_a_machine_is_kept_no_longer_than_it_can_be_of_use(market: Marketplace) -> None:
+    """Other programs have taken its memory since."""
+    workload = await market.add_workload()
+    market.hear("a", slots=4)
+    await market.add_jobs(workload, memory=300 * MIB)
+    await market.found()
+    await market.add_jobs(workload, memory=900 * MIB)
+    await market.found()
+    market.clock.pass_by(2)
+    await market.found()
+    (node,) = market.fleet
+    assert node.machine.kept_for
+    beat = heartbeat(slots=4, tags=(), memory_total=GIB, memory_available=500 * MIB)
+    market.fleet.heard("a", "i", beat, market.clock.monotonic())
+    await market.found()
+    assert node.machine.kept_for is None
+
+
 async def test_another_machine_is_kept_when_the_first_one_leaves(market: Marketplace) -> None:
     """The job does not wait for one that may never come back."""
     market.hear("a", slots=2)
@@ -333,6 +369,65 @@ async def test_a_required_gpu_is_waited_for(market: Marketplace) -> None:
     await market.add_jobs(workload)
     market.hear()
     assert await market.found() == []
+
+
+async def test_no_more_gpu_memory_is_promised_than_there_is(market: Marketplace) -> None:
+    """One that is too large for now does not hold up smaller ones of its workload."""
+    workload = await market.add_workload(requirements=Requirements(gpu=GpuUse.REQUIRED))
+    gpu = Gpu(name="g", utilisation=0, memory_used=0, memory_total=GIB)
+    beat = heartbeat(slots=8, tags=(), memory_total=64 * GIB, memory_available=64 * GIB)
+    beat = structs.replace(beat, resources=structs.replace(beat.resources, gpus=(gpu,)))
+    market.fleet.heard("w", "i", beat, market.clock.monotonic())
+    (first,) = await market.add_jobs(workload, memory=600 * MIB)
+    await market.add_jobs(workload, memory=600 * MIB)
+    (small,) = await market.add_jobs(workload, memory=300 * MIB)
+    found = await market.found()
+    assert [match.job.id for match in found] == [first, small]
+    market.end(found[0].promise.lease)
+    assert len(await market.found()) == 1
+
+
+# What goes wrong
+
+
+async def test_a_round_that_fails_leaves_no_promises(market: Marketplace) -> None:
+    """The datastore is away in the middle of it."""
+    user = await market.add_user("user")
+    first, second = await market.add_workload(user), await market.add_workload(user)
+    await market.add_jobs(first)
+    await market.add_jobs(second)
+    market.hear(slots=9)
+    read = market.datastore.pending_jobs
+    answers = iter([read])
+
+    async def pending_jobs(workload_id: str, *, now: float, limit: int) -> list[PendingJob]:
+        for answer in answers:
+            return await answer(workload_id, now=now, limit=limit)
+        raise StorageUnavailable(storage="datastore", reason="test")
+
+    market.datastore.pending_jobs = pending_jobs  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        await market.found()
+    assert list(market.fleet.in_hand()) == []
+    market.datastore.pending_jobs = read  # type: ignore[method-assign]
+    assert len(await market.found()) == 2
+
+
+async def test_many_workloads_that_fit_nowhere_are_looked_at_by_and_by(
+    market: Marketplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a round is short, and the one that fits comes up in a later one."""
+    monkeypatch.setattr(backlog, "_MOST_PASSES", 4)
+    user = await market.add_user("user")
+    for _ in range(10):
+        picky = await market.add_workload(user, Requirements(tags=("gpu",)))
+        await market.add_jobs(picky)
+    easy = await market.add_workload(user)
+    (job_id,) = await market.add_jobs(easy)
+    market.hear()
+    rounds = [await market.found() for _ in range(4)]
+    assert [[match.job.id for match in found] for found in rounds if found] == [[job_id]]
+    assert rounds[0] == []
 
 
 # Batches

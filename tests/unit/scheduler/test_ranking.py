@@ -74,3 +74,12 @@ def test_at_the_end_only_idle_slots_count() -> None:
     ranking = Ranking(least_loaded)
     ranking.put(node("full", slots=1, in_hand=1, prefetch=1))
     assert ranking.best(lambda _: True, lambda _: 0, idle_only=True) == (None, None)
+
+
+def test_profiles_that_nobody_has_are_forgotten() -> None:
+    """A worker may change its tags as often as it likes."""
+    ranking = Ranking(least_loaded)
+    for number in range(1000):
+        ranking.put(node("w", tags=frozenset({str(number)})))
+    ranking.best(lambda _: True, lambda _: 0, idle_only=False)
+    assert len(ranking._heaps) == 1
