@@ -175,6 +175,10 @@ class Jobs(Protocol):
         """The workloads with pending jobs, oldest first. An owner who is gone has the weight 1."""
         ...
 
+    async def waiting_workload(self, workload_id: str) -> WaitingWorkload | None:
+        """That workload, if it has pending jobs."""
+        ...
+
     async def pending_jobs(self, workload_id: str, *, now: float, limit: int) -> list[PendingJob]:
         """The longest-waiting pending jobs of a workload whose retry delay is over at ``now``.
 

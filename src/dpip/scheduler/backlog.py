@@ -111,8 +111,13 @@ class Backlog:
             self._remove(self._lines[gone])
         for workload in waiting.values():
             self._put(workload, now, slots)
-        self.pending = sum(line.pending for line in self._lines.values())
-        self.milliseconds = sum(line.pending * line.milliseconds for line in self._lines.values())
+        self._count()
+
+    async def look_at(self, workload_id: str, *, now: float, slots: int) -> None:
+        """Read one workload that was not known to wait."""
+        if workload := await self._jobs.waiting_workload(workload_id):
+            self._put(workload, now, slots)
+            self._count()
 
     def one_more(self, workload_id: str) -> bool:
         """There is one more job of a workload; whether the workload is known to wait."""
@@ -146,12 +151,17 @@ class Backlog:
         return self._has_seen_all
 
     async def first(
-        self, *, now: float, of: Callable[[str], bool] | None = None
+        self,
+        *,
+        now: float,
+        is_open: Callable[[Line], bool],
+        of: Callable[[str], bool] | None = None,
     ) -> tuple[Line, PendingJob] | None:
         """The job whose turn it is, of the owners that ``of`` is true of; ``None``: there is none.
 
-        It has its turn until it is taken or passed over. After many that were passed over there is
-        none either, so that a round is short; the next one goes on there.
+        Workloads that ``is_open`` is not true of are passed over unread. The job has its turn until
+        it is taken or passed over. After many that were passed over there is none either, so that a
+        round is short; the next one goes on there.
         """
         while self._passes < _MOST_PASSES:
             owner = self._owners.first()
@@ -162,6 +172,9 @@ class Backlog:
             if line is None:
                 self._passes += 1
                 self._owners.pass_over()
+                continue
+            if not is_open(line):
+                self.pass_over_workload(line)
                 continue
             if line.round != self._round:
                 line.round, line.at, line.taken, line.too_large = self._round, 0, 0, math.inf
@@ -232,6 +245,10 @@ class Backlog:
         levels = self._workloads.setdefault(workload.owner_id, {})
         levels.setdefault(level, FairQueue()).put(workload.id, workload.requirements.weight)
         self._owners.put(workload.owner_id, workload.owner_weight)
+
+    def _count(self) -> None:
+        self.pending = sum(line.pending for line in self._lines.values())
+        self.milliseconds = sum(line.pending * line.milliseconds for line in self._lines.values())
 
     def _remove(self, line: Line) -> None:
         owner = line.workload.owner_id

@@ -1,23 +1,24 @@
 """What the scheduler knows of the workers, from their heartbeats and its own calls."""
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from msgspec import structs
 
 from dpip.model.job import Lease
+from dpip.model.requirements import GpuUse
 from dpip.model.worker import Command, Worker, WorkerState
 from dpip.scheduler.assumptions import PROCESS_BYTES
 from dpip.scheduler.demand import Demand
 from dpip.scheduler.node import Machine, Node, Promise
 from dpip.scheduler.placement import NO_FREE_SLOT, Outlook, infeasibility, penalty
 from dpip.scheduler.policies import Policy
-from dpip.scheduler.ranking import Ranking
+from dpip.scheduler.ranking import Profile, Ranking, profile_of
 from dpip.wire.messages import Heartbeat
 from dpip.wire.subjects import Speaker
 
-_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS, _MOMENT_SECONDS = 30.0, 0.5
 _LOOKED_AT = 32
 """Workers that are compared for an express job: the best of a few is nearly the best of all
 (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001)."""
@@ -42,6 +43,7 @@ class Fleet:
         self._told: dict[str, Command] = {}
         self._leases_of_owner: dict[str, int] = {}
         self._horizon = 0.0
+        self._profiles: Counter[Profile] = Counter()
         self._known: list[tuple[frozenset[str], int]] = []
         self._most_memory: dict[frozenset[str], int | None] = {}
         self.slots = 0
@@ -91,6 +93,7 @@ class Fleet:
             node = self._add(name, instance, beat, now)
         else:
             self._move(node, beat)
+            self._count_profile(node, -1)
             self.slots += beat.slots - node.slots
             node.machine.slots += beat.slots - node.slots
             ours = beat.resources.memory_ours - node.resources.memory_ours
@@ -99,6 +102,7 @@ class Fleet:
         node.slots, node.prefetch = beat.slots, beat.prefetch
         node.draining, node.paused = beat.draining, beat.paused
         node.resources, node.heard_at = beat.resources, now
+        self._count_profile(node, 1)
         self._nodes[name] = self._nodes.pop(name)
         self._promise_memory(node)
         self._changed(node)
@@ -148,6 +152,12 @@ class Fleet:
         """
         if self.has(process):
             self._leave_alone(self._nodes[process.worker], now)
+
+    def made_room(self, process: Speaker, now: float) -> None:
+        """A worker has given a job back in good order: leave it alone for a moment."""
+        node = self._nodes.get(process.worker)
+        if node and self.has(process):
+            node.left_alone_until = max(node.left_alone_until, now + _MOMENT_SECONDS)
 
     def returned(self, process: Speaker, now: float) -> None:
         """A worker has given a job back: leave it alone, each time twice as long.
@@ -235,6 +245,17 @@ class Fleet:
         if grown:
             for node in self._nodes.values():
                 self._changed(node)
+
+    def may_take(self, tags: frozenset[str], gpu: GpuUse, *, express: bool) -> bool:
+        """Whether a worker has ``tags``, and a GPU where that is required, and may have room.
+
+        For an express job it needs none.
+        """
+        profiles = self._profiles if express else self._ranking.profiles
+        return any(
+            tags <= carried and (has_gpu or gpu is not GpuUse.REQUIRED)
+            for carried, has_gpu in profiles
+        )
 
     def choose(
         self, demand: Demand, outlook: Outlook, job_id: str, *, besides: str | None = None
@@ -341,6 +362,7 @@ class Fleet:
         for lease in list(node.in_hand):
             self._count(node, node.in_hand.pop(lease), -1)
         self._leave_machine(node)
+        self._count_profile(node, -1)
         self.slots -= node.slots
         self._ranking.drop(node)
         self._in_turn.remove(node)
@@ -353,6 +375,11 @@ class Fleet:
         machine.occupied -= node.resources.memory_ours
         if not machine.slots:
             self._machines.pop(machine.name, None)
+
+    def _count_profile(self, node: Node, by: int) -> None:
+        self._profiles[profile := profile_of(node)] += by
+        if not self._profiles[profile]:
+            del self._profiles[profile]
 
     def _count(self, node: Node, promise: Promise, by: int) -> None:
         node.milliseconds = max(0.0, node.milliseconds + by * promise.milliseconds)

@@ -136,6 +136,12 @@ class Matchmaker:
         self._fleet.look_ahead(min(self._batch_milliseconds, left))
         outlook = self.outlook()
         express_owners = 0
+
+        def is_open(line: Line) -> bool:
+            wants = line.workload.requirements
+            express = self._may_be_express(line.workload.owner_id)
+            return self._fleet.may_take(line.tags, wants.gpu, express=express)
+
         while len(matches.found) < _MOST_MATCHES:
             of: Callable[[str], bool] | None = None
             if not self._fleet.with_room:
@@ -143,7 +149,7 @@ class Matchmaker:
                 express_owners += 1
                 if express_owners > _MOST_EXPRESS_OWNERS:
                     break
-            turn = await self._backlog.first(now=self._clock.now(), of=of)
+            turn = await self._backlog.first(now=self._clock.now(), is_open=is_open, of=of)
             if turn is None:
                 break
             self._match_one(*turn, outlook, matches)

@@ -1,13 +1,21 @@
 """The workers that may have room, best first, without looking at each for each job."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 
 from dpip.scheduler.node import Node
 from dpip.scheduler.policies import Policy, Rank
 
+Profile = tuple[frozenset[str], bool]
+"""Tags, and whether there is a GPU."""
+
 _Entry = tuple[bool, Rank, int, Node]
+
+
+def profile_of(node: Node) -> Profile:
+    """What heap ``node`` belongs to."""
+    return node.tags, bool(node.resources.gpus)
 
 
 class Ranking:
@@ -19,14 +27,14 @@ class Ranking:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._heaps: dict[tuple[frozenset[str], bool], list[_Entry]] = {}
+        self._heaps: dict[Profile, list[_Entry]] = {}
         self._latest: dict[str, int] = {}
         self._numbers = count()
 
     def put(self, node: Node) -> None:
         """Rank ``node`` as it is now."""
         number = self._latest[node.name] = next(self._numbers)
-        heap = self._heaps.setdefault((node.tags, bool(node.resources.gpus)), [])
+        heap = self._heaps.setdefault(profile_of(node), [])
         heapq.heappush(heap, (not node.has_idle_slot, self._policy(node), number, node))
         if len(heap) > 64 + 4 * len(self._latest):
             heap[:] = [entry for entry in heap if self._is_latest(entry)]
@@ -38,6 +46,11 @@ class Ranking:
 
     def __len__(self) -> int:
         return len(self._latest)
+
+    @property
+    def profiles(self) -> Collection[Profile]:
+        """Those of workers that may have room."""
+        return self._heaps.keys()
 
     def best(
         self, fits: Callable[[Node], bool], penalty: Callable[[Node], int], *, idle_only: bool

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -12,7 +12,7 @@ from msgspec import Struct
 from dpip.chores import again_and_again
 from dpip.errors import DpipError
 from dpip.model.cost import Cost
-from dpip.model.job import Failure, FailureCode, Lease
+from dpip.model.job import Failure, FailureCode, Lease, PendingJob
 from dpip.model.placement import PlacedJob
 from dpip.model.worker import AT_WORK
 from dpip.ports.bus import Bus
@@ -40,6 +40,10 @@ _ALIGN_SECONDS = 2.0
 _STRAGGLERS_SECONDS = 0.5
 _KEEP_SECONDS = 5.0
 _SAY_AGAIN_SECONDS = 60.0
+_REST = 10
+"""How many times as long as a look at all workloads that wait has taken there is no other."""
+
+_MOST_FINISHED = 10_000
 
 
 class SchedulerSettings(Struct, frozen=True, kw_only=True):
@@ -108,6 +112,9 @@ class Scheduler:
         self._ended_lately: set[Lease] = set()
         self._led_term: int | None = None
         self._is_stale = True
+        self._refresh_at = -math.inf
+        self._new_workloads: set[str] = set()
+        self._finished: dict[Lease, tuple[Promise, Cost]] = {}
         self._placing: asyncio.Task[None] | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -143,6 +150,7 @@ class Scheduler:
         await asyncio.gather(*self._chores, return_exceptions=True)
         await self._dispatch.stop()
         with contextlib.suppress(DpipError):
+            await self.align()
             await self.keep_costs()
 
     async def _place_when_woken(self) -> None:
@@ -171,9 +179,7 @@ class Scheduler:
         if term != self._led_term:
             await self._take_over(term)
         self._fleet.forget_the_silent(self._clock.monotonic())
-        if self._is_stale:
-            self._is_stale = False
-            await self._backlog.refresh(now=self._clock.now(), slots=self._fleet.slots)
+        await self._look_at_the_backlog()
         matches = await self._matchmaker.match()
         try:
             await self._fail(matches.hopeless, term)
@@ -189,6 +195,19 @@ class Scheduler:
         elif not leased:
             self._say_why()
         return len(leased)
+
+    async def _look_at_the_backlog(self) -> None:
+        now, slots = self._clock.now(), self._fleet.slots
+        began = self._clock.monotonic()
+        if self._is_stale and began >= self._refresh_at:
+            self._is_stale = False
+            self._new_workloads.clear()
+            await self._backlog.refresh(now=now, slots=slots)
+            ended = self._clock.monotonic()
+            # Where very many workloads wait, most of the time is left for placing.
+            self._refresh_at = ended + _REST * (ended - began)
+        while self._new_workloads:
+            await self._backlog.look_at(self._new_workloads.pop(), now=now, slots=slots)
 
     async def _take_over(self, term: int) -> None:
         """Begin to lead: what is known from before is what the datastore and the workers say."""
@@ -211,22 +230,27 @@ class Scheduler:
         return LeasedRun(job=promise.job, lease=lease, express=promise.express)
 
     async def _fail(self, hopeless: Iterable[Hopeless], term: int) -> None:
+        jobs_of: dict[str, list[PendingJob]] = {}
         for each in hopeless:
-            failure = Failure(code=FailureCode.DOES_NOT_FIT, reason=each.reason)
+            jobs_of.setdefault(each.reason, []).append(each.job)
+        for reason, jobs in jobs_of.items():
+            failure = Failure(code=FailureCode.DOES_NOT_FIT, reason=reason)
             await self._datastore.fail_pending(
-                [each.job.id], failure, term=term, now=self._clock.now()
+                [job.id for job in jobs], failure, term=term, now=self._clock.now()
             )
-            log.warning("job failed", job=each.job.id, code=failure.code, reason=failure.reason)
-            with contextlib.suppress(DpipError):
-                await self._bus.publish(subjects.settled(each.job.workload_id), b"")
+            log.warning("jobs failed", jobs=len(jobs), code=failure.code, reason=reason)
+            for workload_id in {job.workload_id for job in jobs}:
+                with contextlib.suppress(DpipError):
+                    await self._bus.publish(subjects.settled(workload_id), b"")
 
     def _say_why(self) -> None:
         if not self._backlog.pending or next(self._fleet.in_hand(), None):
             return
         if self._clock.monotonic() - self._said_at < _SAY_AGAIN_SECONDS:
             return
-        self._said_at = self._clock.monotonic()
-        log.warning("jobs wait, and no worker can take one", reason=self._waiting_room.summary())
+        if reason := self._waiting_room.summary():
+            self._said_at = self._clock.monotonic()
+            log.warning("jobs wait, and no worker can take one", reason=reason)
 
     # Chores
 
@@ -260,7 +284,9 @@ class Scheduler:
         self._ended_lately.clear()
         under_way = set(self._dispatch.under_way)
         known = self._fleet.processes()
+        finished_before, self._finished = self._finished, {}
         out = set(await self._datastore.leases())
+        self._learn_from(finished_before, out)
         out = (out | under_way | self._dispatch.under_way) - self._ended_lately
         unknown = self._fleet.align(out, self._clock.monotonic())
         workers = await self._datastore.workers()
@@ -283,6 +309,7 @@ class Scheduler:
             milliseconds=why.cpu_milliseconds if why else predicted.cpu_milliseconds,
             memory=why.memory if why else predicted.memory,
             since=self._clock.monotonic(),
+            usual_milliseconds=predicted.cpu_milliseconds,
             job=job,
             owner_id=placed.owner_id,
         )
@@ -310,24 +337,38 @@ class Scheduler:
         lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker)
         self._ended_lately.add(lease)
         promise = self._fleet.ended(lease)
-        # Of two who work on the same job, one comes too late, and nothing is wrong with it.
-        is_innocent = outcome.untouched or (promise is not None and promise.has_backup)
         if outcome.kind is not OutcomeKind.RETURNED:
             self._fleet.finished(speaker)
-        elif not is_innocent:
+        elif outcome.untouched:
+            self._fleet.made_room(speaker, self._clock.monotonic())
+        elif not (
+            promise and promise.has_backup
+        ):  # Of two, one comes too late, and is not to blame.
             self._fleet.returned(speaker, self._clock.monotonic())
         if promise and outcome.cost and outcome.kind is OutcomeKind.DONE:
-            self._learn(promise, outcome.cost)
+            self._finished[lease] = promise, outcome.cost
+            if len(self._finished) > _MOST_FINISHED:
+                self._finished.pop(next(iter(self._finished)))
         self._wake.set()
 
-    def _learn(self, promise: Promise, cost: Cost) -> None:
-        node, job = self._fleet.node(promise.lease.worker), promise.job
-        if node is None or job is None:
-            return
-        self._fleet.took(promise, cost.milliseconds)
-        self._matchmaker.costs.learn(
-            job.pipeline, job.header, job.size, node.resources.processor, cost
-        )
+    def _learn_from(
+        self, finished: Mapping[Lease, tuple[Promise, Cost]], out: Collection[Lease]
+    ) -> None:
+        """Learn what jobs took, of those whose leases the datastore knows to be over.
+
+        Who says that a job is done whose lease is still out has not handed in a result.
+        """
+        for lease, (promise, cost) in finished.items():
+            node, job = self._fleet.node(lease.worker), promise.job
+            if node is None or job is None:
+                continue
+            if lease in out:
+                self._fleet.returned(node.speaker, self._clock.monotonic())
+                continue
+            self._fleet.took(promise, cost.milliseconds)
+            self._matchmaker.costs.learn(
+                job.pipeline, job.header, job.size, node.resources.processor, cost
+            )
 
     async def _on_jobs_ready(self, _subject: str, _payload: bytes) -> None:
         self._is_stale = True
@@ -335,8 +376,9 @@ class Scheduler:
 
     async def _on_one_more_job(self, subject: str, _payload: bytes) -> None:
         # Of a workload that is known to wait, the number is all that has changed.
-        if not self._backlog.one_more(subject.rpartition(".")[2]):
-            self._is_stale = True
+        workload_id = subject.rpartition(".")[2]
+        if not self._backlog.one_more(workload_id):
+            self._new_workloads.add(workload_id)
         self._wake.set()
 
     async def _on_why_pending(self, subject: str, payload: bytes) -> bytes | None:

@@ -60,15 +60,17 @@ class WaitingRoom:
             obstacles=tuple(obstacles[:MOST_OBSTACLES]),
         )
 
-    def summary(self) -> str:
-        """What keeps the workers from the workload that has waited longest, for the log."""
+    def summary(self) -> str | None:
+        """What keeps all workers from the workload that has waited longest; ``None``: nothing."""
         if not len(self._fleet):
             return "no worker has joined"
         outlook = self._matchmaker.outlook()
         demand = next((self._demand("", line) for line in self._backlog), Demand())
         held_up: dict[str, list[str]] = {}
         for node in self._fleet:
-            reason = infeasibility(node, demand, outlook) or "takes what comes next"
+            reason = infeasibility(node, demand, outlook)
+            if reason is None:
+                return None
             held_up.setdefault(reason, []).append(node.name)
         return "; ".join(f"{_named(names)} {reason}" for reason, names in held_up.items())
 

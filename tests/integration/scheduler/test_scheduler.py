@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dpip.errors import StorageUnavailable
+from dpip.model.cost import Cost
 from dpip.model.job import Lease, PendingJob
 from dpip.model.leadership import SCHEDULER
 from dpip.model.placement import Placement
@@ -20,7 +21,8 @@ from dpip.scheduler import scheduler as scheduler_module
 from dpip.scheduler.caller import WorkerCaller
 from dpip.scheduler.scheduler import Scheduler, SchedulerSettings
 from dpip.wire import subjects
-from dpip.wire.messages import Accepted, OutcomeKind, Refusal, RunBatch
+from dpip.wire.codec import encode
+from dpip.wire.messages import Accepted, Outcome, OutcomeKind, Refusal, RunBatch
 from tests.integration.controller.parts import TERM, Parts
 from tests.integration.scheduler.workers import (
     Answer,
@@ -644,3 +646,52 @@ async def test_a_process_whose_name_is_anothers_is_forgotten(
         await worker.beat()
         await second.next()
         assert worker.waiting == 0
+
+
+async def test_costs_are_learned_from_results_that_are_in(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """Not from who only says that a job is done; that one is left alone."""
+    cost = Cost(milliseconds=5, cpu_milliseconds=5, memory=1 << 27)
+    honest, liar = await workers("honest"), await workers("liar")
+    for worker in (honest, liar):
+        await parts.add_job()
+        await worker.beat()
+        run = await worker.next()
+        if worker is honest:
+            await settle(parts, worker.lease(run))
+        await worker.ended(run, cost=cost)
+        await until_it_is_free(scheduler, worker.name)
+        await scheduler.align()
+        learned = scheduler._matchmaker.costs.changed()
+        assert bool(learned) is (worker is honest)
+    nodes = {node.name: node.left_alone_until > 0 for node in scheduler._fleet}
+    assert nodes == {"honest": False, "liar": True}
+
+
+async def until_it_is_free(scheduler: Scheduler, name: str) -> None:
+    async def free() -> bool:
+        node = scheduler._fleet.node(name)
+        return node is not None and not node.in_hand
+
+    await until(free, "the worker to have nothing in hand")
+
+
+async def test_a_worker_that_made_room_is_left_alone_for_a_moment(
+    parts: Parts, workers: Workers, scheduler: Scheduler
+) -> None:
+    """Or it could be given the same job again and again."""
+    await parts.add_job()
+    worker = await workers()
+    await worker.beat()
+    run = await worker.next()
+    message = Outcome(
+        job_id=run.job_id, attempt=run.attempt, kind=OutcomeKind.RETURNED, untouched=True
+    )
+    await parts.worker_bus.publish(subjects.outcome("w", "i"), encode(message))
+    await until_it_is_free(scheduler, "w")
+    await parts.datastore.give_back(worker.lease(run))
+    assert await scheduler.place() == 0
+    parts.clock.pass_by(1)
+    await worker.beat()
+    assert (await worker.next()).job_id == run.job_id

@@ -190,6 +190,9 @@ class SqlDatastore:
     async def waiting_workloads(self) -> list[WaitingWorkload]:
         return await self._read(placing.waiting_workloads)
 
+    async def waiting_workload(self, workload_id: str) -> WaitingWorkload | None:
+        return await self._read_row(placing.waiting_workload, workload_id)
+
     async def pending_jobs(self, workload_id: str, *, now: float, limit: int) -> list[PendingJob]:
         return await self._read(placing.pending_jobs, workload_id, now, limit)
 

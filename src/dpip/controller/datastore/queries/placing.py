@@ -42,6 +42,7 @@ _WAITING_WORKLOADS = (
     .where(_IS_ACTIVE, workloads.c.pending > 0)
     .order_by(workloads.c.id)
 )
+_WAITING_WORKLOAD = _WAITING_WORKLOADS.where(workloads.c.id == bindparam("wanted"))
 _HEADER = (
     images.c.format,
     images.c.width,
@@ -119,17 +120,12 @@ _PLACED_JOBS = (
 
 
 def waiting_workloads(connection: Connection) -> list[WaitingWorkload]:
-    return [
-        WaitingWorkload(
-            id=row.id,
-            owner_id=row.owner_id,
-            owner_weight=row.owner_weight,
-            pipeline=row.pipeline,
-            requirements=requirements_in(row),
-            counts=counts_in(row),
-        )
-        for row in connection.execute(_WAITING_WORKLOADS)
-    ]
+    return [_waiting(row) for row in connection.execute(_WAITING_WORKLOADS)]
+
+
+def waiting_workload(connection: Connection, workload_id: str) -> WaitingWorkload | None:
+    row = connection.execute(_WAITING_WORKLOAD, {"wanted": workload_id}).one_or_none()
+    return _waiting(row) if row else None
 
 
 def pending_jobs(
@@ -265,6 +261,17 @@ def placed_jobs(connection: Connection, job_ids: Collection[str]) -> list[Placed
         for row in connection.execute(_PLACED_JOBS, {"job_ids": list(job_ids)})
         for held in leases_in(row)
     ]
+
+
+def _waiting(row: Any) -> WaitingWorkload:
+    return WaitingWorkload(
+        id=row.id,
+        owner_id=row.owner_id,
+        owner_weight=row.owner_weight,
+        pipeline=row.pipeline,
+        requirements=requirements_in(row),
+        counts=counts_in(row),
+    )
 
 
 def leases_in(row: Any) -> Iterator[Lease]:
