@@ -653,8 +653,8 @@ async def test_costs_are_learned_from_results_that_are_in(
 ) -> None:
     """Not from who only says that a job is done; that one is left alone."""
     cost = Cost(milliseconds=5, cpu_milliseconds=5, memory=1 << 27)
-    honest, liar = await workers("honest"), await workers("liar")
-    for worker in (honest, liar):
+    liar, honest = await workers("liar"), await workers("honest")
+    for worker in (liar, honest):  # The first one is left alone afterwards.
         await parts.add_job()
         await worker.beat()
         run = await worker.next()
