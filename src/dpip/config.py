@@ -43,6 +43,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When it takes jobs, by local time, such as 20:00-08:00; several are separated by commas."""
     yield_gpu: bool = False
     """Take no jobs while another program uses a GPU of the machine."""
+    direct_store: Literal["auto", "off"] = "auto"
+    """Read and write pictures in data_dir where the API proves to keep them there: auto or off."""
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

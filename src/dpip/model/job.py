@@ -75,15 +75,18 @@ class Lease(Struct, frozen=True, kw_only=True):
 class PendingJob(Struct, frozen=True, kw_only=True):
     """What placement and the worker need to know of a job that waits.
 
-    ``pipeline`` is the workload's filter steps as JSON, ``size`` the original's bytes.
+    ``pipeline`` is the workload's filter steps as JSON, ``size`` and ``sha256`` are those of the
+    original.
     """
 
     id: str
     workload_id: str
+    workload_name: str
     image_id: str
     pipeline: bytes
     header: PictureHeader
     size: int
+    sha256: str
     failures: int = 0
 
 

@@ -70,7 +70,7 @@ class Workshop:
         """See one attempt through to its outcome. A picture waits here for a slot, downloaded."""
         try:
             async with self._place_of(run), self._files(run) as (source, target):
-                await images.download(run.image_id, source)
+                await images.download(run, source)
                 async with self._turns.turn(express=run.express) as slot:
                     self._begun.add(run)
                     filtered = await slot.filter(

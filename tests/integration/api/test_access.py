@@ -32,6 +32,7 @@ RULES: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/workloads/{workload_id}/retry"): (200, 404, 200, 403, 403, 403, 401),
     ("DELETE", "/workloads/{workload_id}"): (200, 404, 200, 403, 403, 403, 401),
     ("POST", "/images"): (201, 404, 201, 403, 403, 403, 401),
+    ("GET", "/staging-area"): (404, 404, 404, 403, 403, 404, 401),
     ("GET", "/images/{image_id}"): (200, 404, 200, 404, 200, 404, 401),
     ("GET", "/images/{image_id}/explain"): (200, 404, 200, 404, 200, 404, 401),
 }

@@ -1,6 +1,6 @@
 """Pictures: taken in and given out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Annotated
@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from dpip.api.auth import AnyCaller, may_change
+from dpip.api.auth import AnyCaller, bearer_token, may_change
 from dpip.api.conditions import etag_listed, wanted_range
 from dpip.api.context import Context, InContext
 from dpip.api.intake import leased_job, take_original, take_result
@@ -16,9 +16,18 @@ from dpip.api.lookup import visible_image, visible_workload
 from dpip.api.multipart import FILE_FIELDS, MEDIA_TYPE
 from dpip.api.openapi import problems, taken
 from dpip.api.schemas import ImageAnswer
-from dpip.api.upload import Upload, announced_size, received_upload
+from dpip.api.upload import (
+    STAGED,
+    STAGED_MEDIA_TYPE,
+    Upload,
+    announced_size,
+    is_staged,
+    received_upload,
+    staged_upload,
+)
 from dpip.errors import Forbidden, InvalidValue
 from dpip.model.image import Image, ImageKind, PictureFormat
+from dpip.model.image_place import staging_area
 from dpip.model.user import User
 
 router = APIRouter(prefix="/images")
@@ -45,7 +54,15 @@ _BODY = taken(
                 **_TEXTS,
             },
             "required": ["data", "workload_id"],
-        }
+        },
+        STAGED_MEDIA_TYPE: {
+            "type": "object",
+            "properties": {
+                STAGED: {"type": "string", "description": "Name in the staging area."},
+                **_TEXTS,
+            },
+            "required": [STAGED, "workload_id"],
+        },
     },
     required=True,
 )
@@ -81,7 +98,8 @@ async def upload_image(
 ) -> ImageAnswer:
     """Take in an original from a user, or the filtered image from the worker that made it.
 
-    An upload that is repeated with the same Idempotency-Key is the same image.
+    An upload that is repeated with the same Idempotency-Key is the same image. A process that
+    shares the image store's file system may name a picture that it has staged there.
     """
     async with AsyncExitStack() as stack:
         if caller.user:
@@ -137,6 +155,8 @@ async def _original_upload(
         if workload_id := fields.get("workload_id"):
             await visible_workload(context, user, workload_id)
 
+    if is_staged(request):
+        return await _staged_original(request, user, context, stack, check)
     size = announced_size(request, context.settings.upload_bytes)
     arrive = await stack.enter_async_context(context.admission.upload(user.id))
     room = await stack.enter_async_context(context.quotas.upload(user, size))
@@ -146,6 +166,26 @@ async def _original_upload(
     return await stack.enter_async_context(
         received_upload(request, context.images, limit, refusal=refusal, check=check, arrive=arrive)
     )
+
+
+async def _staged_original(
+    request: Request,
+    user: User,
+    context: Context,
+    stack: AsyncExitStack,
+    check: Callable[[dict[str, str]], Awaitable[None]],
+) -> Upload:
+    arrive = await stack.enter_async_context(context.admission.upload(user.id))
+    limit, area = context.settings.upload_bytes, staging_area(bearer_token(request))
+    upload = await stack.enter_async_context(
+        staged_upload(request, context.images, area, limit, check=check)
+    )
+    size = upload.staged.size
+    arrive(size)
+    room = await stack.enter_async_context(context.quotas.upload(user, size))
+    if room < size:
+        raise context.quotas.exceeded(room)
+    return upload
 
 
 async def _result_upload(
@@ -158,6 +198,11 @@ async def _result_upload(
         await leased_job(context, worker, fields)
 
     limit = context.settings.result_bytes
+    if is_staged(request):
+        area = staging_area(bearer_token(request))
+        return await stack.enter_async_context(
+            staged_upload(request, context.images, area, limit, check=check)
+        )
     return await stack.enter_async_context(
         received_upload(request, context.images, limit, check=check)
     )

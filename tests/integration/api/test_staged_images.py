@@ -1,0 +1,250 @@
+"""Pictures that lie in the image store's file system already: only their commit is asked for."""
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from dpip.controller.image_directories import ImageDirectories
+from dpip.direct_store import DirectStore
+from dpip.model.ids import new_id
+from dpip.model.image_place import STAGING, staging_area
+from dpip.model.job import JobState, Lease
+from tests.integration.api.system import SETTINGS, ApiSession, System, picture
+
+HOSTILE: dict[str, Callable[[Path, Path], object]] = {
+    "a link to another's picture": lambda path, other: path.symlink_to(other),
+    "a link to nothing": lambda path, _: path.symlink_to("/nowhere"),
+    "another name of another's picture": lambda path, other: path.hardlink_to(other),
+    "a directory": lambda path, _: path.mkdir(),
+    "a pipe": lambda path, _: os.mkfifo(path),
+    "a socket": lambda path, _: _listen_at(path),
+}
+
+
+def _listen_at(path: Path) -> None:
+    before = Path.cwd()
+    os.chdir(path.parent)  # The whole path is longer than the name of a socket may be.
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path.name)
+    finally:
+        os.chdir(before)
+
+
+class Neighbour:
+    """A worker that shares the file system with the API."""
+
+    def __init__(self, system: System) -> None:
+        self.name, self.session = system.worker()
+        self.token = str(self.session.headers["Authorization"]).removeprefix("Bearer ")
+        self.images = system.data_dir / "images"
+        self.store = DirectStore(self.images, self.token)
+        self.area = self.images / STAGING / staging_area(self.token)
+
+    def stage(self, content: bytes) -> str:
+        name = new_id()
+        (self.area / name).write_bytes(content)
+        return name
+
+    def commit(
+        self, workload: str, lease: Lease, name: str, content: bytes = b"", **changes: object
+    ) -> requests.Response:
+        """Hand in what is staged under ``name``, said to be ``content``."""
+        fields: dict[str, object] = {
+            "staged": name,
+            "workload_id": workload,
+            "type": "filtered",
+            "job_id": lease.job_id,
+            "attempt": lease.attempt,
+            "milliseconds": 2.5,
+            "sha256": hashlib.sha256(content or picture()).hexdigest(),
+        }
+        return self.session.post("/images", data=fields | changes)
+
+
+@pytest.fixture
+def neighbour(system: System) -> Iterator[Neighbour]:
+    neighbour = Neighbour(system)
+    yield neighbour
+    neighbour.store.close()
+
+
+@pytest.fixture
+def workload(user: ApiSession) -> str:
+    return user.create_workload()
+
+
+@pytest.fixture
+def image(user: ApiSession, workload: str) -> str:
+    return user.upload(workload)
+
+
+@pytest.fixture
+def lease(system: System, image: str, neighbour: Neighbour) -> Lease:
+    return system.lease(image, neighbour.name)
+
+
+def job_state(system: System, image: str) -> JobState:
+    job = system.do(system.datastore.job_of_image(image))
+    assert job
+    return job.state
+
+
+def test_who_has_made_its_staging_area_is_told_that_the_api_sees_it(
+    system: System, neighbour: Neighbour
+) -> None:
+    """And nobody else: another token has another area."""
+    assert neighbour.session.get("/staging-area").status_code == 204
+    assert system.worker()[1].get("/staging-area").status_code == 404
+
+
+def test_a_link_is_no_staging_area(system: System, tmp_path: Path) -> None:
+    """The API follows none: not to see one, and not to take a picture."""
+    user = system.user()
+    workload = user.create_workload()
+    token = str(user.headers["Authorization"]).removeprefix("Bearer ")
+    area = system.data_dir / "images" / STAGING / staging_area(token)
+    area.symlink_to(tmp_path)
+    name = new_id()
+    (tmp_path / name).write_bytes(picture())
+    try:
+        assert user.get("/staging-area").status_code == 404
+        answer = user.post("/images", data={"workload_id": workload, "staged": name})
+        assert answer.status_code == 404, answer.text
+        assert (tmp_path / name).exists()
+    finally:
+        area.unlink()
+
+
+def test_a_staged_result_is_committed(
+    system: System, user: ApiSession, neighbour: Neighbour, workload: str, lease: Lease
+) -> None:
+    """It is the API's then, and there to be downloaded."""
+    name = neighbour.stage(picture())
+    answer = neighbour.commit(workload, lease, name)
+    assert answer.status_code == 201, answer.text
+    assert user.get(f"/images/{answer.json()['image_id']}").content == picture()
+    assert not list(neighbour.area.iterdir())
+    assert not [path for path in system.files() if name in path.name]
+
+
+def test_a_staged_original_is_taken_in(system: System, user: ApiSession, workload: str) -> None:
+    """A user's program on the same file system may hand in by name, too."""
+    token = str(user.headers["Authorization"]).removeprefix("Bearer ")
+    store = DirectStore(system.data_dir / "images", token)
+    source = system.data_dir / f"{new_id()}.png"
+    source.write_bytes(picture())
+    with source.open("rb") as stream:
+        staged = store.copy_in(stream)
+    answer = user.post("/images", data={"workload_id": workload, "staged": staged.name})
+    store.close()
+    assert answer.status_code == 201, answer.text
+    assert user.get(f"/images/{answer.json()['image_id']}").content == picture()
+    assert source.exists()
+
+
+def test_a_write_after_the_commit_is_asked_for_does_not_reach_the_picture(
+    user: ApiSession, neighbour: Neighbour, workload: str, lease: Lease
+) -> None:
+    """An upload that is repeated stages anew: the name of the former leads nowhere any more."""
+    name = neighbour.stage(picture())
+    answer = neighbour.commit(workload, lease, name)
+    (neighbour.area / name).write_bytes(b"late")
+    assert user.get(f"/images/{answer.json()['image_id']}").content == picture()
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_only_a_plain_file_is_taken(
+    system: System,
+    user: ApiSession,
+    neighbour: Neighbour,
+    workload: str,
+    lease: Lease,
+    image: str,
+    what: str,
+) -> None:
+    """Nothing else is followed, opened or waited for; the lease goes on, and others' files too."""
+    other = next(path for path in system.files() if path.stem == image)
+    name = new_id()
+    HOSTILE[what](neighbour.area / name, other)
+    answer = neighbour.commit(workload, lease, name)
+    assert answer.status_code == 422, answer.text
+    assert "staged" in answer.json()["detail"]
+    assert job_state(system, image) is JobState.LEASED
+    assert user.get(f"/images/{image}").content == picture()
+    assert neighbour.commit(workload, lease, neighbour.stage(picture())).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/etc/passwd", ".", "A", "x" * 65, "\0"])
+def test_a_name_leads_nowhere_else(
+    neighbour: Neighbour, workload: str, lease: Lease, name: str
+) -> None:
+    """What is no plain name is refused before the file system is asked."""
+    answer = neighbour.commit(workload, lease, name)
+    assert answer.status_code == 422, answer.text
+    assert "staged" in answer.json()["detail"]
+
+
+def test_what_another_worker_has_staged_is_not_there(
+    system: System, neighbour: Neighbour, workload: str, lease: Lease
+) -> None:
+    """A worker's names mean its own area."""
+    other = Neighbour(system)
+    name = other.stage(picture())
+    assert neighbour.commit(workload, lease, name).status_code == 404
+    assert (other.area / name).exists()
+    other.store.close()
+
+
+def test_without_the_lease_nothing_is_taken(
+    system: System, neighbour: Neighbour, workload: str, lease: Lease
+) -> None:
+    """A late attempt, or another's, gets 409, and the file is its own still."""
+    name = neighbour.stage(picture())
+    assert neighbour.commit(workload, lease, name, attempt=lease.attempt + 1).status_code == 409
+    other = Neighbour(system)
+    assert other.commit(workload, lease, other.stage(picture())).status_code == 409
+    other.store.close()
+    assert (neighbour.area / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "status"),
+    [
+        (picture(), {"sha256": "0" * 64}, 422),
+        (picture(3, 3), {}, 422),
+        (b"no picture", {}, 415),
+        (bytes(SETTINGS.result_bytes + 1), {}, 413),
+    ],
+    ids=["another hash", "another size", "no picture", "too large"],
+)
+def test_a_staged_lie_is_refused(
+    system: System,
+    neighbour: Neighbour,
+    workload: str,
+    lease: Lease,
+    content: bytes,
+    changes: dict[str, object],
+    status: int,
+) -> None:
+    """As it is when it is uploaded, and nothing of it is kept."""
+    before = system.files()
+    answer = neighbour.commit(workload, lease, neighbour.stage(content), content, **changes)
+    assert answer.status_code == status, answer.text
+    assert system.files() == before
+
+
+def test_areas_of_the_dead_are_swept(system: System, neighbour: Neighbour) -> None:
+    """One that its process holds stays, one that nobody holds goes with what lies in it."""
+    left = neighbour.images / STAGING / staging_area("of a worker that was killed")
+    left.mkdir()
+    (left / new_id()).write_bytes(picture())
+    mine = neighbour.stage(picture())
+    system.do(ImageDirectories(neighbour.images).sweep(system.datastore))
+    assert not left.exists()
+    assert (neighbour.area / mine).exists()
