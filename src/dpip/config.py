@@ -43,8 +43,6 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When it takes jobs, by local time, such as 20:00-08:00; several are separated by commas."""
     yield_gpu: bool = False
     """Take no jobs while another program uses a GPU of the machine."""
-    direct_store: Literal["auto", "off"] = "auto"
-    """Read and write pictures in data_dir where the API proves to keep them there: auto or off."""
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,6 +171,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name that GET /status shows."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged: debug, info, warning or error."""
+    direct_store: Literal["auto", "off"] = "auto"
+    """Whether workers and commands go to the pictures in data_dir themselves, if an API has seen
+    that those are its own: auto or off."""
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     quotas: QuotaSettings = QuotaSettings()

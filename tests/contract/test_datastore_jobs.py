@@ -274,6 +274,8 @@ async def test_a_completed_job_is_done_with_its_result(datastore: SqlDatastore) 
         image_id=job.original.id,
         state=JobState.DONE,
         filtered_image_id=filtered.id,
+        filtered_format=filtered.header.format,
+        filtered_sha256=filtered.sha256,
         worker="ada",
         milliseconds=12.5,
     )

@@ -4,11 +4,13 @@ import base64
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypedDict, TypeVar, Unpack
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -27,7 +29,10 @@ from dpip.client.answers import (
 )
 from dpip.client.multipart import UploadForm, opened
 from dpip.client.transport import IDEMPOTENCY_KEY, Transport
-from dpip.errors import UnexpectedAnswer
+from dpip.direct_store import DirectStore
+from dpip.errors import ApiRefused, UnexpectedAnswer
+from dpip.model.image import ImageKind
+from dpip.model.image_place import place_of_image
 
 T = TypeVar("T")
 
@@ -69,6 +74,7 @@ class Client:
         authority = tls_ca or (Path(named).expanduser() if named else None)
         self._http = Transport(url, connections=_CONNECTIONS, tls_ca=authority)
         self._http.token = token
+        self._store: DirectStore | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -82,8 +88,30 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections, and of the image store."""
+        if self._store:
+            self._store.close()
         self._http.close()
+
+    def use_store(self, images: Path) -> bool:
+        """Read and write pictures in ``images`` itself from now on, if the API keeps them there.
+
+        Whether it does, and lets this program's user in, is asked with the token of now.
+        """
+        try:
+            store = DirectStore(images, self._http.token or "")
+        except OSError:  # They are not here, or not for this user.
+            return False
+        try:
+            self._http.request("GET", "/staging-area")
+        except ApiRefused:
+            store.close()
+            return False
+        except BaseException:
+            store.close()
+            raise
+        self._store = store
+        return True
 
     def login(self, user: str, password: str) -> None:
         """Trade name and password for a token, which every later request carries."""
@@ -180,13 +208,16 @@ class Client:
         A file is streamed from where it lies. The upload is repeated after a connection that broke
         midway: it has a key by which the server knows it again, ``key`` or one of its own.
         """
+        key = key or secrets.token_hex(16)
         with opened(picture) as stream:
+            if self._store and (image_id := self._stage(self._store, workload_id, stream, key)):
+                return image_id
             form = UploadForm(
                 stream,
                 filename=filename or (picture.name if isinstance(picture, Path) else "picture"),
                 fields={"workload_id": workload_id, "type": "original"},
             )
-            headers = {**form.headers, IDEMPOTENCY_KEY: key or secrets.token_hex(16)}
+            headers = {**form.headers, IDEMPOTENCY_KEY: key}
             answer = self._ask("POST", "/images", UploadedImage, headers=headers, body=form)
         return answer.image_id
 
@@ -224,19 +255,54 @@ class Client:
         path = f"/images/{image_id}"
         if target is None:
             return self._http.request("GET", path)
-        # The name is short and starts with a dot: it fits wherever the target's own name does.
-        partial = target.with_name(f".{secrets.token_hex(8)}.part")
-        try:
-            with partial.open("xb") as sink:
-                self._http.request("GET", path, sink=sink)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with _whole(target) as partial, partial.open("xb") as sink:
+            self._http.request("GET", path, sink=sink)
         return None
+
+    def download_result(self, workload: Workload, result: Result, target: Path) -> None:
+        """Write the filtered image of a ``done`` result of ``workload`` to ``target``, as above.
+
+        It is read from the image store itself where that is open; its SHA-256 is checked there.
+        """
+        assert result.filtered_image_id  # noqa: S101  # nosec B101 # for the type checker
+        if not (self._store and _copied_out(self._store, workload, result, target)):
+            self.download(result.filtered_image_id, target)
 
     def explain(self, image_id: str) -> Explanation:
         """Why an original, or what came of it, went where it did, or why it still waits."""
         return self._ask("GET", f"/images/{image_id}/explain", Explanation)
+
+    def _stage(
+        self, store: DirectStore, workload_id: str, stream: BinaryIO, key: str
+    ) -> str | None:
+        """Have a picture taken in that is staged; its id, or ``None`` where it is to be sent."""
+        start = stream.tell()
+        try:
+            staged = store.copy_in(stream)
+        except OSError:
+            stream.seek(start)
+            return None
+        try:
+            answer = self._ask(
+                "POST",
+                "/images",
+                UploadedImage,
+                headers={
+                    "Content-Type": "application/x-www-form-urlencoded",
+                    IDEMPOTENCY_KEY: key,
+                },
+                body=urlencode(
+                    {"workload_id": workload_id, "type": "original", "staged": staged.name}
+                ).encode(),
+            )
+        except ApiRefused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            stream.seek(start)  # One that was taken the first time is known by its key.
+            return None
+        finally:
+            store.forget(staged.name)
+        return answer.image_id
 
     def _tell(self, worker: str, command: str) -> WorkerReading:
         return self._ask("POST", f"/workers/{quote(worker, safe='')}/{command}", WorkerReading)
@@ -247,3 +313,34 @@ class Client:
             return msgspec.json.decode(content, type=kind)
         except msgspec.DecodeError as error:
             raise UnexpectedAnswer(url=f"{self._http.url}{path}", reason=error) from error
+
+
+def _copied_out(store: DirectStore, workload: Workload, result: Result, target: Path) -> bool:
+    if not (result.filtered_image_id and result.filtered_format and result.filtered_sha256):
+        return False
+    place = place_of_image(
+        workload.name,
+        workload.id,
+        ImageKind.FILTERED,
+        result.filtered_image_id,
+        result.filtered_format,
+    )
+    try:
+        with _whole(target) as partial:
+            if not store.copy_out(place, result.filtered_sha256, partial):
+                raise OSError
+    except OSError:  # The API knows what is wrong.
+        return False
+    return True
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Give a file beside ``target`` that takes its place at the end of the block, or goes."""
+    # The name is short and starts with a dot: it fits wherever the target's own name does.
+    partial = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import Unpack
 
 from msgspec import Struct
 
-from dpip.client.answers import Result
+from dpip.client.answers import Result, Workload
 from dpip.client.api_client import Asked, Client
 from dpip.errors import DpipError
 
@@ -89,7 +89,7 @@ def filter_pictures(
     """
     begin = time.perf_counter()
     workload = client.create_workload(filter, name, keep_metadata=keep_metadata, **asked)
-    batch = _Batch(client, workload.id, pictures)
+    batch = _Batch(client, workload, pictures)
     threads = [
         threading.Thread(target=batch.guard, args=(work,), name=work.__name__, daemon=True)
         for work in [batch.follow, *[batch.transfer] * transfers]
@@ -116,11 +116,12 @@ _Task = tuple[Picture, Callable[[], None]]
 class _Batch:
     """What the threads of a batch share; ``over`` is set once nothing is left to do."""
 
-    def __init__(self, client: Client, workload_id: str, pictures: Sequence[Picture]) -> None:
+    def __init__(self, client: Client, workload: Workload, pictures: Sequence[Picture]) -> None:
         self.over = threading.Event()
         self.error: BaseException | None = None
         self._client = client
-        self._workload_id = workload_id
+        self._workload = workload
+        self._workload_id = workload.id
         self._total = len(pictures)
         self._changed = threading.Condition()
         self._to_upload = deque(pictures)
@@ -224,9 +225,9 @@ class _Batch:
             self._uploaded[image_id] = picture
             self._match(image_id)
 
-    def _download(self, picture: Picture, result: Result, filtered_id: str) -> None:
+    def _download(self, picture: Picture, result: Result) -> None:
         picture.target.parent.mkdir(parents=True, exist_ok=True)
-        self._client.download(filtered_id, picture.target)
+        self._client.download_result(self._workload, result, picture.target)
         with self._changed:
             self._times.setdefault(result.worker or "unknown", []).append(
                 result.milliseconds or 0.0
@@ -242,12 +243,11 @@ class _Batch:
         if image_id not in self._uploaded or image_id not in self._settled:
             return
         picture, result = self._uploaded.pop(image_id), self._settled.pop(image_id)
-        filtered_id = result.filtered_image_id
-        if filtered_id is None:
+        if result.filtered_image_id is None:
             self._fail(picture, result.code or "failed", result.reason or "the server gives none")
             return
         self._filtered += 1
-        self._to_download.append((picture, partial(self._download, picture, result, filtered_id)))
+        self._to_download.append((picture, partial(self._download, picture, result)))
         self._changed.notify()
 
     def _fail(self, picture: Picture, code: str, reason: str) -> None:

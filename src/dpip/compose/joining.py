@@ -84,9 +84,7 @@ async def worker(
 
 def _images(settings: Settings) -> Path | None:
     """Where the image store is, if it is on this machine or mounted here."""
-    if settings.worker.direct_store == "off":
-        return None
-    return DataDirectory(settings.data_dir).images
+    return None if settings.direct_store == "off" else DataDirectory(settings.data_dir).images
 
 
 async def _connect(bus: NatsBus, *, local: bool) -> None:

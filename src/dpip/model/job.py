@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from dpip.model.image import Image, PictureHeader
+from dpip.model.image import Image, PictureFormat, PictureHeader
 
 
 class JobState(StrEnum):
@@ -111,13 +111,16 @@ class SettledJob(Struct, frozen=True, kw_only=True):
 
     ``position`` numbers the settled jobs of the workload, in the order in which they settled, from
     1: the cursor to read on from. A failed job that is tried again leaves its number for a new one.
-    ``milliseconds`` is the time spent on the pixels.
+    ``milliseconds`` is the time spent on the pixels. Of a done one, format and SHA-256 of the
+    filtered image are told too.
     """
 
     position: int
     image_id: str
     state: JobState
     filtered_image_id: str | None = None
+    filtered_format: PictureFormat | None = None
+    filtered_sha256: str | None = None
     worker: str | None = None
     milliseconds: float | None = None
     failure: Failure | None = None
