@@ -22,10 +22,9 @@ _BLOCK = 256 * 1024
 
 
 class StagedCopy(Struct, frozen=True, kw_only=True):
-    """What was copied into the staging area: its name there, size and SHA-256."""
+    """What was copied into the staging area: its name there, and its SHA-256."""
 
     name: str
-    size: int
     sha256: str
 
 
@@ -55,38 +54,38 @@ class DirectStore:
             (self._images / place).open("rb", buffering=0) as source,
             target.open("wb", buffering=0) as sink,
         ):
-            return _copy(source, sink).sha256 == sha256
+            return _copy(source, sink) == sha256
 
-    def copy_in(self, source: BinaryIO) -> StagedCopy:
-        """Copy what is left of ``source`` into the staging area, under a name that is new.
+    def copy_in(self, source: Path) -> StagedCopy:
+        """Copy ``source`` into the staging area, under a name that is new.
 
         A copy, never a link: whoever wrote the source may write to it still.
         """
         name = new_id()
-        with (self._area / name).open("xb", buffering=0) as sink:
-            copied = _copy(source, sink)
-        return StagedCopy(name=name, size=copied.size, sha256=copied.sha256)
+        staged = self._area / name
+        with source.open("rb", buffering=0) as bytes_in, staged.open("xb", buffering=0) as sink:
+            return StagedCopy(name=name, sha256=_copy(bytes_in, sink))
+
+    def stage(self, source: Path) -> str:
+        """Do the same without a look at the bytes; the name."""
+        name = new_id()
+        shutil.copyfile(source, self._area / name)
+        return name
 
     def forget(self, name: str) -> None:
         """Remove what is staged under ``name``, if the API has not taken it."""
         (self._area / name).unlink(missing_ok=True)
 
 
-class _Copied(Struct, frozen=True):
-    size: int
-    sha256: str
-
-
-def _copy(source: BinaryIO, sink: BinaryIO) -> _Copied:
-    digest, size = hashlib.sha256(), 0
+def _copy(source: BinaryIO, sink: BinaryIO) -> str:
+    digest = hashlib.sha256()
     block = memoryview(bytearray(_BLOCK))  # One for all: it stays in the processor's cache.
     while length := source.readinto(block):  # type: ignore[attr-defined]
         piece = block[:length]
         digest.update(piece)
         while piece:
             piece = piece[sink.write(piece) :]
-        size += length
-    return _Copied(size, digest.hexdigest())
+    return digest.hexdigest()
 
 
 def _made_and_locked(directory: Path) -> int:

@@ -22,7 +22,7 @@ from dpip.api.routes import (
     explain,
     health,
     login,
-    staging_area,
+    staged,
     status,
     tokens,
     workers,
@@ -110,7 +110,7 @@ def _include_routes(app: FastAPI) -> None:
     )
     with_token.include_router(image_routes.router)
     with_token.include_router(explain.router)
-    with_token.include_router(staging_area.router)
+    with_token.include_router(staged.router)
     with_token.include_router(for_users)
 
     app.include_router(with_token)

@@ -171,6 +171,21 @@ class ResultsPage(BaseModel):
     next: int
 
 
+class StagedAnswer(BaseModel):
+    """What became of a staged picture: the image that it is, or why it is none."""
+
+    status: int = Field(description="As if it had been sent by itself.")
+    image_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class StagedAnswers(BaseModel):
+    """What became of staged pictures, in the order of the request."""
+
+    pictures: list[StagedAnswer]
+
+
 class ImageAnswer(BaseModel):
     """The picture is kept."""
 

@@ -183,6 +183,21 @@ class UploadedImage(Struct, frozen=True, kw_only=True):
     image_id: str
 
 
+class StagedPicture(Struct, frozen=True, kw_only=True):
+    """What became of a staged picture: it is an image, or is none for the reason in ``detail``."""
+
+    status: int
+    image_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class StagedPictures(Struct, frozen=True, kw_only=True):
+    """What became of staged pictures, in the order in which they were named."""
+
+    pictures: tuple[StagedPicture, ...]
+
+
 class ResultsPage(Struct, frozen=True, kw_only=True):
     """Results in order of position; ``next`` is the ``after`` that continues behind them."""
 

@@ -3,14 +3,14 @@
 import base64
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypedDict, TypeVar, Unpack
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,6 +19,8 @@ from dpip.client.answers import (
     Login,
     Result,
     ResultsPage,
+    StagedPicture,
+    StagedPictures,
     Status,
     UploadedImage,
     WorkerReading,
@@ -30,7 +32,7 @@ from dpip.client.answers import (
 from dpip.client.multipart import UploadForm, opened
 from dpip.client.transport import IDEMPOTENCY_KEY, Transport
 from dpip.direct_store import DirectStore
-from dpip.errors import ApiRefused, UnexpectedAnswer
+from dpip.errors import ApiRefused, DpipError, UnexpectedAnswer
 from dpip.model.image import ImageKind
 from dpip.model.image_place import place_of_image
 
@@ -39,6 +41,8 @@ T = TypeVar("T")
 _CONNECTIONS = 32
 _LONGEST_WAIT = 30.0
 _PAGE = 100
+_TO_BE_SENT = (HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Statuses of a staged picture that is to be sent, for the server does not see it or is busy."""
 
 
 class Asked(TypedDict, total=False):
@@ -92,6 +96,11 @@ class Client:
         if self._store:
             self._store.close()
         self._http.close()
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether pictures go to and come from the image store itself."""
+        return self._store is not None
 
     def use_store(self, images: Path) -> bool:
         """Read and write pictures in ``images`` itself from now on, if the API keeps them there.
@@ -208,18 +217,28 @@ class Client:
         A file is streamed from where it lies. The upload is repeated after a connection that broke
         midway: it has a key by which the server knows it again, ``key`` or one of its own.
         """
-        key = key or secrets.token_hex(16)
         with opened(picture) as stream:
-            if self._store and (image_id := self._stage(self._store, workload_id, stream, key)):
-                return image_id
             form = UploadForm(
                 stream,
                 filename=filename or (picture.name if isinstance(picture, Path) else "picture"),
                 fields={"workload_id": workload_id, "type": "original"},
             )
-            headers = {**form.headers, IDEMPOTENCY_KEY: key}
+            headers = {**form.headers, IDEMPOTENCY_KEY: key or secrets.token_hex(16)}
             answer = self._ask("POST", "/images", UploadedImage, headers=headers, body=form)
         return answer.image_id
+
+    def upload_all(
+        self, workload_id: str, pictures: Sequence[Path]
+    ) -> list[str | DpipError | OSError]:
+        """Send a few originals, each as ``upload`` does: their image ids, or what went wrong.
+
+        Where the image store is open, they go there, and one request tells the server of all.
+        """
+        if self._store is None:
+            return [
+                self._tried(workload_id, picture, secrets.token_hex(16)) for picture in pictures
+            ]
+        return self._upload_staged(self._store, workload_id, pictures)
 
     def results(
         self, workload_id: str, *, after: int = 0, limit: int = 1000, wait: float = 0.0
@@ -272,37 +291,51 @@ class Client:
         """Why an original, or what came of it, went where it did, or why it still waits."""
         return self._ask("GET", f"/images/{image_id}/explain", Explanation)
 
-    def _stage(
-        self, store: DirectStore, workload_id: str, stream: BinaryIO, key: str
-    ) -> str | None:
-        """Have a picture taken in that is staged; its id, or ``None`` where it is to be sent."""
-        start = stream.tell()
+    def _upload_staged(
+        self, store: DirectStore, workload_id: str, pictures: Sequence[Path]
+    ) -> list[str | DpipError | OSError]:
+        named = [(picture, secrets.token_hex(16), _staged(store, picture)) for picture in pictures]
+        wanted = [{"name": name, "key": key} for _, key, name in named if isinstance(name, str)]
         try:
-            staged = store.copy_in(stream)
-        except OSError:
-            stream.seek(start)
-            return None
-        try:
-            answer = self._ask(
-                "POST",
-                "/images",
-                UploadedImage,
-                headers={
-                    "Content-Type": "application/x-www-form-urlencoded",
-                    IDEMPOTENCY_KEY: key,
-                },
-                body=urlencode(
-                    {"workload_id": workload_id, "type": "original", "staged": staged.name}
-                ).encode(),
-            )
-        except ApiRefused as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            stream.seek(start)  # One that was taken the first time is known by its key.
-            return None
+            answers = iter(self._ask_staged(workload_id, wanted) if wanted else ())
+        except DpipError as error:
+            return [error] * len(pictures)
         finally:
-            store.forget(staged.name)
-        return answer.image_id
+            for each in wanted:
+                store.forget(each["name"])
+        return [
+            self._settled(workload_id, picture, key, next(answers))
+            if isinstance(name, str)
+            else name
+            for picture, key, name in named
+        ]
+
+    def _ask_staged(
+        self, workload_id: str, pictures: Sequence[Mapping[str, str]]
+    ) -> tuple[StagedPicture, ...]:
+        headers = {
+            "Content-Type": "application/json",
+            # Each has a key of its own; this says that all may be asked for again.
+            IDEMPOTENCY_KEY: secrets.token_hex(16),
+        }
+        path = f"/workloads/{workload_id}/staged"
+        body = msgspec.json.encode({"pictures": pictures})
+        return self._ask("POST", path, StagedPictures, headers=headers, body=body).pictures
+
+    def _settled(
+        self, workload_id: str, picture: Path, key: str, answer: StagedPicture
+    ) -> str | DpipError | OSError:
+        if answer.image_id is not None:
+            return answer.image_id
+        if answer.status in _TO_BE_SENT:  # One that was taken all the same is known by its key.
+            return self._tried(workload_id, picture, key)
+        return ApiRefused(code=answer.code or "", status=answer.status, detail=answer.detail or "")
+
+    def _tried(self, workload_id: str, picture: Path, key: str) -> str | DpipError | OSError:
+        try:
+            return self.upload(workload_id, picture, key=key)
+        except (DpipError, OSError) as error:
+            return error
 
     def _tell(self, worker: str, command: str) -> WorkerReading:
         return self._ask("POST", f"/workers/{quote(worker, safe='')}/{command}", WorkerReading)
@@ -313,6 +346,13 @@ class Client:
             return msgspec.json.decode(content, type=kind)
         except msgspec.DecodeError as error:
             raise UnexpectedAnswer(url=f"{self._http.url}{path}", reason=error) from error
+
+
+def _staged(store: DirectStore, picture: Path) -> str | OSError:
+    try:
+        return store.stage(picture)
+    except OSError as error:
+        return error
 
 
 def _copied_out(store: DirectStore, workload: Workload, result: Result, target: Path) -> bool:

@@ -204,8 +204,7 @@ def _copied_out(store: DirectStore, run: Run, target: Path) -> bool:
 
 def _copied_in(store: DirectStore, result: Path) -> StagedCopy | None:
     try:
-        with result.open("rb", buffering=0) as file:
-            return store.copy_in(file)
+        return store.copy_in(result)
     except OSError:
         return None
 

@@ -36,20 +36,36 @@ def _listen_at(path: Path) -> None:
         os.chdir(before)
 
 
-class Neighbour:
-    """A worker that shares the file system with the API."""
+class Sharer:
+    """A process that shares the file system with the API."""
 
-    def __init__(self, system: System) -> None:
-        self.name, self.session = system.worker()
-        self.token = str(self.session.headers["Authorization"]).removeprefix("Bearer ")
-        self.images = system.data_dir / "images"
-        self.store = DirectStore(self.images, self.token)
-        self.area = self.images / STAGING / staging_area(self.token)
+    def __init__(self, images: Path, session: ApiSession) -> None:
+        self.session = session
+        self.images = images
+        token = str(session.headers["Authorization"]).removeprefix("Bearer ")
+        self.store = DirectStore(images, token)
+        self.area = images / STAGING / staging_area(token)
 
     def stage(self, content: bytes) -> str:
         name = new_id()
         (self.area / name).write_bytes(content)
         return name
+
+
+class Program(Sharer):
+    """One of a user's."""
+
+    def take(self, workload: str, *names: str, key: str | None = None) -> requests.Response:
+        pictures = [{"name": name, "key": key or name} for name in names]
+        return self.session.post(f"/workloads/{workload}/staged", json={"pictures": pictures})
+
+
+class Neighbour(Sharer):
+    """A worker."""
+
+    def __init__(self, system: System) -> None:
+        self.name, session = system.worker()
+        super().__init__(system.data_dir / "images", session)
 
     def commit(
         self, workload: str, lease: Lease, name: str, content: bytes = b"", **changes: object
@@ -65,6 +81,13 @@ class Neighbour:
             "sha256": hashlib.sha256(content or picture()).hexdigest(),
         }
         return self.session.post("/images", data=fields | changes)
+
+
+@pytest.fixture
+def program(system: System, user: ApiSession) -> Iterator[Program]:
+    program = Program(system.data_dir / "images", user)
+    yield program
+    program.store.close()
 
 
 @pytest.fixture
@@ -114,8 +137,9 @@ def test_a_link_is_no_staging_area(system: System, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(picture())
     try:
         assert user.get("/staging-area").status_code == 404
-        answer = user.post("/images", data={"workload_id": workload, "staged": name})
-        assert answer.status_code == 404, answer.text
+        body = {"pictures": [{"name": name, "key": "k"}]}
+        answer = user.post(f"/workloads/{workload}/staged", json=body)
+        assert answer.json()["pictures"][0]["status"] == 404
         assert (tmp_path / name).exists()
     finally:
         area.unlink()
@@ -133,19 +157,51 @@ def test_a_staged_result_is_committed(
     assert not [path for path in system.files() if name in path.name]
 
 
-def test_a_staged_original_is_taken_in(system: System, user: ApiSession, workload: str) -> None:
-    """A user's program on the same file system may hand in by name, too."""
-    token = str(user.headers["Authorization"]).removeprefix("Bearer ")
-    store = DirectStore(system.data_dir / "images", token)
-    source = system.data_dir / f"{new_id()}.png"
+def test_staged_originals_are_taken_in(program: Program, workload: str) -> None:
+    """Each is an image or has its own reason, and its source is left alone."""
+    source = program.area.parent.parent.parent / f"{new_id()}.png"
     source.write_bytes(picture())
-    with source.open("rb") as stream:
-        staged = store.copy_in(stream)
-    answer = user.post("/images", data={"workload_id": workload, "staged": staged.name})
-    store.close()
+    names = [program.store.stage(source), program.stage(b"no picture"), new_id()]
+    answer = program.take(workload, *names)
     assert answer.status_code == 201, answer.text
-    assert user.get(f"/images/{answer.json()['image_id']}").content == picture()
-    assert source.exists()
+    taken, broken, missing = answer.json()["pictures"]
+    assert program.session.get(f"/images/{taken['image_id']}").content == picture()
+    assert (broken["status"], broken["code"]) == (415, "unsupported_picture")
+    assert (missing["status"], missing["code"]) == (404, "not_found")
+    assert source.read_bytes() == picture()
+    assert not list(program.area.iterdir())
+
+
+def test_a_staged_original_with_the_same_key_is_the_same_image(
+    program: Program, workload: str
+) -> None:
+    """Staged again, or sent."""
+    first = program.take(workload, program.stage(picture()), key="k").json()["pictures"][0]
+    again = program.take(workload, program.stage(picture()), key="k").json()["pictures"][0]
+    sent = program.session.post(
+        "/images",
+        files={"data": picture()},
+        data={"workload_id": workload},
+        headers={"Idempotency-Key": "k"},
+    )
+    assert first["image_id"] == again["image_id"] == sent.json()["image_id"]
+
+
+def test_a_result_is_no_staged_original(program: Program, workload: str) -> None:
+    """Who is no worker hands in no form without a picture."""
+    fields = {"workload_id": workload, "staged": program.stage(picture())}
+    assert program.session.post("/images", data=fields).status_code == 415
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"{}", b'{"pictures": []}', b'{"pictures": [{"name": "../x", "key": "k"}]}']
+)
+def test_a_body_that_names_no_pictures_is_refused(
+    program: Program, workload: str, body: bytes
+) -> None:
+    """Before anything is looked for."""
+    answer = program.session.post(f"/workloads/{workload}/staged", data=body)
+    assert answer.status_code in (400, 422), answer.text
 
 
 def test_a_write_after_the_commit_is_asked_for_does_not_reach_the_picture(

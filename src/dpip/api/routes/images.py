@@ -1,6 +1,6 @@
 """Pictures: taken in and given out."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Annotated
@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from dpip.api.auth import AnyCaller, bearer_token, may_change
 from dpip.api.conditions import etag_listed, wanted_range
 from dpip.api.context import Context, InContext
-from dpip.api.intake import leased_job, take_original, take_result
+from dpip.api.intake import leased_job, take_original, take_result, workload_of
 from dpip.api.lookup import visible_image, visible_workload
 from dpip.api.multipart import FILE_FIELDS, MEDIA_TYPE
 from dpip.api.openapi import problems, taken
@@ -28,6 +28,7 @@ from dpip.api.upload import (
 from dpip.errors import Forbidden, InvalidValue
 from dpip.model.image import Image, ImageKind, PictureFormat
 from dpip.model.image_place import staging_area
+from dpip.model.job import Lease, LeasedJob
 from dpip.model.user import User
 
 router = APIRouter(prefix="/images")
@@ -98,18 +99,18 @@ async def upload_image(
 ) -> ImageAnswer:
     """Take in an original from a user, or the filtered image from the worker that made it.
 
-    An upload that is repeated with the same Idempotency-Key is the same image. A process that
-    shares the image store's file system may name a picture that it has staged there.
+    An upload that is repeated with the same Idempotency-Key is the same image. A worker that shares
+    the image store's file system may name a result that it has staged there.
     """
     async with AsyncExitStack() as stack:
         if caller.user:
             upload = await _original_upload(request, caller.user, context, stack)
             _check_kind(upload.fields, ImageKind.ORIGINAL)
-            image = await take_original(context, caller.user, upload, idempotency_key)
+            workload = await workload_of(context, caller.user, upload.fields)
+            image = await take_original(context, workload, upload, idempotency_key)
         elif caller.worker:
-            upload = await _result_upload(request, caller.worker, context, stack)
-            _check_kind(upload.fields, ImageKind.FILTERED)
-            image = await take_result(context, caller.worker, upload)
+            upload, held = await _result_upload(request, caller.worker, context, stack)
+            image = await take_result(context, upload, *held)
     return ImageAnswer(workload_id=image.workload_id, image_id=image.id, type=image.kind)
 
 
@@ -155,8 +156,6 @@ async def _original_upload(
         if workload_id := fields.get("workload_id"):
             await visible_workload(context, user, workload_id)
 
-    if is_staged(request):
-        return await _staged_original(request, user, context, stack, check)
     size = announced_size(request, context.settings.upload_bytes)
     arrive = await stack.enter_async_context(context.admission.upload(user.id))
     room = await stack.enter_async_context(context.quotas.upload(user, size))
@@ -168,44 +167,29 @@ async def _original_upload(
     )
 
 
-async def _staged_original(
-    request: Request,
-    user: User,
-    context: Context,
-    stack: AsyncExitStack,
-    check: Callable[[dict[str, str]], Awaitable[None]],
-) -> Upload:
-    arrive = await stack.enter_async_context(context.admission.upload(user.id))
-    limit, area = context.settings.upload_bytes, staging_area(bearer_token(request))
-    upload = await stack.enter_async_context(
-        staged_upload(request, context.images, area, limit, check=check)
-    )
-    size = upload.staged.size
-    arrive(size)
-    room = await stack.enter_async_context(context.quotas.upload(user, size))
-    if room < size:
-        raise context.quotas.exceeded(room)
-    return upload
-
-
 async def _result_upload(
     request: Request, worker: str, context: Context, stack: AsyncExitStack
-) -> Upload:
+) -> tuple[Upload, tuple[Lease, LeasedJob]]:
     """Receive an upload of a worker under a lease. There is always room: a result makes some."""
+    held: tuple[Lease, LeasedJob] | None = None
 
     async def check(fields: dict[str, str]) -> None:
+        nonlocal held
         _check_kind(fields, ImageKind.FILTERED)
-        await leased_job(context, worker, fields)
+        held = await leased_job(context, worker, fields)
 
     limit = context.settings.result_bytes
     if is_staged(request):
         area = staging_area(bearer_token(request))
-        return await stack.enter_async_context(
+        upload = await stack.enter_async_context(
             staged_upload(request, context.images, area, limit, check=check)
         )
-    return await stack.enter_async_context(
-        received_upload(request, context.images, limit, check=check)
-    )
+    else:
+        upload = await stack.enter_async_context(
+            received_upload(request, context.images, limit, check=check)
+        )
+    _check_kind(upload.fields, ImageKind.FILTERED)
+    return upload, held or await leased_job(context, worker, upload.fields)
 
 
 def _check_kind(fields: dict[str, str], taken_kind: ImageKind) -> None:
