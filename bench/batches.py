@@ -132,7 +132,6 @@ def a_run(number: int) -> Run:
         workload_name="holidays",
         image_id="image",
         format=PictureFormat.PNG,
-        size=1,
         sha256="00",
         pipeline=PIPELINE,
         memory_limit=1 << 30,

@@ -78,7 +78,6 @@ class WorkerCaller:
             workload_name=job.workload_name,
             image_id=job.image_id,
             format=job.header.format,
-            size=job.size,
             sha256=job.sha256,
             pipeline=job.pipeline,
             memory_limit=self._memory_limit,

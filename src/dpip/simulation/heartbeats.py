@@ -64,7 +64,6 @@ def _keep_busy(worker: SimulatedWorker) -> None:
                 workload_name="",
                 image_id="",
                 format=PictureFormat.JPEG,
-                size=0,
                 sha256="",
                 pipeline=b"",
                 memory_limit=0,

@@ -101,10 +101,9 @@ class Run(Message, frozen=True, kw_only=True):
     """One image to filter.
 
     ``format`` is that of the original and of the result, ``pipeline`` the list of filter steps as
-    JSON. ``size`` in bytes and ``sha256`` are those of the original, by which a worker that reads
-    it from the image store itself knows it. ``memory_limit`` is in bytes, ``time_limit`` in seconds
-    of wall time on the pixels. ``express``: it takes the next slot that is free, before all that
-    wait.
+    JSON. ``workload_name`` and ``sha256``, that of the original, are for a worker that reads it from
+    the image store itself. ``memory_limit`` is in bytes, ``time_limit`` in seconds of wall time on
+    the pixels. ``express``: it takes the next slot that is free, before all that wait.
     """
 
     job_id: JobId
@@ -113,7 +112,6 @@ class Run(Message, frozen=True, kw_only=True):
     workload_name: str
     image_id: str
     format: PictureFormat
-    size: int
     sha256: str
     pipeline: bytes
     memory_limit: int

@@ -162,7 +162,6 @@ def run(job_id: str = "job", attempt: int = 1, *, express: bool = False) -> Run:
         workload_name="holidays",
         image_id="im",
         format=PictureFormat.PNG,
-        size=1,
         sha256="00",
         pipeline=b"[]",
         memory_limit=1,

@@ -21,7 +21,6 @@ RUN = Run(
     workload_name="holidays",
     image_id="im",
     format=PictureFormat.PNG,
-    size=len(ORIGINAL),
     sha256=hashlib.sha256(ORIGINAL).hexdigest(),
     pipeline=b"[]",
     memory_limit=1,

@@ -19,7 +19,6 @@ RUN = Run(
     workload_name="holidays",
     image_id="im",
     format=PictureFormat.PNG,
-    size=1,
     sha256="00",
     pipeline=b"[]",
     memory_limit=1,

@@ -110,7 +110,6 @@ def run(name: str, *, express: bool = False) -> Run:
         workload_name="holidays",
         image_id=name,
         format=PictureFormat.PNG,
-        size=1,
         sha256="00",
         pipeline=b"[]",
         memory_limit=1,

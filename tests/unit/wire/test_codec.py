@@ -45,7 +45,6 @@ RUN = Run(
     workload_name="holidays",
     image_id="im",
     format=PictureFormat.TIFF,
-    size=1,
     sha256="00",
     pipeline=b'[{"filter":"blur","sigma":2}]\x00\xff',
     memory_limit=1 << 40,
