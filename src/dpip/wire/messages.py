@@ -101,9 +101,9 @@ class Run(Message, frozen=True, kw_only=True):
     """One image to filter.
 
     ``format`` is that of the original and of the result, ``pipeline`` the list of filter steps as
-    JSON. ``workload_name`` and ``sha256``, that of the original, are for a worker that reads it from
-    the image store itself. ``memory_limit`` is in bytes, ``time_limit`` in seconds of wall time on
-    the pixels. ``express``: it takes the next slot that is free, before all that wait.
+    JSON. ``workload_name`` and the original's ``sha256`` are for a worker that reads it from the
+    image store itself. ``memory_limit`` is in bytes, ``time_limit`` in seconds of wall time on the
+    pixels. ``express``: it takes the next slot that is free, before all that wait.
     """
 
     job_id: JobId
