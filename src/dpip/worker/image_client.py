@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -18,12 +18,14 @@ from dpip.errors import DpipError, ImageDamaged
 from dpip.model.image import ImageKind
 from dpip.model.image_place import place_of_image
 from dpip.wire.messages import Run
+from dpip.worker.commits import Answer, Commits, StagedResult
 from dpip.worker.scratch import ScratchUnusable
 from dpip.worker.store_access import StoreAccess
 
 T = TypeVar("T")
 
 _BLOCK = 1024 * 1024
+_JSON = {"Content-Type": "application/json"}
 _SMALL_BYTES = 64 * 1024
 _PATIENCE_SECONDS = 30.0
 _MOST_BROKEN_OFF = 3
@@ -80,6 +82,7 @@ class ImageClient:
         connector = aiohttp.TCPConnector(ssl=tls or True)
         self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
         self._access = StoreAccess(self._session, images)
+        self._commits = Commits(self._ask_for_commits)
         self.admit(endpoint, token)
 
     def admit(self, endpoint: str, token: str) -> None:
@@ -133,41 +136,62 @@ class ImageClient:
 
         Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
         """
-        fields = {
-            "type": ImageKind.FILTERED.value,
-            "workload_id": run.workload_id,
-            "job_id": run.job_id,
-            "attempt": str(run.attempt),
-            "milliseconds": f"{milliseconds:.3f}",
-        }
 
         async def attempt() -> None:
             store = await self._access.store()
-            if store is None or not await self._commit(store, result, fields):
-                await self._send(run, result, fields)
+            if store is None or not await self._commit(store, run, result, milliseconds):
+                await self._send(run, result, milliseconds)
 
         await _patiently(attempt)
 
-    async def _commit(self, store: DirectStore, result: Path, fields: Mapping[str, str]) -> bool:
+    async def _commit(
+        self, store: DirectStore, run: Run, result: Path, milliseconds: float
+    ) -> bool:
         """Hand in a result that lies in the store already; whether it could be put there."""
         staged = await asyncio.to_thread(_copied_in, store, result)
         if staged is None:
             return False
         try:
-            form = {**fields, "sha256": staged.sha256, "staged": staged.name}
-            async with self._session.post(f"{self._endpoint}/images", data=form) as answer:
-                if answer.status == HTTPStatus.NOT_FOUND:  # This API does not see it.
-                    self._access.doubt()
-                    return False
-                await _check_taken(answer)
+            answer = await self._commits.commit(
+                StagedResult(
+                    name=staged.name,
+                    workload_id=run.workload_id,
+                    job_id=run.job_id,
+                    attempt=run.attempt,
+                    milliseconds=milliseconds,
+                    sha256=staged.sha256,
+                )
+            )
         finally:
             store.forget(staged.name)
+        if answer.status == HTTPStatus.NOT_FOUND:  # This API does not see it.
+            self._access.doubt()
+            return False
+        _check_taken(answer.status, answer.detail)
         return True
 
-    async def _send(self, run: Run, result: Path, fields: Mapping[str, str]) -> None:
+    async def _ask_for_commits(self, results: Sequence[StagedResult]) -> Sequence[Answer]:
+        url = f"{self._endpoint}/staged-results"
+        body = msgspec.json.encode({"results": results})
+        async with self._session.post(url, data=body, headers=_JSON) as answer:
+            if answer.status == HTTPStatus.CREATED:
+                return msgspec.json.decode(await answer.read(), type=_Answers).pictures
+            _check_taken(answer.status, (await _problem_in(answer)).detail)
+            raise aiohttp.ClientPayloadError(f"{answer.status} is no answer to commits")
+
+    async def _send(self, run: Run, result: Path, milliseconds: float) -> None:
         sha256 = await asyncio.to_thread(_sha256_of, result)
         with result.open("rb") as file:
-            form = aiohttp.FormData({**fields, "sha256": sha256})
+            form = aiohttp.FormData(
+                {
+                    "type": ImageKind.FILTERED.value,
+                    "workload_id": run.workload_id,
+                    "job_id": run.job_id,
+                    "attempt": str(run.attempt),
+                    "milliseconds": f"{milliseconds:.3f}",
+                    "sha256": sha256,
+                }
+            )
             form.add_field(
                 "data",
                 file,
@@ -179,16 +203,21 @@ class ImageClient:
                 # One write instead of some thirty, which took longer than the picture.
                 body = aiohttp.BytesPayload(await body.as_bytes(), headers=body.headers)
             async with self._session.post(f"{self._endpoint}/images", data=body) as answer:
-                await _check_taken(answer)
+                if answer.status >= HTTPStatus.BAD_REQUEST:
+                    _check_taken(answer.status, (await _problem_in(answer)).detail)
 
 
-async def _check_taken(answer: aiohttp.ClientResponse) -> None:
-    if answer.status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED):
+def _check_taken(status: int, detail: str | None) -> None:
+    if status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED):
         raise AttemptIsStale
-    if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.TOO_MANY_REQUESTS:
-        problem = await _problem_in(answer)
-        raise ResultRefused(status=answer.status, reason=problem.detail)
-    answer.raise_for_status()
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.TOO_MANY_REQUESTS:
+        raise ResultRefused(status=status, reason=detail)
+    if status >= HTTPStatus.TOO_MANY_REQUESTS:
+        raise ConnectionError(f"{status}, {detail}")
+
+
+class _Answers(Struct, frozen=True):
+    pictures: tuple[Answer, ...]
 
 
 def _copied_out(store: DirectStore, run: Run, target: Path) -> bool:

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import requests
@@ -60,6 +61,14 @@ class Program(Sharer):
         return self.session.post(f"/workloads/{workload}/staged", json={"pictures": pictures})
 
 
+class Taken(NamedTuple):
+    """What became of a staged picture."""
+
+    status: int
+    image_id: str | None
+    detail: str | None
+
+
 class Neighbour(Sharer):
     """A worker."""
 
@@ -69,18 +78,21 @@ class Neighbour(Sharer):
 
     def commit(
         self, workload: str, lease: Lease, name: str, content: bytes = b"", **changes: object
-    ) -> requests.Response:
-        """Hand in what is staged under ``name``, said to be ``content``."""
-        fields: dict[str, object] = {
-            "staged": name,
+    ) -> Taken:
+        """Hand in what is staged under ``name``, said to be ``content``; what became of it."""
+        result: dict[str, object] = {
+            "name": name,
             "workload_id": workload,
-            "type": "filtered",
             "job_id": lease.job_id,
             "attempt": lease.attempt,
             "milliseconds": 2.5,
             "sha256": hashlib.sha256(content or picture()).hexdigest(),
         }
-        return self.session.post("/images", data=fields | changes)
+        answer = self.session.post("/staged-results", json={"results": [result | changes]})
+        if answer.status_code != 201:
+            return Taken(answer.status_code, None, answer.json()["detail"])
+        (taken,) = answer.json()["pictures"]
+        return Taken(taken["status"], taken["image_id"], taken["detail"])
 
 
 @pytest.fixture
@@ -151,8 +163,8 @@ def test_a_staged_result_is_committed(
     """It is the API's then, and there to be downloaded."""
     name = neighbour.stage(picture())
     answer = neighbour.commit(workload, lease, name)
-    assert answer.status_code == 201, answer.text
-    assert user.get(f"/images/{answer.json()['image_id']}").content == picture()
+    assert answer.status == 201, answer.detail
+    assert user.get(f"/images/{answer.image_id}").content == picture()
     assert not list(neighbour.area.iterdir())
     assert not [path for path in system.files() if name in path.name]
 
@@ -187,10 +199,13 @@ def test_a_staged_original_with_the_same_key_is_the_same_image(
     assert first["image_id"] == again["image_id"] == sent.json()["image_id"]
 
 
-def test_a_result_is_no_staged_original(program: Program, workload: str) -> None:
-    """Who is no worker hands in no form without a picture."""
-    fields = {"workload_id": workload, "staged": program.stage(picture())}
-    assert program.session.post("/images", data=fields).status_code == 415
+def test_results_come_from_workers_and_originals_from_users(
+    program: Program, neighbour: Neighbour, workload: str
+) -> None:
+    """Neither hands in what is the other's."""
+    assert program.session.post("/staged-results", json={"results": []}).status_code == 403
+    answer = neighbour.session.post(f"/workloads/{workload}/staged", json={"pictures": []})
+    assert answer.status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -211,7 +226,7 @@ def test_a_write_after_the_commit_is_asked_for_does_not_reach_the_picture(
     name = neighbour.stage(picture())
     answer = neighbour.commit(workload, lease, name)
     (neighbour.area / name).write_bytes(b"late")
-    assert user.get(f"/images/{answer.json()['image_id']}").content == picture()
+    assert user.get(f"/images/{answer.image_id}").content == picture()
 
 
 @pytest.mark.parametrize("what", HOSTILE)
@@ -229,11 +244,11 @@ def test_only_a_plain_file_is_taken(
     name = new_id()
     HOSTILE[what](neighbour.area / name, other)
     answer = neighbour.commit(workload, lease, name)
-    assert answer.status_code == 422, answer.text
-    assert "staged" in answer.json()["detail"]
+    assert answer.status == 422, answer.detail
+    assert "staged" in str(answer.detail)
     assert job_state(system, image) is JobState.LEASED
     assert user.get(f"/images/{image}").content == picture()
-    assert neighbour.commit(workload, lease, neighbour.stage(picture())).status_code == 201
+    assert neighbour.commit(workload, lease, neighbour.stage(picture())).status == 201
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/etc/passwd", ".", "A", "x" * 65, "\0"])
@@ -242,8 +257,7 @@ def test_a_name_leads_nowhere_else(
 ) -> None:
     """What is no plain name is refused before the file system is asked."""
     answer = neighbour.commit(workload, lease, name)
-    assert answer.status_code == 422, answer.text
-    assert "staged" in answer.json()["detail"]
+    assert answer.status == 422, answer.detail
 
 
 def test_what_another_worker_has_staged_is_not_there(
@@ -252,7 +266,7 @@ def test_what_another_worker_has_staged_is_not_there(
     """A worker's names mean its own area."""
     other = Neighbour(system)
     name = other.stage(picture())
-    assert neighbour.commit(workload, lease, name).status_code == 404
+    assert neighbour.commit(workload, lease, name).status == 404
     assert (other.area / name).exists()
     other.store.close()
 
@@ -262,9 +276,9 @@ def test_without_the_lease_nothing_is_taken(
 ) -> None:
     """A late attempt, or another's, gets 409, and the file is its own still."""
     name = neighbour.stage(picture())
-    assert neighbour.commit(workload, lease, name, attempt=lease.attempt + 1).status_code == 409
+    assert neighbour.commit(workload, lease, name, attempt=lease.attempt + 1).status == 409
     other = Neighbour(system)
-    assert other.commit(workload, lease, other.stage(picture())).status_code == 409
+    assert other.commit(workload, lease, other.stage(picture())).status == 409
     other.store.close()
     assert (neighbour.area / name).exists()
 
@@ -291,8 +305,30 @@ def test_a_staged_lie_is_refused(
     """As it is when it is uploaded, and nothing of it is kept."""
     before = system.files()
     answer = neighbour.commit(workload, lease, neighbour.stage(content), content, **changes)
-    assert answer.status_code == status, answer.text
+    assert answer.status == status, answer.detail
     assert system.files() == before
+
+
+def test_of_results_that_are_committed_together_each_has_its_own_answer(
+    system: System, user: ApiSession, neighbour: Neighbour, workload: str
+) -> None:
+    """One that is refused costs its neighbours nothing."""
+    leases = [system.lease(user.upload(workload), neighbour.name) for _ in range(3)]
+    contents = [picture(), b"no picture", picture()]
+    results = [
+        {
+            "name": neighbour.stage(content),
+            "workload_id": workload,
+            "job_id": lease.job_id,
+            "attempt": lease.attempt,
+            "milliseconds": 1,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        for lease, content in zip(leases, contents, strict=True)
+    ]
+    answer = neighbour.session.post("/staged-results", json={"results": results})
+    assert [each["status"] for each in answer.json()["pictures"]] == [201, 415, 201]
+    assert user.get(f"/workloads/{workload}").json()["counts"]["done"] == 2
 
 
 def test_areas_of_the_dead_are_swept(system: System, neighbour: Neighbour) -> None:

@@ -1,5 +1,6 @@
 """A worker on the file system of the image store, opposite an API that follows a script."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from dpip.model.image import ImageKind, PictureFormat
 from dpip.model.image_place import STAGING, place_of_image, staging_area
 from dpip.wire.messages import Run
 from dpip.worker.image_client import AttemptIsStale, ImageClient, ResultRefused
+from tests.nats import PATIENCE
 
 ORIGINAL, RESULT = b"original" * 40_000, b"result" * 50_000
 RUN = Run(
@@ -38,22 +40,31 @@ class ScriptedApi:
         self.asked = 0
         self.sent: list[bytes] = []
         self.committed: list[bytes] = []
+        self.groups: list[int] = []
+        self.let = asyncio.Event()
+        self.let.set()
         self.downloads = 0
 
     async def area(self, _: web.Request) -> web.Response:
         self.asked += 1
         return web.Response(status=204 if self.sees else 404)
 
-    async def upload(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        if name := form.get("staged"):
-            token = request.headers["Authorization"].removeprefix("Bearer ")
-            path = self.images / STAGING / staging_area(token) / str(name)
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == form["sha256"]
+    async def commit(self, request: web.Request) -> web.Response:
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        results = (await request.json())["results"]
+        self.groups.append(len(results))
+        await self.let.wait()
+        for result in results:
+            path = self.images / STAGING / staging_area(token) / result["name"]
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == result["sha256"]
             if self.status == 201:
                 self.committed.append(path.read_bytes())
                 path.unlink()
-            return web.json_response({}, status=self.status)
+        answers = [{"status": self.status, "detail": "So it is."} for _ in results]
+        return web.json_response({"pictures": answers}, status=201)
+
+    async def upload(self, request: web.Request) -> web.Response:
+        form = await request.post()
         field = form["data"]
         assert isinstance(field, web.FileField)
         self.sent.append(field.file.read())
@@ -94,6 +105,7 @@ async def client(api: ScriptedApi, original: Path) -> AsyncIterator[ImageClient]
     app.router.add_get("/staging-area", api.area)
     app.router.add_get("/images/{id}", api.download)
     app.router.add_post("/images", api.upload)
+    app.router.add_post("/staged-results", api.commit)
     async with TestServer(app) as server:
         client = ImageClient(str(server.make_url("/")), "token", images=api.images)
         yield client
@@ -181,3 +193,21 @@ async def test_a_new_token_has_a_new_area(
     areas = [path.name for path in (api.images / STAGING).iterdir()]
     assert areas == [staging_area("another")]
     assert api.committed == [RESULT, RESULT]
+
+
+async def test_results_that_come_while_one_is_committed_are_committed_together(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """Each is answered, and none waits for more of them."""
+    api.let.clear()
+    first = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    async with asyncio.timeout(PATIENCE):
+        while not api.groups:
+            await asyncio.sleep(0)
+        others = [asyncio.create_task(client.upload(RUN, result, milliseconds=1)) for _ in "abc"]
+        while len(client._commits._waiting) < len(others):
+            await asyncio.sleep(0)
+        api.let.set()
+        await asyncio.gather(first, *others)
+    assert api.groups == [1, 3]
+    assert api.committed == [RESULT] * 4

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from dpip.api.auth import AnyCaller, bearer_token, may_change
+from dpip.api.auth import AnyCaller, may_change
 from dpip.api.conditions import etag_listed, wanted_range
 from dpip.api.context import Context, InContext
 from dpip.api.intake import leased_job, take_original, take_result, workload_of
@@ -16,18 +16,9 @@ from dpip.api.lookup import visible_image, visible_workload
 from dpip.api.multipart import FILE_FIELDS, MEDIA_TYPE
 from dpip.api.openapi import problems, taken
 from dpip.api.schemas import ImageAnswer
-from dpip.api.upload import (
-    STAGED,
-    STAGED_MEDIA_TYPE,
-    Upload,
-    announced_size,
-    is_staged,
-    received_upload,
-    staged_upload,
-)
+from dpip.api.upload import Upload, announced_size, received_upload
 from dpip.errors import Forbidden, InvalidValue
 from dpip.model.image import Image, ImageKind, PictureFormat
-from dpip.model.image_place import staging_area
 from dpip.model.job import Lease, LeasedJob
 from dpip.model.user import User
 
@@ -55,14 +46,6 @@ _BODY = taken(
                 **_TEXTS,
             },
             "required": ["data", "workload_id"],
-        },
-        STAGED_MEDIA_TYPE: {
-            "type": "object",
-            "properties": {
-                STAGED: {"type": "string", "description": "Name in the staging area."},
-                **_TEXTS,
-            },
-            "required": [STAGED, "workload_id"],
         },
     },
     required=True,
@@ -99,8 +82,7 @@ async def upload_image(
 ) -> ImageAnswer:
     """Take in an original from a user, or the filtered image from the worker that made it.
 
-    An upload that is repeated with the same Idempotency-Key is the same image. A worker that shares
-    the image store's file system may name a result that it has staged there.
+    An upload that is repeated with the same Idempotency-Key is the same image.
     """
     async with AsyncExitStack() as stack:
         if caller.user:
@@ -179,15 +161,9 @@ async def _result_upload(
         held = await leased_job(context, worker, fields)
 
     limit = context.settings.result_bytes
-    if is_staged(request):
-        area = staging_area(bearer_token(request))
-        upload = await stack.enter_async_context(
-            staged_upload(request, context.images, area, limit, check=check)
-        )
-    else:
-        upload = await stack.enter_async_context(
-            received_upload(request, context.images, limit, check=check)
-        )
+    upload = await stack.enter_async_context(
+        received_upload(request, context.images, limit, check=check)
+    )
     _check_kind(upload.fields, ImageKind.FILTERED)
     return upload, held or await leased_job(context, worker, upload.fields)
 
