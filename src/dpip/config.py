@@ -171,6 +171,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name that GET /status shows."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged: debug, info, warning or error."""
+    direct_store: Literal["auto", "off"] = "auto"
+    """Whether workers and commands go to the pictures in data_dir themselves, if an API has seen
+    that those are its own: auto or off."""
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     quotas: QuotaSettings = QuotaSettings()

@@ -76,16 +76,18 @@ async def counts_of(datastore: SqlDatastore, job: Job) -> JobCounts:
 
 
 async def test_a_pending_job_carries_what_its_worker_needs(datastore: SqlDatastore) -> None:
-    """Pipeline, header and size come with it."""
+    """Pipeline, header, size and hash come with it."""
     job = await add_job(datastore)
     assert await pending_jobs(datastore, NOW) == [
         PendingJob(
             id=job.id,
             workload_id=job.original.workload_id,
+            workload_name=job.original.workload_name,
             image_id=job.original.id,
             pipeline=PIPELINE,
             header=HEADER,
             size=job.original.size,
+            sha256=job.original.sha256,
         )
     ]
 
@@ -272,6 +274,8 @@ async def test_a_completed_job_is_done_with_its_result(datastore: SqlDatastore) 
         image_id=job.original.id,
         state=JobState.DONE,
         filtered_image_id=filtered.id,
+        filtered_format=filtered.header.format,
+        filtered_sha256=filtered.sha256,
         worker="ada",
         milliseconds=12.5,
     )

@@ -120,10 +120,12 @@ async def test_a_placed_job_carries_what_a_scheduler_needs_after_a_restart(
             job=PendingJob(
                 id=leased.id,
                 workload_id=workload.id,
+                workload_name=workload.name,
                 image_id=leased.original.id,
                 pipeline=PIPELINE,
                 header=HEADER,
                 size=leased.original.size,
+                sha256=leased.original.sha256,
             ),
             owner_id=workload.owner_id,
             why=WHY,

@@ -254,6 +254,8 @@ async def test_the_first_result_ends_both_leases(
         image_id=job.original.id,
         state=JobState.DONE,
         filtered_image_id=filtered.id,
+        filtered_format=filtered.header.format,
+        filtered_sha256=filtered.sha256,
         worker=winner.worker,
         milliseconds=12.5,
     )

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dpip.controller.image_directories import ImageDirectories, directory_name
+from dpip.controller.image_directories import ImageDirectories
 from dpip.errors import ImageDamaged, StorageFull, StorageUnavailable
 from dpip.model.image import Image, ImageKind, PictureFormat
+from dpip.model.image_place import directory_name
 from dpip.model.workload import Workload
 from tests.contract.builders import build_filtered, build_original, build_workload
 from tests.contract.small_disk import SmallDisk, small_disk
@@ -239,7 +240,7 @@ async def test_a_keep_that_is_not_durable_is_undone(
     def fail(_directory: Path) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("dpip.controller.image_directories._sync_directory", fail)
+    monkeypatch.setattr("dpip.controller.staging.sync_directory", fail)
     with pytest.raises(StorageUnavailable):
         await store.keep(staged, image_of())
     await staged.discard()

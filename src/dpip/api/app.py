@@ -17,7 +17,17 @@ from dpip.api.openapi import any_problem, describe_api, problems
 from dpip.api.passwords import Passwords
 from dpip.api.quotas import Quotas
 from dpip.api.request_log import RequestLog
-from dpip.api.routes import document, explain, health, login, status, tokens, workers, workloads
+from dpip.api.routes import (
+    document,
+    explain,
+    health,
+    login,
+    staged,
+    status,
+    tokens,
+    workers,
+    workloads,
+)
 from dpip.api.routes import images as image_routes
 from dpip.api.security_headers import SecurityHeaders
 from dpip.api.settings import ApiSettings
@@ -100,6 +110,7 @@ def _include_routes(app: FastAPI) -> None:
     )
     with_token.include_router(image_routes.router)
     with_token.include_router(explain.router)
+    with_token.include_router(staged.router)
     with_token.include_router(for_users)
 
     app.include_router(with_token)

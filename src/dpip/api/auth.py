@@ -85,6 +85,20 @@ AnyUser = Annotated[User, Depends(authenticated_user)]
 """Parameter of a route that is open to users alone."""
 
 
+async def authenticated_worker(request: Request, caller: AnyCaller) -> str:
+    """Return the worker who asks. Raises ``Forbidden`` for a user, ``Unauthenticated``."""
+    if caller.worker is None:
+        raise Forbidden(
+            action=f"{request.method} {request.url.path}",
+            reason="results come from the workers that the jobs ran on",
+        )
+    return caller.worker
+
+
+AnyWorker = Annotated[str, Depends(authenticated_worker)]
+"""Parameter of a route that is open to workers alone: the name of the one that asks."""
+
+
 async def may_change(request: Request, caller: AnyCaller) -> None:
     """Raise ``Forbidden`` for a caller who may only look."""
     if caller.user and caller.user.role is Role.READ_ONLY:

@@ -18,22 +18,27 @@ from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind, PictureHeader
 from dpip.model.job import Lease, LeasedJob
 from dpip.model.user import User
+from dpip.model.workload import Workload
 from dpip.ports.image_store import StagedFile
 from dpip.wire import subjects
 
 _LARGEST = 2**31 - 1
 
 
+async def workload_of(context: Context, user: User, fields: Mapping[str, str]) -> Workload:
+    """The workload that the fields of an original name. Raises ``NotFound``, ``InvalidValue``."""
+    return await visible_workload(context, user, _required(fields, "workload_id"))
+
+
 async def take_original(
-    context: Context, user: User, upload: Upload, key: str | None = None
+    context: Context, workload: Workload, upload: Upload, key: str | None = None
 ) -> Image:
     """Keep an original and its pending job; both are durable on return.
 
     If ``key`` came with an earlier upload to the workload, that one's image is returned.
-    Raises ``NotFound`` without such a workload, ``UnsupportedPicture``, ``InvalidValue``, also for
+    Raises ``NotFound`` if the workload is gone, ``UnsupportedPicture``, ``InvalidValue``, also for
     a key that came with another picture.
     """
-    workload = await visible_workload(context, user, _required(upload.fields, "workload_id"))
     header = await _header_of(upload.staged)
     check_limits(header, context.settings)
     image = Image(
@@ -83,13 +88,12 @@ async def leased_job(
     return lease, job
 
 
-async def take_result(context: Context, worker: str, upload: Upload) -> Image:
+async def take_result(context: Context, upload: Upload, lease: Lease, job: LeasedJob) -> Image:
     """Keep the result of a job and finish the job with it; both are durable on return.
 
-    Raises ``StaleAttempt`` unless ``worker`` holds the lease. Raises ``UnsupportedPicture`` or
+    Raises ``StaleAttempt`` unless the lease is held still. Raises ``UnsupportedPicture`` or
     ``InvalidValue`` if the picture is not what came of the job; then the attempt has failed.
     """
-    lease, job = await leased_job(context, worker, upload.fields)
     original = job.original
     milliseconds = _number(upload.fields, "milliseconds")
     workload_id = _required(upload.fields, "workload_id")

@@ -7,7 +7,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from dpip.filters.pipeline import decode_pipeline, describe
-from dpip.model.image import ImageKind
+from dpip.model.image import ImageKind, PictureFormat
 from dpip.model.job import FailureCode, JobState, SettledJob
 from dpip.model.requirements import GpuUse
 from dpip.model.worker import Command, Worker, WorkerState
@@ -140,6 +140,8 @@ class Result(BaseModel):
     image_id: str
     status: JobState
     filtered_image_id: str | None
+    filtered_format: PictureFormat | None
+    filtered_sha256: str | None
     worker: str | None
     milliseconds: float | None
     code: FailureCode | None
@@ -153,6 +155,8 @@ class Result(BaseModel):
             image_id=job.image_id,
             status=job.state,
             filtered_image_id=job.filtered_image_id,
+            filtered_format=job.filtered_format,
+            filtered_sha256=job.filtered_sha256,
             worker=job.worker,
             milliseconds=job.milliseconds,
             code=job.failure.code if job.failure else None,
@@ -165,6 +169,21 @@ class ResultsPage(BaseModel):
 
     results: list[Result]
     next: int
+
+
+class StagedAnswer(BaseModel):
+    """What became of a staged picture: the image that it is, or why it is none."""
+
+    status: int = Field(description="As if it had been sent by itself.")
+    image_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class StagedAnswers(BaseModel):
+    """What became of staged pictures, in the order of the request."""
+
+    pictures: list[StagedAnswer]
 
 
 class ImageAnswer(BaseModel):

@@ -109,13 +109,16 @@ class System:
 
     def _worker(self, number: int) -> Part:
         controller = f"{self._network.address(number)}:{self._controller_port}"
+        # All find the image store on their file system: half of them are to go there themselves.
         return self._part(
             f"worker-{number}",
             *("worker", "--controller", controller, "--worker-name", f"worker-{number}"),
+            DPIP_DIRECT_STORE="auto" if number % 2 else "off",
         )
 
-    def _part(self, name: str, *arguments: str) -> Part:
-        return Part(name, arguments, self._environment, self._directory / f"{name}.log")
+    def _part(self, name: str, *arguments: str, **more: str) -> Part:
+        log = self._directory / f"{name}.log"
+        return Part(name, arguments, self._environment | more, log)
 
 
 def two_free_ports() -> tuple[int, int]:

@@ -19,7 +19,7 @@ from dpip.config import Setting, load_settings
 from dpip.data_directory import DataDirectory
 from dpip.errors import DpipError
 
-_SETTINGS_OF_A_LOCAL_SYSTEM = ("worker", "limits", "lease")
+_SETTINGS_OF_A_LOCAL_SYSTEM = ("direct_store", "worker", "limits", "lease")
 
 
 @contextmanager
@@ -37,15 +37,18 @@ def connected(
     this machine; or at a prompt, on a terminal.
     """
     settings, found = load_settings({"tls_ca": tls_ca})
+    is_direct = settings.direct_store == "auto"
     if server is None:
-        with _started(workers, variables_of_a_local_system(found)) as client:
+        with _started(workers, variables_of_a_local_system(found), is_direct=is_direct) as client:
             yield client
         return
     token = os.environ.get("DPIP_TOKEN")
+    data = DataDirectory(settings.data_dir)
     with Client(server, token=token, tls_ca=settings.tls_ca) as client:
         if token is None:
-            password_file = DataDirectory(settings.data_dir).admin_password_file
-            client.login(*_credentials(server, user, settings.admin_user, password_file))
+            client.login(*_credentials(server, user, settings.admin_user, data.admin_password_file))
+        if is_direct:
+            client.use_store(data.images)
         yield client
         if token is None:
             with contextlib.suppress(DpipError):
@@ -60,12 +63,16 @@ def refuse_usage(sentences: Sequence[str]) -> typer.Exit:
 
 
 @contextmanager
-def _started(workers: int | None, variables: dict[str, str]) -> Iterator[Client]:
+def _started(
+    workers: int | None, variables: dict[str, str], *, is_direct: bool
+) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         with Console(stderr=True).status("Starting API, controller, scheduler and workers"):
             system = stack.enter_context(local_system(workers=workers, settings=variables))
         client = stack.enter_context(Client(system.api))
         client.login(system.user, system.password)
+        if is_direct:
+            client.use_store(system.images)
         yield client
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from dpip.model.image import PictureFormat
 from dpip.model.job import JobState
 from dpip.model.requirements import GpuUse
 from dpip.model.worker import Command, Gpu, WorkerState
@@ -55,14 +56,17 @@ class Result(Struct, frozen=True, kw_only=True):
     """What became of the original ``image_id``.
 
     ``position`` counts the settled originals of a workload from 1, in the order in which they
-    settled. A ``done`` one has ``filtered_image_id``, ``worker`` and the ``milliseconds`` spent on
-    its pixels; a ``failed`` one has ``code`` and ``reason``.
+    settled. A ``done`` one has ``filtered_image_id``, the format and SHA-256 of that image,
+    ``worker`` and the ``milliseconds`` spent on its pixels; a ``failed`` one has ``code`` and
+    ``reason``.
     """
 
     position: int
     image_id: str
     status: JobState
     filtered_image_id: str | None = None
+    filtered_format: PictureFormat | None = None
+    filtered_sha256: str | None = None
     worker: str | None = None
     milliseconds: float | None = None
     code: str | None = None
@@ -177,6 +181,21 @@ class UploadedImage(Struct, frozen=True, kw_only=True):
 
     workload_id: str
     image_id: str
+
+
+class StagedPicture(Struct, frozen=True, kw_only=True):
+    """What became of a staged picture: it is an image, or is none for the reason in ``detail``."""
+
+    status: int
+    image_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class StagedPictures(Struct, frozen=True, kw_only=True):
+    """What became of staged pictures, in the order in which they were named."""
+
+    pictures: tuple[StagedPicture, ...]
 
 
 class ResultsPage(Struct, frozen=True, kw_only=True):

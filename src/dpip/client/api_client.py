@@ -3,8 +3,10 @@
 import base64
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypedDict, TypeVar, Unpack
@@ -17,6 +19,8 @@ from dpip.client.answers import (
     Login,
     Result,
     ResultsPage,
+    StagedPicture,
+    StagedPictures,
     Status,
     UploadedImage,
     WorkerReading,
@@ -27,13 +31,18 @@ from dpip.client.answers import (
 )
 from dpip.client.multipart import UploadForm, opened
 from dpip.client.transport import IDEMPOTENCY_KEY, Transport
-from dpip.errors import UnexpectedAnswer
+from dpip.direct_store import DirectStore
+from dpip.errors import ApiRefused, DpipError, UnexpectedAnswer
+from dpip.model.image import ImageKind
+from dpip.model.image_place import place_of_image
 
 T = TypeVar("T")
 
 _CONNECTIONS = 32
 _LONGEST_WAIT = 30.0
 _PAGE = 100
+_TO_BE_SENT = (HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Statuses of a staged picture that is to be sent, for the server does not see it or is busy."""
 
 
 class Asked(TypedDict, total=False):
@@ -69,6 +78,7 @@ class Client:
         authority = tls_ca or (Path(named).expanduser() if named else None)
         self._http = Transport(url, connections=_CONNECTIONS, tls_ca=authority)
         self._http.token = token
+        self._store: DirectStore | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -82,8 +92,35 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections, and of the image store."""
+        if self._store:
+            self._store.close()
         self._http.close()
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether pictures go to and come from the image store itself."""
+        return self._store is not None
+
+    def use_store(self, images: Path) -> bool:
+        """Read and write pictures in ``images`` itself from now on, if the API keeps them there.
+
+        Whether it does, and lets this program's user in, is asked with the token of now.
+        """
+        try:
+            store = DirectStore(images, self._http.token or "")
+        except OSError:  # They are not here, or not for this user.
+            return False
+        try:
+            self._http.request("GET", "/staging-area")
+        except ApiRefused:
+            store.close()
+            return False
+        except BaseException:
+            store.close()
+            raise
+        self._store = store
+        return True
 
     def login(self, user: str, password: str) -> None:
         """Trade name and password for a token, which every later request carries."""
@@ -190,6 +227,19 @@ class Client:
             answer = self._ask("POST", "/images", UploadedImage, headers=headers, body=form)
         return answer.image_id
 
+    def upload_all(
+        self, workload_id: str, pictures: Sequence[Path]
+    ) -> list[str | DpipError | OSError]:
+        """Send a few originals, each as ``upload`` does: their image ids, or what went wrong.
+
+        Where the image store is open, they go there, and one request tells the server of all.
+        """
+        if self._store is None:
+            return [
+                self._tried(workload_id, picture, secrets.token_hex(16)) for picture in pictures
+            ]
+        return self._upload_staged(self._store, workload_id, pictures)
+
     def results(
         self, workload_id: str, *, after: int = 0, limit: int = 1000, wait: float = 0.0
     ) -> tuple[Result, ...]:
@@ -224,19 +274,68 @@ class Client:
         path = f"/images/{image_id}"
         if target is None:
             return self._http.request("GET", path)
-        # The name is short and starts with a dot: it fits wherever the target's own name does.
-        partial = target.with_name(f".{secrets.token_hex(8)}.part")
-        try:
-            with partial.open("xb") as sink:
-                self._http.request("GET", path, sink=sink)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with _whole(target) as partial, partial.open("xb") as sink:
+            self._http.request("GET", path, sink=sink)
         return None
+
+    def download_result(self, workload: Workload, result: Result, target: Path) -> None:
+        """Write the filtered image of a ``done`` result of ``workload`` to ``target``, as above.
+
+        It is read from the image store itself where that is open; its SHA-256 is checked there.
+        """
+        assert result.filtered_image_id  # noqa: S101  # nosec B101 # for the type checker
+        if not (self._store and _copied_out(self._store, workload, result, target)):
+            self.download(result.filtered_image_id, target)
 
     def explain(self, image_id: str) -> Explanation:
         """Why an original, or what came of it, went where it did, or why it still waits."""
         return self._ask("GET", f"/images/{image_id}/explain", Explanation)
+
+    def _upload_staged(
+        self, store: DirectStore, workload_id: str, pictures: Sequence[Path]
+    ) -> list[str | DpipError | OSError]:
+        named = [(picture, secrets.token_hex(16), _staged(store, picture)) for picture in pictures]
+        wanted = [{"name": name, "key": key} for _, key, name in named if isinstance(name, str)]
+        try:
+            answers = iter(self._ask_staged(workload_id, wanted) if wanted else ())
+        except DpipError as error:
+            return [error] * len(pictures)
+        finally:
+            for each in wanted:
+                store.forget(each["name"])
+        return [
+            self._settled(workload_id, picture, key, next(answers))
+            if isinstance(name, str)
+            else name
+            for picture, key, name in named
+        ]
+
+    def _ask_staged(
+        self, workload_id: str, pictures: Sequence[Mapping[str, str]]
+    ) -> tuple[StagedPicture, ...]:
+        headers = {
+            "Content-Type": "application/json",
+            # Each has a key of its own; this says that all may be asked for again.
+            IDEMPOTENCY_KEY: secrets.token_hex(16),
+        }
+        path = f"/workloads/{workload_id}/staged"
+        body = msgspec.json.encode({"pictures": pictures})
+        return self._ask("POST", path, StagedPictures, headers=headers, body=body).pictures
+
+    def _settled(
+        self, workload_id: str, picture: Path, key: str, answer: StagedPicture
+    ) -> str | DpipError | OSError:
+        if answer.image_id is not None:
+            return answer.image_id
+        if answer.status in _TO_BE_SENT:  # One that was taken all the same is known by its key.
+            return self._tried(workload_id, picture, key)
+        return ApiRefused(code=answer.code or "", status=answer.status, detail=answer.detail or "")
+
+    def _tried(self, workload_id: str, picture: Path, key: str) -> str | DpipError | OSError:
+        try:
+            return self.upload(workload_id, picture, key=key)
+        except (DpipError, OSError) as error:
+            return error
 
     def _tell(self, worker: str, command: str) -> WorkerReading:
         return self._ask("POST", f"/workers/{quote(worker, safe='')}/{command}", WorkerReading)
@@ -247,3 +346,41 @@ class Client:
             return msgspec.json.decode(content, type=kind)
         except msgspec.DecodeError as error:
             raise UnexpectedAnswer(url=f"{self._http.url}{path}", reason=error) from error
+
+
+def _staged(store: DirectStore, picture: Path) -> str | OSError:
+    try:
+        return store.stage(picture)
+    except OSError as error:
+        return error
+
+
+def _copied_out(store: DirectStore, workload: Workload, result: Result, target: Path) -> bool:
+    if not (result.filtered_image_id and result.filtered_format and result.filtered_sha256):
+        return False
+    place = place_of_image(
+        workload.name,
+        workload.id,
+        ImageKind.FILTERED,
+        result.filtered_image_id,
+        result.filtered_format,
+    )
+    try:
+        with _whole(target) as partial:
+            if not store.copy_out(place, result.filtered_sha256, partial):
+                raise OSError
+    except OSError:  # The API knows what is wrong.
+        return False
+    return True
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Give a file beside ``target`` that takes its place at the end of the block, or goes."""
+    # The name is short and starts with a dot: it fits wherever the target's own name does.
+    partial = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

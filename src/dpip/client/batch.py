@@ -10,7 +10,7 @@ from typing import Unpack
 
 from msgspec import Struct
 
-from dpip.client.answers import Result
+from dpip.client.answers import Result, Workload
 from dpip.client.api_client import Asked, Client
 from dpip.errors import DpipError
 
@@ -22,6 +22,8 @@ _WAIT_SECONDS = 2.0
 _GATHER_SECONDS = 0.1
 _NEARLY_DONE = 16
 _STOP_SECONDS = 3.0
+_MOST_AT_ONCE = 16
+"""Pictures that one thread sends before it looks for what has come back."""
 
 
 class Picture(Struct, frozen=True):
@@ -89,7 +91,7 @@ def filter_pictures(
     """
     begin = time.perf_counter()
     workload = client.create_workload(filter, name, keep_metadata=keep_metadata, **asked)
-    batch = _Batch(client, workload.id, pictures)
+    batch = _Batch(client, workload, pictures, transfers)
     threads = [
         threading.Thread(target=batch.guard, args=(work,), name=work.__name__, daemon=True)
         for work in [batch.follow, *[batch.transfer] * transfers]
@@ -109,18 +111,21 @@ def filter_pictures(
     return batch.report(time.perf_counter() - begin)
 
 
-_Task = tuple[Picture, Callable[[], None]]
-"""Work on the wire, and the picture that fails if it does."""
+_Task = Callable[[], None]
+"""Work on the wire."""
 
 
 class _Batch:
     """What the threads of a batch share; ``over`` is set once nothing is left to do."""
 
-    def __init__(self, client: Client, workload_id: str, pictures: Sequence[Picture]) -> None:
+    def __init__(
+        self, client: Client, workload: Workload, pictures: Sequence[Picture], transfers: int
+    ) -> None:
         self.over = threading.Event()
         self.error: BaseException | None = None
         self._client = client
-        self._workload_id = workload_id
+        self._workload = workload
+        self._transfers = transfers
         self._total = len(pictures)
         self._changed = threading.Condition()
         self._to_upload = deque(pictures)
@@ -137,22 +142,14 @@ class _Batch:
     def transfer(self) -> None:
         """Do downloads as they come up, and uploads as long as there are none."""
         while (task := self._next_task()) is not None:
-            picture, work = task
-            try:
-                work()
-            except DpipError as error:
-                self._fail(picture, error.code, str(error))
-            except OSError as error:
-                self._fail(
-                    picture, "file_error", f"{error.filename or ''} {error.strerror or error}"
-                )
+            task()
 
     def follow(self) -> None:
         """Match what settles on the server with its picture, until all have."""
         after = 0
         while not self.over.is_set():
             try:
-                results = self._client.results(self._workload_id, after=after, wait=_WAIT_SECONDS)
+                results = self._client.results(self._workload.id, after=after, wait=_WAIT_SECONDS)
             except DpipError as error:
                 self._fail_all(error)
                 return
@@ -191,7 +188,7 @@ class _Batch:
     def report(self, seconds: float) -> Report:
         """What became of the batch, after ``seconds`` of wall time."""
         return Report(
-            workload_id=self._workload_id,
+            workload_id=self._workload.id,
             filtered=self._finished - len(self._failures),
             seconds=seconds,
             workers=tuple(
@@ -209,24 +206,43 @@ class _Batch:
                 if self._to_download:
                     return self._to_download.popleft()
                 if self._to_upload and self._in_flight < IN_FLIGHT:
-                    self._in_flight += 1
-                    picture = self._to_upload.popleft()
-                    return picture, partial(self._upload, picture)
+                    return partial(self._upload, self._next_pictures())
                 self._changed.wait()
         return None
 
-    def _upload(self, picture: Picture) -> None:
-        image_id = self._client.upload(self._workload_id, picture.source)
+    def _next_pictures(self) -> list[Picture]:
+        # Few enough for every thread to have some; pictures on the wire have a request each anyway.
+        share = -(-len(self._to_upload) // self._transfers)
+        most = _MOST_AT_ONCE if self._client.is_direct else 1
+        count = min(most, share, IN_FLIGHT - self._in_flight)
+        self._in_flight += count
+        return [self._to_upload.popleft() for _ in range(count)]
+
+    def _upload(self, pictures: Sequence[Picture]) -> None:
+        sources = [picture.source for picture in pictures]
+        answers = self._client.upload_all(self._workload.id, sources)
+        for picture, answer in zip(pictures, answers, strict=True):
+            if isinstance(answer, Exception):
+                self._fail_by(picture, answer)
+            else:
+                self._came_in(picture, answer)
+
+    def _came_in(self, picture: Picture, image_id: str) -> None:
         with self._changed:
             if self._lost:
-                raise self._lost
+                self._fail_by(picture, self._lost)
+                return
             self._uploads += 1
             self._uploaded[image_id] = picture
             self._match(image_id)
 
-    def _download(self, picture: Picture, result: Result, filtered_id: str) -> None:
-        picture.target.parent.mkdir(parents=True, exist_ok=True)
-        self._client.download(filtered_id, picture.target)
+    def _download(self, picture: Picture, result: Result) -> None:
+        try:
+            picture.target.parent.mkdir(parents=True, exist_ok=True)
+            self._client.download_result(self._workload, result, picture.target)
+        except (DpipError, OSError) as error:
+            self._fail_by(picture, error)
+            return
         with self._changed:
             self._times.setdefault(result.worker or "unknown", []).append(
                 result.milliseconds or 0.0
@@ -242,13 +258,18 @@ class _Batch:
         if image_id not in self._uploaded or image_id not in self._settled:
             return
         picture, result = self._uploaded.pop(image_id), self._settled.pop(image_id)
-        filtered_id = result.filtered_image_id
-        if filtered_id is None:
+        if result.filtered_image_id is None:
             self._fail(picture, result.code or "failed", result.reason or "the server gives none")
             return
         self._filtered += 1
-        self._to_download.append((picture, partial(self._download, picture, result, filtered_id)))
+        self._to_download.append(partial(self._download, picture, result))
         self._changed.notify()
+
+    def _fail_by(self, picture: Picture, error: DpipError | OSError) -> None:
+        if isinstance(error, DpipError):
+            self._fail(picture, error.code, str(error))
+        else:
+            self._fail(picture, "file_error", f"{error.filename or ''} {error.strerror or error}")
 
     def _fail(self, picture: Picture, code: str, reason: str) -> None:
         with self._changed:

@@ -23,11 +23,12 @@ _LOG_LINES = 20
 
 
 class LocalSystem(Struct, frozen=True, kw_only=True):
-    """Where a system that was started listens, and the administrator it knows."""
+    """Where a system that was started listens, the administrator it knows, and its images."""
 
     api: str
     user: str
     password: str
+    images: Path
 
 
 class _Ready(Struct, frozen=True):
@@ -73,7 +74,12 @@ def local_system(
         ):
             try:
                 ready = _until_ready(process, log)
-                yield LocalSystem(api=ready.api, user=ready.user, password=password)
+                yield LocalSystem(
+                    api=ready.api,
+                    user=ready.user,
+                    password=password,
+                    images=home / "data" / "images",
+                )
             finally:
                 _stop(process)
 

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -72,12 +73,18 @@ async def worker(
                     yield_gpu=own.yield_gpu,
                 ),
                 local=local,
+                images=_images(settings),
             ),
         )
         parts.push_async_callback(agent.stop)
         await agent.start()
         yield agent
         await agent.drain()
+
+
+def _images(settings: Settings) -> Path | None:
+    """Where the image store is, if it is on this machine or mounted here."""
+    return None if settings.direct_store == "off" else DataDirectory(settings.data_dir).images
 
 
 async def _connect(bus: NatsBus, *, local: bool) -> None:

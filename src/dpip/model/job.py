@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from dpip.model.image import Image, PictureHeader
+from dpip.model.image import Image, PictureFormat, PictureHeader
 
 
 class JobState(StrEnum):
@@ -75,15 +75,18 @@ class Lease(Struct, frozen=True, kw_only=True):
 class PendingJob(Struct, frozen=True, kw_only=True):
     """What placement and the worker need to know of a job that waits.
 
-    ``pipeline`` is the workload's filter steps as JSON, ``size`` the original's bytes.
+    ``pipeline`` is the workload's filter steps as JSON, ``size`` and ``sha256`` are those of the
+    original.
     """
 
     id: str
     workload_id: str
+    workload_name: str
     image_id: str
     pipeline: bytes
     header: PictureHeader
     size: int
+    sha256: str
     failures: int = 0
 
 
@@ -108,13 +111,16 @@ class SettledJob(Struct, frozen=True, kw_only=True):
 
     ``position`` numbers the settled jobs of the workload, in the order in which they settled, from
     1: the cursor to read on from. A failed job that is tried again leaves its number for a new one.
-    ``milliseconds`` is the time spent on the pixels.
+    ``milliseconds`` is the time spent on the pixels. Of a done one, format and SHA-256 of the
+    filtered image are told too.
     """
 
     position: int
     image_id: str
     state: JobState
     filtered_image_id: str | None = None
+    filtered_format: PictureFormat | None = None
+    filtered_sha256: str | None = None
     worker: str | None = None
     milliseconds: float | None = None
     failure: Failure | None = None

@@ -48,6 +48,21 @@ class ImageStore(Protocol):
         """Begin to take bytes in."""
         ...
 
+    async def sees_area(self, area: str) -> bool:
+        """Whether some process of this one's user has made the staging area ``area``.
+
+        That proves that it reaches the medium itself, and may write there.
+        """
+        ...
+
+    async def adopt(self, area: str, name: str, limit: int) -> StagedFile:
+        """Take over the bytes that such a process has staged as ``name``, ``limit`` at most.
+
+        They are its no more. Raises ``NotFound`` where there are none, ``InvalidValue`` for what is
+        no file, or is one that another name leads to, and ``TooLarge``; then nothing is left of it.
+        """
+        ...
+
     async def keep(self, staged: StagedFile, image: Image) -> None:
         """Make ``staged`` the bytes of ``image``: all or nothing, and durable on return.
 

@@ -101,15 +101,18 @@ class Run(Message, frozen=True, kw_only=True):
     """One image to filter.
 
     ``format`` is that of the original and of the result, ``pipeline`` the list of filter steps as
-    JSON. ``memory_limit`` is in bytes, ``time_limit`` in seconds of wall time on the pixels.
-    ``express``: it takes the next slot that is free, before all that wait.
+    JSON. ``workload_name`` and the original's ``sha256`` are for a worker that reads it from the
+    image store itself. ``memory_limit`` is in bytes, ``time_limit`` in seconds of wall time on the
+    pixels. ``express``: it takes the next slot that is free, before all that wait.
     """
 
     job_id: JobId
     attempt: AttemptNumber
     workload_id: str
+    workload_name: str
     image_id: str
     format: PictureFormat
+    sha256: str
     pipeline: bytes
     memory_limit: int
     time_limit: float

@@ -6,6 +6,7 @@ import datetime
 import os
 import random
 import ssl
+from pathlib import Path
 
 import structlog
 from msgspec import Struct
@@ -50,7 +51,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     """What a worker takes on.
 
     ``controller_host`` is where it reached the bus, ``tls`` says whom it trusts. A ``local`` one
-    was started by ``dpip up``: the load of the whole system is its own.
+    was started by ``dpip up``: the load of the whole system is its own. ``images`` is where it may
+    find the image store on its own file system.
     """
 
     tags: tuple[str, ...]
@@ -61,6 +63,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     tls: ssl.SSLContext | None = None
     politeness: PoliteSettings = PoliteSettings()
     local: bool = False
+    images: Path | None = None
 
 
 class Agent:
@@ -165,7 +168,12 @@ class Agent:
     def _enter(self, welcome: Welcome) -> None:
         endpoint = reachable_endpoint(welcome.image_store_endpoint, self._settings.controller_host)
         if self._images is None:
-            self._images = ImageClient(endpoint, welcome.image_store_token, self._settings.tls)
+            self._images = ImageClient(
+                endpoint,
+                welcome.image_store_token,
+                self._settings.tls,
+                images=self._settings.images,
+            )
         else:  # Jobs in hand go on with the new token.
             self._images.admit(endpoint, welcome.image_store_token)
         self._heartbeat_seconds = welcome.heartbeat_seconds

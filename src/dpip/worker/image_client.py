@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -13,14 +13,19 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from dpip.direct_store import DirectStore, StagedCopy
 from dpip.errors import DpipError, ImageDamaged
-from dpip.model.image import PictureFormat
+from dpip.model.image import ImageKind
+from dpip.model.image_place import place_of_image
 from dpip.wire.messages import Run
+from dpip.worker.commits import Answer, Commits, StagedResult
 from dpip.worker.scratch import ScratchUnusable
+from dpip.worker.store_access import StoreAccess
 
 T = TypeVar("T")
 
 _BLOCK = 1024 * 1024
+_JSON = {"Content-Type": "application/json"}
 _SMALL_BYTES = 64 * 1024
 _PATIENCE_SECONDS = 30.0
 _MOST_BROKEN_OFF = 3
@@ -59,29 +64,47 @@ class ApiAway(DpipError):
 
 
 class ImageClient:
-    """Images of the jobs in hand, over connections that stay open between them."""
+    """Images of the jobs in hand, over connections that stay open between them.
 
-    def __init__(self, endpoint: str, token: str, tls: ssl.SSLContext | None = None) -> None:
+    Where the image store's directories are found at ``images``, originals are read and results are
+    written there, and only the commits go to the API.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        token: str,
+        tls: ssl.SSLContext | None = None,
+        *,
+        images: Path | None = None,
+    ) -> None:
         """``tls`` says whom to trust; without it, whomever this machine trusts."""
         connector = aiohttp.TCPConnector(ssl=tls or True)
         self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+        self._access = StoreAccess(self._session, images)
+        self._commits = Commits(self._ask_for_commits)
         self.admit(endpoint, token)
 
     def admit(self, endpoint: str, token: str) -> None:
         """Go to ``endpoint`` with ``token`` from the next request on."""
         self._endpoint = endpoint.rstrip("/")
         self._session.headers["Authorization"] = f"Bearer {token}"
+        self._access.admit(self._endpoint, token)
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._access.close()
         await self._session.close()
 
-    async def download(self, image_id: str, target: Path) -> None:
+    async def download(self, run: Run, target: Path) -> None:
         """Write the bytes of an original to ``target``.
 
         Raises ``AttemptIsStale`` where it is no longer this worker's, ``OriginalUnavailable``,
         ``ApiAway``, ``ScratchUnusable``.
         """
+        store = await self._access.store()
+        if store is not None and await asyncio.to_thread(_copied_out, store, run, target):
+            return
         broken_off = 0
 
         async def attempt() -> None:
@@ -96,7 +119,7 @@ class ImageClient:
                 raise
 
         async def fetch() -> None:
-            async with self._session.get(f"{self._endpoint}/images/{image_id}") as answer:
+            async with self._session.get(f"{self._endpoint}/images/{run.image_id}") as answer:
                 if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED):
                     raise AttemptIsStale
                 if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -113,43 +136,106 @@ class ImageClient:
 
         Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
         """
-        sha256 = await asyncio.to_thread(_sha256_of, result)
 
         async def attempt() -> None:
-            with result.open("rb") as file:
-                form = aiohttp.FormData(
-                    {
-                        "type": "filtered",
-                        "workload_id": run.workload_id,
-                        "job_id": run.job_id,
-                        "attempt": str(run.attempt),
-                        "milliseconds": f"{milliseconds:.3f}",
-                        "sha256": sha256,
-                    }
-                )
-                form.add_field(
-                    "data",
-                    file,
-                    filename=f"{run.image_id}{PictureFormat(run.format).suffix}",
-                    content_type=run.format.media_type,
-                )
-                body: aiohttp.payload.Payload = form()
-                if result.stat().st_size <= _SMALL_BYTES:
-                    # One write instead of some thirty, which took longer than the picture.
-                    body = aiohttp.BytesPayload(await body.as_bytes(), headers=body.headers)
-                async with self._session.post(f"{self._endpoint}/images", data=body) as answer:
-                    if answer.status in (
-                        HTTPStatus.CONFLICT,
-                        HTTPStatus.NOT_FOUND,
-                        HTTPStatus.UNAUTHORIZED,
-                    ):
-                        raise AttemptIsStale
-                    if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.TOO_MANY_REQUESTS:
-                        problem = await _problem_in(answer)
-                        raise ResultRefused(status=answer.status, reason=problem.detail)
-                    answer.raise_for_status()
+            store = await self._access.store()
+            if store is None or not await self._commit(store, run, result, milliseconds):
+                await self._send(run, result, milliseconds)
 
         await _patiently(attempt)
+
+    async def _commit(
+        self, store: DirectStore, run: Run, result: Path, milliseconds: float
+    ) -> bool:
+        """Hand in a result that lies in the store already; whether it could be put there."""
+        staged = await asyncio.to_thread(_copied_in, store, result)
+        if staged is None:
+            return False
+        try:
+            answer = await self._commits.commit(
+                StagedResult(
+                    name=staged.name,
+                    workload_id=run.workload_id,
+                    job_id=run.job_id,
+                    attempt=run.attempt,
+                    milliseconds=milliseconds,
+                    sha256=staged.sha256,
+                )
+            )
+        finally:
+            store.forget(staged.name)
+        if answer.status == HTTPStatus.NOT_FOUND:  # This API does not see it.
+            self._access.doubt()
+            return False
+        _check_taken(answer.status, answer.detail)
+        return True
+
+    async def _ask_for_commits(self, results: Sequence[StagedResult]) -> Sequence[Answer]:
+        url = f"{self._endpoint}/staged-results"
+        body = msgspec.json.encode({"results": results})
+        async with self._session.post(url, data=body, headers=_JSON) as answer:
+            if answer.status == HTTPStatus.CREATED:
+                return msgspec.json.decode(await answer.read(), type=_Answers).pictures
+            _check_taken(answer.status, (await _problem_in(answer)).detail)
+            raise aiohttp.ClientPayloadError(f"{answer.status} is no answer to commits")
+
+    async def _send(self, run: Run, result: Path, milliseconds: float) -> None:
+        sha256 = await asyncio.to_thread(_sha256_of, result)
+        with result.open("rb") as file:
+            form = aiohttp.FormData(
+                {
+                    "type": ImageKind.FILTERED.value,
+                    "workload_id": run.workload_id,
+                    "job_id": run.job_id,
+                    "attempt": str(run.attempt),
+                    "milliseconds": f"{milliseconds:.3f}",
+                    "sha256": sha256,
+                }
+            )
+            form.add_field(
+                "data",
+                file,
+                filename=f"{run.image_id}{run.format.suffix}",
+                content_type=run.format.media_type,
+            )
+            body: aiohttp.payload.Payload = form()
+            if result.stat().st_size <= _SMALL_BYTES:
+                # One write instead of some thirty, which took longer than the picture.
+                body = aiohttp.BytesPayload(await body.as_bytes(), headers=body.headers)
+            async with self._session.post(f"{self._endpoint}/images", data=body) as answer:
+                if answer.status >= HTTPStatus.BAD_REQUEST:
+                    _check_taken(answer.status, (await _problem_in(answer)).detail)
+
+
+def _check_taken(status: int, detail: str | None) -> None:
+    if status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED):
+        raise AttemptIsStale
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.TOO_MANY_REQUESTS:
+        raise ResultRefused(status=status, reason=detail)
+    if status >= HTTPStatus.TOO_MANY_REQUESTS:
+        raise ConnectionError(f"{status}, {detail}")
+
+
+class _Answers(Struct, frozen=True):
+    pictures: tuple[Answer, ...]
+
+
+def _copied_out(store: DirectStore, run: Run, target: Path) -> bool:
+    """Whether the original is at ``target`` now. If not, the API knows why."""
+    place = place_of_image(
+        run.workload_name, run.workload_id, ImageKind.ORIGINAL, run.image_id, run.format
+    )
+    try:
+        return store.copy_out(place, run.sha256, target)
+    except OSError:
+        return False
+
+
+def _copied_in(store: DirectStore, result: Path) -> StagedCopy | None:
+    try:
+        return store.copy_in(result)
+    except OSError:
+        return None
 
 
 async def _save(answer: aiohttp.ClientResponse, target: Path) -> None:

@@ -24,20 +24,24 @@ from dpip.worker.waiting_line import WaitingLine
 
 log = structlog.get_logger()
 
+_HANDED_IN_A_SLOT = 4
+"""Results that are on their way: of small pictures several are done while one is committed."""
+
 
 class Workshop:
     """A number of slots, and a directory where pictures lie while they are worked on.
 
     Of the attempts taken on, a few have their pictures in the directory: for each slot one that is
-    filtered and one that is handed in, and ``prefetch`` more. The others wait untouched, in their
-    order. An express attempt has a place beyond these, one a slot, and goes before all that wait
-    for a slot.
+    filtered, one that is about to be and up to four that are handed in, and ``prefetch`` more. The
+    others wait untouched, in their order. An express attempt has a place beyond these, one a slot,
+    and goes before all that wait for a slot.
     """
 
     def __init__(self, slots: int, prefetch: int, scratch: Path) -> None:
         self._slots = [Slot(scratch) for _ in range(slots)]
         self._turns = WaitingLine(self._slots)
         self._places = asyncio.Semaphore(2 * slots + prefetch)
+        self._desks = asyncio.Semaphore(_HANDED_IN_A_SLOT * slots)
         self._express_places = asyncio.Semaphore(slots)
         self._scratch = scratch
         self._work: dict[Run, asyncio.Task[Outcome]] = {}
@@ -69,19 +73,25 @@ class Workshop:
     async def work_on(self, run: Run, images: ImageClient) -> Outcome:
         """See one attempt through to its outcome. A picture waits here for a slot, downloaded."""
         try:
-            async with self._place_of(run), self._files(run) as (source, target):
-                await images.download(run.image_id, source)
-                async with self._turns.turn(express=run.express) as slot:
-                    self._begun.add(run)
-                    filtered = await slot.filter(
-                        source,
-                        target,
-                        run.pipeline,
-                        run.format,
-                        memory_limit=run.memory_limit,
-                        time_limit=run.time_limit,
-                    )
-                await images.upload(run, target, milliseconds=filtered.cost.milliseconds)
+            async with self._files(run) as (source, target):
+                async with self._place_of(run):
+                    await images.download(run, source)
+                    async with self._turns.turn(express=run.express) as slot:
+                        self._begun.add(run)
+                        filtered = await slot.filter(
+                            source,
+                            target,
+                            run.pipeline,
+                            run.format,
+                            memory_limit=run.memory_limit,
+                            time_limit=run.time_limit,
+                        )
+                    # Its place is kept until it can be handed in, which bounds what lies here.
+                    await self._desks.acquire()
+                try:
+                    await images.upload(run, target, milliseconds=filtered.cost.milliseconds)
+                finally:
+                    self._desks.release()
         except SlotFailure as error:
             if error.failure.code is FailureCode.TIMED_OUT:  # What waits was to wait for less.
                 self.give_back()

@@ -32,6 +32,9 @@ RULES: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/workloads/{workload_id}/retry"): (200, 404, 200, 403, 403, 403, 401),
     ("DELETE", "/workloads/{workload_id}"): (200, 404, 200, 403, 403, 403, 401),
     ("POST", "/images"): (201, 404, 201, 403, 403, 403, 401),
+    ("GET", "/staging-area"): (404, 404, 404, 403, 403, 404, 401),
+    ("POST", "/staged-results"): (403, 403, 403, 403, 403, 201, 401),
+    ("POST", "/workloads/{workload_id}/staged"): (201, 404, 201, 403, 403, 403, 401),
     ("GET", "/images/{image_id}"): (200, 404, 200, 404, 200, 404, 401),
     ("GET", "/images/{image_id}/explain"): (200, 404, 200, 404, 200, 404, 401),
 }
@@ -87,6 +90,11 @@ def ask(session: ApiSession, method: str, path: str, ids: dict[str, str]) -> req
     if (method, path) == ("POST", "/images"):
         form = {"workload_id": ids["workload_id"]}
         body = {"files": {"data": picture()}, "data": form}
+    elif path == "/staged-results":
+        fields: dict[str, Any] = dict.fromkeys(("name", "workload_id", "job_id", "sha256"), "x")
+        body = {"json": {"results": [{**fields, "attempt": 1, "milliseconds": 1}]}}
+    elif path.endswith("/staged"):
+        body = {"json": {"pictures": [{"name": "x", "key": "x"}]}}
     elif (method, path) == ("POST", "/tokens"):
         body = {"json": {"name": "x", "scope": "read"}}
     return session.request(method, path.format(**ids), **body)

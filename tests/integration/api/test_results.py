@@ -1,12 +1,13 @@
 """Results as they settle."""
 
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from dpip.model.job import Failure, FailureCode
 from dpip.ports.clock import SystemClock
 from dpip.wire import subjects
-from tests.integration.api.system import ApiSession, System, wait_until
+from tests.integration.api.system import ApiSession, System, picture, wait_until
 
 
 def finish(system: System, workload: str, image: str) -> tuple[str, str]:
@@ -44,6 +45,8 @@ def test_results_come_in_the_order_in_which_they_settled(system: System, user: A
         "image_id": third,
         "status": "done",
         "filtered_image_id": filtered,
+        "filtered_format": "png",
+        "filtered_sha256": hashlib.sha256(picture()).hexdigest(),
         "worker": worker,
         "milliseconds": 2.5,
         "code": None,

@@ -70,11 +70,11 @@ class ScriptedImages(ImageClient):
         self.errors: dict[str, DpipError] = {}
         self.uploaded: list[str] = []
 
-    async def download(self, image_id: str, target: Path) -> None:
-        await self.gate.pass_through(image_id)
-        if image_id in self.errors:
-            raise self.errors[image_id]
-        target.write_text(image_id)
+    async def download(self, run: Run, target: Path) -> None:
+        await self.gate.pass_through(run.image_id)
+        if run.image_id in self.errors:
+            raise self.errors[run.image_id]
+        target.write_text(run.image_id)
 
     async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
         assert milliseconds == COST.milliseconds
@@ -107,8 +107,10 @@ def run(name: str, *, express: bool = False) -> Run:
         job_id=name,
         attempt=1,
         workload_id="wl",
+        workload_name="holidays",
         image_id=name,
         format=PictureFormat.PNG,
+        sha256="00",
         pipeline=b"[]",
         memory_limit=1,
         time_limit=1,

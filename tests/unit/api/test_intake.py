@@ -100,7 +100,7 @@ async def upload() -> Upload:
 async def test_an_upload_survives_a_bus_that_is_down(upload: Upload) -> None:
     """What is durable is accepted, though nobody could be told of it."""
     store = Store()
-    image = await take_original(context(Rows(), store), OWNER, upload)
+    image = await take_original(context(Rows(), store), WORKLOAD, upload)
     assert store.kept == {image.id}
     assert (image.owner_id, image.size, image.sha256) == (OWNER.id, len(GIF), upload.staged.sha256)
     assert (image.header.width, image.header.height) == (1, 1)
@@ -121,7 +121,7 @@ async def test_a_row_that_was_refused_takes_its_bytes_along(
     """Where the datastore has no row, the store has no bytes."""
     store = Store()
     with pytest.raises(type(failure)):
-        await take_original(context(Rows(failure=failure), store), OWNER, upload)
+        await take_original(context(Rows(failure=failure), store), WORKLOAD, upload)
     assert store.kept == set()
 
 
@@ -141,5 +141,5 @@ async def test_bytes_that_may_have_a_row_are_left(
     store, rows = Store(), Rows(failure=StorageUnavailable(storage="datastore", reason="gone"))
     change(rows)
     with pytest.raises(StorageUnavailable):
-        await take_original(context(rows, store), OWNER, upload)
+        await take_original(context(rows, store), WORKLOAD, upload)
     assert len(store.kept) == 1

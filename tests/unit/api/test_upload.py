@@ -60,6 +60,12 @@ class MemoryStages:
         self.staged.append(MemoryStage())
         return self.staged[-1]
 
+    async def sees_area(self, area: str) -> bool:
+        raise NotImplementedError
+
+    async def adopt(self, area: str, name: str, limit: int) -> StagedFile:
+        raise NotImplementedError
+
     async def keep(self, staged: StagedFile, image: Image) -> None:
         raise NotImplementedError
 

@@ -86,10 +86,12 @@ def job(job_id: str = "j") -> PendingJob:
     return PendingJob(
         id=job_id,
         workload_id="wl",
+        workload_name="holidays",
         image_id=f"image-{job_id}",
         pipeline=b"[]",
         header=PictureHeader(format=PictureFormat.PNG, width=1, height=1),
         size=1,
+        sha256="00",
     )
 
 

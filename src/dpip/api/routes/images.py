@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from dpip.api.auth import AnyCaller, may_change
 from dpip.api.conditions import etag_listed, wanted_range
 from dpip.api.context import Context, InContext
-from dpip.api.intake import leased_job, take_original, take_result
+from dpip.api.intake import leased_job, take_original, take_result, workload_of
 from dpip.api.lookup import visible_image, visible_workload
 from dpip.api.multipart import FILE_FIELDS, MEDIA_TYPE
 from dpip.api.openapi import problems, taken
@@ -19,6 +19,7 @@ from dpip.api.schemas import ImageAnswer
 from dpip.api.upload import Upload, announced_size, received_upload
 from dpip.errors import Forbidden, InvalidValue
 from dpip.model.image import Image, ImageKind, PictureFormat
+from dpip.model.job import Lease, LeasedJob
 from dpip.model.user import User
 
 router = APIRouter(prefix="/images")
@@ -45,7 +46,7 @@ _BODY = taken(
                 **_TEXTS,
             },
             "required": ["data", "workload_id"],
-        }
+        },
     },
     required=True,
 )
@@ -87,11 +88,11 @@ async def upload_image(
         if caller.user:
             upload = await _original_upload(request, caller.user, context, stack)
             _check_kind(upload.fields, ImageKind.ORIGINAL)
-            image = await take_original(context, caller.user, upload, idempotency_key)
+            workload = await workload_of(context, caller.user, upload.fields)
+            image = await take_original(context, workload, upload, idempotency_key)
         elif caller.worker:
-            upload = await _result_upload(request, caller.worker, context, stack)
-            _check_kind(upload.fields, ImageKind.FILTERED)
-            image = await take_result(context, caller.worker, upload)
+            upload, held = await _result_upload(request, caller.worker, context, stack)
+            image = await take_result(context, upload, *held)
     return ImageAnswer(workload_id=image.workload_id, image_id=image.id, type=image.kind)
 
 
@@ -150,17 +151,21 @@ async def _original_upload(
 
 async def _result_upload(
     request: Request, worker: str, context: Context, stack: AsyncExitStack
-) -> Upload:
+) -> tuple[Upload, tuple[Lease, LeasedJob]]:
     """Receive an upload of a worker under a lease. There is always room: a result makes some."""
+    held: tuple[Lease, LeasedJob] | None = None
 
     async def check(fields: dict[str, str]) -> None:
+        nonlocal held
         _check_kind(fields, ImageKind.FILTERED)
-        await leased_job(context, worker, fields)
+        held = await leased_job(context, worker, fields)
 
     limit = context.settings.result_bytes
-    return await stack.enter_async_context(
+    upload = await stack.enter_async_context(
         received_upload(request, context.images, limit, check=check)
     )
+    _check_kind(upload.fields, ImageKind.FILTERED)
+    return upload, held or await leased_job(context, worker, upload.fields)
 
 
 def _check_kind(fields: dict[str, str], taken_kind: ImageKind) -> None:

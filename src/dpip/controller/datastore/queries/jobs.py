@@ -113,7 +113,7 @@ def complete(
     if row is None:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
     connection.execute(_FORGIVE, {"by_worker": held.worker})
-    return settled_job(row)
+    return settled_job(row, filtered.header.format, filtered.sha256)
 
 
 def give_back(connection: Connection, held: Lease) -> bool:

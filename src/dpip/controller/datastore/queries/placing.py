@@ -53,7 +53,14 @@ _HEADER = (
 )
 _PENDING_JOBS = (
     select(
-        jobs.c.id, jobs.c.image_id, jobs.c.failures, workloads.c.pipeline, images.c.size, *_HEADER
+        jobs.c.id,
+        jobs.c.image_id,
+        jobs.c.failures,
+        workloads.c.name,
+        workloads.c.pipeline,
+        images.c.size,
+        images.c.sha256,
+        *_HEADER,
     )
     .join_from(jobs, workloads, jobs.c.workload_id == workloads.c.id)
     .join(images, jobs.c.image_id == images.c.id)
@@ -108,7 +115,15 @@ _LEASES = select(
     jobs.c.id, jobs.c.attempt, jobs.c.worker, jobs.c.rival_attempt, jobs.c.rival_worker
 ).where(jobs.c.state == JobState.LEASED.value)
 _PLACED_JOBS = (
-    select(jobs, workloads.c.owner_id, workloads.c.pipeline, images.c.size, *_HEADER)
+    select(
+        jobs,
+        workloads.c.owner_id,
+        workloads.c.name,
+        workloads.c.pipeline,
+        images.c.size,
+        images.c.sha256,
+        *_HEADER,
+    )
     .join_from(jobs, images, jobs.c.image_id == images.c.id)
     .join(workloads, jobs.c.workload_id == workloads.c.id)
     .where(
@@ -142,15 +157,24 @@ def pending_jobs(
         PendingJob(
             id=job_id,
             workload_id=workload_id,
+            workload_name=workload_name,
             image_id=image_id,
             pipeline=pipeline,
             header=_header(header),
             size=size,
+            sha256=sha256,
             failures=failures,
         )
-        for job_id, image_id, failures, pipeline, size, *header in connection.execute(
-            _PENDING_JOBS, window
-        )
+        for (
+            job_id,
+            image_id,
+            failures,
+            workload_name,
+            pipeline,
+            size,
+            sha256,
+            *header,
+        ) in connection.execute(_PENDING_JOBS, window)
     ]
 
 
@@ -249,10 +273,12 @@ def placed_jobs(connection: Connection, job_ids: Collection[str]) -> list[Placed
             job=PendingJob(
                 id=row.id,
                 workload_id=row.workload_id,
+                workload_name=row.name,
                 image_id=row.image_id,
                 pipeline=row.pipeline,
                 header=_header(row[-len(_HEADER) :]),
                 size=row.size,
+                sha256=row.sha256,
                 failures=row.failures,
             ),
             owner_id=row.owner_id,

@@ -74,7 +74,8 @@ _FAILED_JOBS = (
     .order_by(jobs.c.image_id)
 )
 _SETTLED_JOBS = (
-    select(jobs)
+    select(jobs, images.c.format, images.c.sha256)
+    .outerjoin_from(jobs, images, jobs.c.filtered_image_id == images.c.id)
     .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.position > bindparam("after"))
     .order_by(jobs.c.position)
     .limit(bindparam("most"))
@@ -150,7 +151,10 @@ def settled_jobs(
     connection: Connection, workload_id: str, after: int, limit: int
 ) -> list[SettledJob]:
     blanks = {"wanted": workload_id, "after": after, "most": limit}
-    return [settled_job(row) for row in connection.execute(_SETTLED_JOBS, blanks)]
+    return [
+        settled_job(row, row.format, row.sha256)
+        for row in connection.execute(_SETTLED_JOBS, blanks)
+    ]
 
 
 def add_original(connection: Connection, image: Image, job_id: str, key: str | None) -> Image:
@@ -260,8 +264,10 @@ def header_in(row: Any) -> PictureHeader:
     )
 
 
-def settled_job(row: Any) -> SettledJob:
-    """The settled job in a row of ``jobs``."""
+def settled_job(
+    row: Any, filtered_format: str | None = None, filtered_sha256: str | None = None
+) -> SettledJob:
+    """The settled job in a row of ``jobs``, with what is told of its filtered image."""
     failure = None
     if row.state == JobState.FAILED.value:
         failure = Failure(code=FailureCode(row.failure_code), reason=row.failure_reason)
@@ -270,6 +276,8 @@ def settled_job(row: Any) -> SettledJob:
         image_id=row.image_id,
         state=JobState(row.state),
         filtered_image_id=row.filtered_image_id,
+        filtered_format=PictureFormat(filtered_format) if filtered_format else None,
+        filtered_sha256=filtered_sha256,
         worker=row.worker,
         milliseconds=row.milliseconds,
         failure=failure,

@@ -1,0 +1,104 @@
+"""The image directories of an API, as another process reaches them on its own file system.
+
+The rights of the process are all that opens them. What it hands in lies in a directory of its own,
+whose name only it and the API can tell: that the API sees it there proves that both mean the same
+directories, and that the process may write to them.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from dpip.model.ids import new_id
+from dpip.model.image_place import STAGING, staging_area
+
+_BLOCK = 256 * 1024
+
+
+class StagedCopy(Struct, frozen=True, kw_only=True):
+    """What was copied into the staging area: its name there, and its SHA-256."""
+
+    name: str
+    sha256: str
+
+
+class DirectStore:
+    """Reads from the image directories, and stages what is to come into them.
+
+    Every method raises ``OSError``. Those that copy block: they are for a thread.
+    """
+
+    def __init__(self, images: Path, token: str) -> None:
+        """Make the staging area of whoever has ``token``, and hold it until it is closed.
+
+        Raises ``OSError`` where there are no image directories, or this process may not write.
+        """
+        self._images = images
+        self._area = images / STAGING / staging_area(token)
+        self._lock = _made_and_locked(self._area)
+
+    def close(self) -> None:
+        """Remove the staging area, with what is left in it."""
+        shutil.rmtree(self._area, ignore_errors=True)
+        os.close(self._lock)
+
+    def copy_out(self, place: PurePath, sha256: str, target: Path) -> bool:
+        """Copy the image at ``place`` to ``target``; whether its bytes are those that were kept."""
+        with (
+            (self._images / place).open("rb", buffering=0) as source,
+            target.open("wb", buffering=0) as sink,
+        ):
+            return _copy(source, sink) == sha256
+
+    def copy_in(self, source: Path) -> StagedCopy:
+        """Copy ``source`` into the staging area, under a name that is new.
+
+        A copy, never a link: whoever wrote the source may write to it still.
+        """
+        name = new_id()
+        staged = self._area / name
+        with source.open("rb", buffering=0) as bytes_in, staged.open("xb", buffering=0) as sink:
+            return StagedCopy(name=name, sha256=_copy(bytes_in, sink))
+
+    def stage(self, source: Path) -> str:
+        """Do the same without a look at the bytes; the name."""
+        name = new_id()
+        shutil.copyfile(source, self._area / name)
+        return name
+
+    def forget(self, name: str) -> None:
+        """Remove what is staged under ``name``, if the API has not taken it."""
+        (self._area / name).unlink(missing_ok=True)
+
+
+def _copy(source: BinaryIO, sink: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    block = memoryview(bytearray(_BLOCK))  # One for all: it stays in the processor's cache.
+    while length := source.readinto(block):  # type: ignore[attr-defined]
+        piece = block[:length]
+        digest.update(piece)
+        while piece:
+            piece = piece[sink.write(piece) :]
+    return digest.hexdigest()
+
+
+def _made_and_locked(directory: Path) -> int:
+    while True:
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        with suppress(FileNotFoundError):  # Swept before it was locked.
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if directory.exists():
+                    return lock
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)

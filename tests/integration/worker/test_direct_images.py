@@ -1,0 +1,213 @@
+"""A worker on the file system of the image store, opposite an API that follows a script."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from dpip.model.image import ImageKind, PictureFormat
+from dpip.model.image_place import STAGING, place_of_image, staging_area
+from dpip.wire.messages import Run
+from dpip.worker.image_client import AttemptIsStale, ImageClient, ResultRefused
+from tests.nats import PATIENCE
+
+ORIGINAL, RESULT = b"original" * 40_000, b"result" * 50_000
+RUN = Run(
+    job_id="job",
+    attempt=1,
+    workload_id="wl",
+    workload_name="holidays",
+    image_id="im",
+    format=PictureFormat.PNG,
+    sha256=hashlib.sha256(ORIGINAL).hexdigest(),
+    pipeline=b"[]",
+    memory_limit=1,
+    time_limit=1,
+)
+
+
+class ScriptedApi:
+    """Sees staging areas or not, and takes what is staged with a status."""
+
+    def __init__(self, images: Path) -> None:
+        self.images = images
+        self.sees = True
+        self.status = 201
+        self.asked = 0
+        self.sent: list[bytes] = []
+        self.committed: list[bytes] = []
+        self.groups: list[int] = []
+        self.let = asyncio.Event()
+        self.let.set()
+        self.downloads = 0
+
+    async def area(self, _: web.Request) -> web.Response:
+        self.asked += 1
+        return web.Response(status=204 if self.sees else 404)
+
+    async def commit(self, request: web.Request) -> web.Response:
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        results = (await request.json())["results"]
+        self.groups.append(len(results))
+        await self.let.wait()
+        for result in results:
+            path = self.images / STAGING / staging_area(token) / result["name"]
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == result["sha256"]
+            if self.status == 201:
+                self.committed.append(path.read_bytes())
+                path.unlink()
+        answers = [{"status": self.status, "detail": "So it is."} for _ in results]
+        return web.json_response({"pictures": answers}, status=201)
+
+    async def upload(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        field = form["data"]
+        assert isinstance(field, web.FileField)
+        self.sent.append(field.file.read())
+        return web.Response(status=201)
+
+    async def download(self, _: web.Request) -> web.Response:
+        self.downloads += 1
+        return web.Response(body=ORIGINAL)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> ScriptedApi:
+    images = tmp_path / "images"
+    (images / STAGING).mkdir(parents=True)
+    return ScriptedApi(images)
+
+
+@pytest.fixture
+def original(api: ScriptedApi) -> Path:
+    """The original, in its place."""
+    place = place_of_image("holidays", "wl", ImageKind.ORIGINAL, "im", PictureFormat.PNG)
+    path = api.images / place
+    path.parent.mkdir(parents=True)
+    path.write_bytes(ORIGINAL)
+    return path
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    path = tmp_path / "result.png"
+    path.write_bytes(RESULT)
+    return path
+
+
+@pytest.fixture
+async def client(api: ScriptedApi, original: Path) -> AsyncIterator[ImageClient]:
+    app = web.Application()
+    app.router.add_get("/staging-area", api.area)
+    app.router.add_get("/images/{id}", api.download)
+    app.router.add_post("/images", api.upload)
+    app.router.add_post("/staged-results", api.commit)
+    async with TestServer(app) as server:
+        client = ImageClient(str(server.make_url("/")), "token", images=api.images)
+        yield client
+        await client.close()
+    assert not list((api.images / STAGING).iterdir())
+
+
+async def test_pictures_do_not_go_through_an_api_that_sees_the_staging_area(
+    api: ScriptedApi, client: ImageClient, result: Path, tmp_path: Path
+) -> None:
+    """It is asked once whether it does, and then for commits alone."""
+    target = tmp_path / "target"
+    await client.download(RUN, target)
+    await client.upload(RUN, result, milliseconds=1)
+    assert target.read_bytes() == ORIGINAL
+    assert api.committed == [RESULT]
+    assert (api.asked, api.downloads, api.sent) == (1, 0, [])
+
+
+async def test_the_copy_is_the_workers_own(
+    client: ImageClient, original: Path, tmp_path: Path
+) -> None:
+    """What a child writes to it does not reach the image store."""
+    target = tmp_path / "target"
+    await client.download(RUN, target)
+    target.write_bytes(b"")
+    assert original.read_bytes() == ORIGINAL
+
+
+async def test_all_goes_through_an_api_that_does_not_see_it(
+    api: ScriptedApi, client: ImageClient, result: Path, tmp_path: Path
+) -> None:
+    """The directories are another system's then, and nothing stays there."""
+    api.sees = False
+    await client.download(RUN, tmp_path / "target")
+    assert not list((api.images / STAGING).iterdir())
+    await client.upload(RUN, result, milliseconds=1)
+    assert (api.asked, api.downloads, api.sent) == (1, 1, [RESULT])
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+async def test_an_original_that_is_not_as_it_was_kept_is_left_to_the_api(
+    api: ScriptedApi, client: ImageClient, original: Path, tmp_path: Path, damage: str
+) -> None:
+    """Which says what is wrong with it."""
+    if damage == "missing":
+        original.unlink()
+    else:
+        original.write_bytes(b"x" + ORIGINAL[1:])
+    await client.download(RUN, tmp_path / "target")
+    assert api.downloads == 1
+
+
+async def test_a_result_that_the_api_does_not_find_is_sent(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """And whether it sees the staging area is asked anew."""
+    api.status = 404
+    await client.upload(RUN, result, milliseconds=1)
+    assert api.sent == [RESULT]
+    await client.upload(RUN, result, milliseconds=1)
+    assert api.asked == 2
+
+
+@pytest.mark.parametrize(("status", "error"), [(409, AttemptIsStale), (422, ResultRefused)])
+async def test_a_refusal_is_one_whichever_way(
+    api: ScriptedApi, client: ImageClient, result: Path, status: int, error: type[Exception]
+) -> None:
+    """It is not sent again, and its copy is removed."""
+    api.status = status
+    with pytest.raises(error):
+        await client.upload(RUN, result, milliseconds=1)
+    assert api.sent == []
+    area = api.images / STAGING / staging_area("token")
+    assert not list(area.iterdir())
+
+
+async def test_a_new_token_has_a_new_area(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """The former one goes: the API would look for nothing there."""
+    await client.upload(RUN, result, milliseconds=1)
+    client.admit(client._endpoint, "another")
+    await client.upload(RUN, result, milliseconds=1)
+    areas = [path.name for path in (api.images / STAGING).iterdir()]
+    assert areas == [staging_area("another")]
+    assert api.committed == [RESULT, RESULT]
+
+
+async def test_results_that_come_while_one_is_committed_are_committed_together(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """Each is answered, and none waits for more of them."""
+    api.let.clear()
+    first = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    async with asyncio.timeout(PATIENCE):
+        while not api.groups:
+            await asyncio.sleep(0)
+        others = [asyncio.create_task(client.upload(RUN, result, milliseconds=1)) for _ in "abc"]
+        while len(client._commits._waiting) < len(others):
+            await asyncio.sleep(0)
+        api.let.set()
+        await asyncio.gather(first, *others)
+    assert api.groups == [1, 3]
+    assert api.committed == [RESULT] * 4
