@@ -21,7 +21,7 @@ _WINDOW = 512
 _MOST_PASSED_BY = 64
 """Jobs of a workload that others go before in a round, so that a round is short."""
 
-_MOST_PASSES = 2000
+_MOST_PASSES = 8000
 """Users and workloads that are passed over in a round."""
 
 _LOOK_AGAIN_SECONDS, _OLD_SECONDS = 0.5, 2.0
