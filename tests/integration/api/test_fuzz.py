@@ -39,6 +39,9 @@ OPERATIONS = [
     ("DELETE", "/workloads/{workload_id}"),
     ("POST", "/workloads/{workload_id}/retry"),
     ("GET", "/workloads/{workload_id}/results"),
+    ("POST", "/workloads/{workload_id}/staged"),
+    ("GET", "/staging-area"),
+    ("POST", "/staged-results"),
     ("POST", "/images"),
     ("GET", "/images/{image_id}"),
     ("GET", "/images/{image_id}/explain"),
@@ -47,6 +50,7 @@ OPERATIONS = [
 ]
 WITHOUT_INPUT = {("DELETE", "/logout"), ("POST", "/login"), ("GET", "/healthz")}
 WITHOUT_INPUT |= {("GET", "/readyz"), ("GET", "/status"), ("GET", "/tokens"), ("GET", "/workers")}
+WITHOUT_INPUT |= {("GET", "/staging-area")}
 CASES_OF_EACH = math.ceil(CASES / (len(OPERATIONS) - len(WITHOUT_INPUT)) / len(GenerationMode))
 CALLERS = ("administrator", "user", "reader", "worker", "nobody")
 

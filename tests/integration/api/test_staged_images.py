@@ -209,7 +209,15 @@ def test_results_come_from_workers_and_originals_from_users(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"{}", b'{"pictures": []}', b'{"pictures": [{"name": "../x", "key": "k"}]}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"{}",
+        b'{"pictures": []}',
+        b'{"pictures": [{"name": "../x", "key": "k"}]}',
+        b'{"pictures": [{"name": "x", "key": "\\u0000"}]}',
+    ],
 )
 def test_a_body_that_names_no_pictures_is_refused(
     program: Program, workload: str, body: bytes

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from msgspec import Meta, Struct
 
@@ -32,11 +33,15 @@ from dpip.model.user import User
 from dpip.model.workload import Workload
 from dpip.ports.image_store import StagedFile
 
+log = structlog.get_logger()
+
 MOST_AT_ONCE = 64
 """Pictures that one request may name."""
 
 Name = Annotated[str, Meta(pattern=r"\A[0-9a-z]{1,64}\Z")]
 """In the staging area: no path, and no place else."""
+
+Text = Annotated[str, Meta(max_length=100)]
 
 T = TypeVar("T")
 
@@ -47,7 +52,7 @@ class StagedPicture(Struct, frozen=True, forbid_unknown_fields=True):
     """Its name in the staging area, and what the Idempotency-Key is for one that is sent."""
 
     name: Name
-    key: Annotated[str, Meta(min_length=1, max_length=200)]
+    key: Annotated[str, Meta(pattern=r"\A[!-~]{1,200}\Z")]
 
 
 class StagedPictures(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,11 +65,11 @@ class StagedResult(Struct, frozen=True, forbid_unknown_fields=True):
     """The name of a result in the staging area, and the fields of one that is sent."""
 
     name: Name
-    workload_id: str
-    job_id: str
+    workload_id: Text
+    job_id: Text
     attempt: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     milliseconds: Annotated[float, Meta(ge=0, le=2**31 - 1)]
-    sha256: str
+    sha256: Text
 
 
 class StagedResults(Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,6 +161,7 @@ async def _answer(image: Awaitable[Image]) -> StagedAnswer:
     try:
         return StagedAnswer(status=HTTPStatus.CREATED, image_id=(await image).id)
     except DpipError as error:
+        log.debug("staged picture not taken", status=int(error.status), reason=str(error))
         return StagedAnswer(status=error.status, code=error.code, detail=str(error))
 
 
