@@ -10,7 +10,7 @@ from dpip.model.job import Lease, PendingJob
 from dpip.ports.bus import Bus
 from dpip.wire import subjects
 from dpip.wire.codec import decode_either, encode
-from dpip.wire.messages import MOST_RUNS, Accepted, Refusal, Run, RunBatch
+from dpip.wire.messages import Accepted, Refusal, Run, RunBatch
 from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
@@ -35,21 +35,11 @@ class WorkerCaller:
         self._time_limit = time_limit
 
     async def run(self, worker: Speaker, runs: Sequence[LeasedRun]) -> set[Lease]:
-        """Ask ``worker`` to work on leases; those of which it said that it will.
+        """Ask ``worker`` to work on leases, ``MOST_RUNS`` at most; those that it said it will.
 
         A refusal, nobody there and no message-passing server are all a no. Raises
         ``NoAnswerInTime`` where somebody is there and says nothing.
         """
-        taken: set[Lease] = set()
-        for start in range(0, len(runs), MOST_RUNS):
-            batch = runs[start : start + MOST_RUNS]
-            answered = await self._call(worker, batch)
-            taken |= answered
-            if not answered:
-                break
-        return taken
-
-    async def _call(self, worker: Speaker, runs: Sequence[LeasedRun]) -> set[Lease]:
         subject = subjects.run(*worker)
         call = RunBatch(runs=tuple(self._run(run) for run in runs))
         try:

@@ -12,6 +12,7 @@ from dpip.ports.clock import Clock
 from dpip.ports.datastore import Jobs
 from dpip.scheduler.caller import LeasedRun, WorkerCaller
 from dpip.scheduler.fleet import Fleet
+from dpip.wire.messages import MOST_RUNS
 
 log = structlog.get_logger()
 
@@ -47,9 +48,11 @@ class Dispatch:
             of_worker[run.lease.worker].append(run)
             self.under_way.add(run.lease)
         for worker, batch in of_worker.items():
-            call = asyncio.create_task(self._send(worker, batch), name=f"call {worker}")
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            for start in range(0, len(batch), MOST_RUNS):
+                part = batch[start : start + MOST_RUNS]
+                call = asyncio.create_task(self._send(worker, part), name=f"call {worker}")
+                self._calls.add(call)
+                call.add_done_callback(self._calls.discard)
 
     async def settled(self) -> None:
         """Return when no call is under way."""

@@ -22,9 +22,6 @@ class FairQueue(Generic[K]):
         self._time = 0.0
         self._arrivals = 0
 
-    def __contains__(self, flow: K) -> bool:
-        return flow in self._weights
-
     def __len__(self) -> int:
         return len(self._weights)
 

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from dpip.model.job import Lease
 from dpip.model.requirements import GpuUse
-from dpip.model.worker import Command, Worker, WorkerState
+from dpip.model.worker import Command, Resources, Worker, WorkerState
 from dpip.scheduler.assumptions import PROCESS_BYTES
 from dpip.scheduler.demand import Demand
 from dpip.scheduler.node import Machine, Node, Promise
@@ -44,8 +44,8 @@ class Fleet:
         self._leases_of_owner: dict[str, int] = {}
         self._horizon = 0.0
         self._profiles: Counter[Profile] = Counter()
-        self._known: list[tuple[frozenset[str], int]] = []
-        self._most_memory: dict[frozenset[str], int | None] = {}
+        self._known: list[tuple[frozenset[str], Resources]] = []
+        self._most_memory: dict[tuple[frozenset[str], bool], tuple[int, int] | None] = {}
         self.slots = 0
         """Slots of all workers together."""
 
@@ -124,7 +124,7 @@ class Fleet:
         """Take in what the datastore says: who is in quarantine, and what each has been told."""
         self._quarantined = {each.name for each in workers if each.state is WorkerState.QUARANTINED}
         self._told = {each.name: each.command for each in workers if each.command is not None}
-        self._known = [(frozenset(each.tags), each.resources.memory_total) for each in workers]
+        self._known = [(frozenset(each.tags), each.resources) for each in workers]
         self._most_memory.clear()
         for node in self._nodes.values():
             quarantined = node.name in self._quarantined
@@ -290,17 +290,27 @@ class Fleet:
         ]
         return max(candidates, key=lambda node: node.memory_free, default=None)
 
-    def most_memory(self, tags: frozenset[str]) -> int | None:
-        """Bytes of the largest machine of a worker that carries ``tags``, gone ones counted too.
+    def most_memory(self, tags: frozenset[str], gpu: GpuUse) -> tuple[int, int] | None:
+        """The most bytes of memory, and of one GPU's, that a worker with ``tags`` has altogether.
 
-        ``None``: no such worker has been known.
+        With a GPU where that is required; workers that have gone count too. ``None``: no such
+        worker has been known.
         """
-        if tags not in self._most_memory:
-            here = [(node.tags, node.resources.memory_total) for node in self._nodes.values()]
-            self._most_memory[tags] = max(
-                (memory for known, memory in [*here, *self._known] if tags <= known), default=None
+        key = tags, gpu is GpuUse.REQUIRED
+        if key not in self._most_memory:
+            here = [(node.tags, node.resources) for node in self._nodes.values()]
+            fitting = [
+                resources
+                for carried, resources in [*here, *self._known]
+                if tags <= carried and (resources.gpus or gpu is not GpuUse.REQUIRED)
+            ]
+            gpus = [gpu.memory_total for resources in fitting for gpu in resources.gpus]
+            self._most_memory[key] = (
+                (max(resources.memory_total for resources in fitting), max(gpus, default=0))
+                if fitting
+                else None
             )
-        return self._most_memory[tags]
+        return self._most_memory[key]
 
     def _soonest_free(self, fits: Callable[[Node], bool], now: float) -> Node | None:
         best: Node | None = None

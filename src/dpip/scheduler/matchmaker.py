@@ -182,16 +182,25 @@ class Matchmaker:
             self._backlog.pass_over_workload(line)
 
     def _fits(self, outlook: Outlook, job: PendingJob, demand: Demand) -> bool:
-        return self._fleet.choose(demand, outlook, job.id)[0] is not None
+        past_kept = structs.replace(outlook, past_kept=True)
+        return self._fleet.choose(demand, past_kept, job.id)[0] is not None
 
     def _hopelessness(self, demand: Demand) -> str | None:
-        most = self._fleet.most_memory(demand.tags)
-        if most is None or demand.memory <= most:
+        most = self._fleet.most_memory(demand.tags, demand.gpu)
+        if most is None:
             return None
-        return (
-            f"The picture is predicted to take {demand.memory // _MIB} MiB of memory, and the "
-            f"largest worker that there has been has {most // _MIB} MiB altogether."
-        )
+        memory, gpu_memory = most
+        if demand.memory > memory:
+            return (
+                f"The picture is predicted to take {demand.memory // _MIB} MiB of memory, and the "
+                f"largest worker that there has been has {memory // _MIB} MiB altogether."
+            )
+        if demand.gpu is GpuUse.REQUIRED and demand.gpu_memory > gpu_memory:
+            return (
+                f"The picture is predicted to take {demand.gpu_memory // _MIB} MiB of GPU memory, "
+                f"and the largest GPU that there has been has {gpu_memory // _MIB} MiB altogether."
+            )
+        return None
 
     def _bind(
         self, line: Line, job: PendingJob, demand: Demand, node: Node, runner_up: Node | None

@@ -21,11 +21,12 @@ class Outlook(Struct, frozen=True, kw_only=True):
     """What a round of placements goes by, besides jobs and workers.
 
     ``now`` is the monotonic time. ``ahead``: more jobs wait than there are slots, so that workers
-    may fetch ahead.
+    may fetch ahead. ``past_kept``: machines that are kept free for others count as free.
     """
 
     now: float
     ahead: bool = True
+    past_kept: bool = False
 
 
 def infeasibility(node: Node, demand: Demand, outlook: Outlook, job_id: str = "") -> str | None:
@@ -33,7 +34,8 @@ def infeasibility(node: Node, demand: Demand, outlook: Outlook, job_id: str = ""
     return (
         unfitness(node, demand)
         or absence(node, outlook.now)
-        or _lack(node, demand, job_id)
+        or (None if outlook.past_kept or node.machine.kept_for in (None, job_id) else KEPT_FREE)
+        or _lack(node, demand)
         or (None if _has_room(node, demand, outlook) else NO_FREE_SLOT)
     )
 
@@ -77,9 +79,7 @@ def penalty(node: Node, demand: Demand) -> int:
     return missing + (has_gpu if demand.gpu is GpuUse.NEVER else not has_gpu)
 
 
-def _lack(node: Node, demand: Demand, job_id: str) -> str | None:
-    if node.machine.kept_for not in (None, job_id):
-        return KEPT_FREE
+def _lack(node: Node, demand: Demand) -> str | None:
     if node.memory_free < node.more_memory(demand.memory):
         return (
             f"has {_mib(node.memory_free)} of memory to promise, and the job is predicted to take "

@@ -59,12 +59,14 @@ def policy_named(name: str) -> Policy:
     others = entry_points(group=_ENTRY_POINTS)
     for entry in others:
         if entry.name == name:
-            policy: Policy = entry.load()
+            try:
+                policy: Policy = entry.load()
+            except Exception as error:
+                raise _refusal(name, f"its package cannot be loaded: {error!r}") from error
             return policy
     known = ", ".join([*BUILT_IN, *sorted(entry.name for entry in others)])
-    raise BadSetting(
-        setting="scheduler.policy",
-        source="settings",
-        value=name,
-        allowed=f"it is one of {known}, or the name of an entry point of {_ENTRY_POINTS}",
-    )
+    raise _refusal(name, f"it is one of {known}, or the name of an entry point of {_ENTRY_POINTS}")
+
+
+def _refusal(name: str, allowed: str) -> BadSetting:
+    return BadSetting(setting="scheduler.policy", source="settings", value=name, allowed=allowed)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -109,6 +110,8 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._dispatch = Dispatch(caller, datastore, self._fleet, clock, on_end=self._wake.set)
         self._waiting_room = WaitingRoom(datastore, self._matchmaker, self._backlog, self._fleet)
+        self._one_at_a_time = asyncio.Lock()
+        self._granted_lately: set[Lease] = set()
         self._ended_lately: set[Lease] = set()
         self._led_term: int | None = None
         self._is_stale = True
@@ -182,7 +185,6 @@ class Scheduler:
         await self._look_at_the_backlog()
         matches = await self._matchmaker.match()
         try:
-            await self._fail(matches.hopeless, term)
             leased = await self._lease(matches.found, term)
         except BaseException:
             self._is_stale = True
@@ -190,6 +192,7 @@ class Scheduler:
         finally:
             self._matchmaker.withdraw(matches.found)  # Those that somebody else was faster with.
         self._dispatch.send(leased)
+        await self._fail(matches.hopeless, term)
         if matches.left_out:
             self._wake.set()
         elif not leased:
@@ -225,6 +228,7 @@ class Scheduler:
         return [self._granted(promises[lease.job_id], lease) for lease in leases]
 
     def _granted(self, promise: Promise, lease: Lease) -> LeasedRun:
+        self._granted_lately.add(lease)
         self._fleet.granted(promise, lease)
         assert promise.job  # noqa: S101  # nosec B101 # for the type checker
         return LeasedRun(job=promise.job, lease=lease, express=promise.express)
@@ -280,14 +284,18 @@ class Scheduler:
 
     async def align(self) -> None:
         """Make what is known of leases and workers equal to what the datastore knows."""
+        async with self._one_at_a_time:
+            await self._align()
+
+    async def _align(self) -> None:
         # What begins or ends during the reading is newer than what is read.
         self._ended_lately.clear()
-        under_way = set(self._dispatch.under_way)
+        self._granted_lately.clear()
         known = self._fleet.processes()
         finished_before, self._finished = self._finished, {}
         out = set(await self._datastore.leases())
         self._learn_from(finished_before, out)
-        out = (out | under_way | self._dispatch.under_way) - self._ended_lately
+        out = (out | self._granted_lately | self._dispatch.under_way) - self._ended_lately
         unknown = self._fleet.align(out, self._clock.monotonic())
         workers = await self._datastore.workers()
         self._fleet.heed(workers)
@@ -297,10 +305,12 @@ class Scheduler:
             self._fleet.gone(process)
         if unknown:
             placed = await self._datastore.placed_jobs({lease.job_id for lease in unknown})
+            leases_of = Counter(each.lease.job_id for each in placed)
             for each in placed:
-                self._fleet.learned(self._promise(each))
+                twice = leases_of[each.lease.job_id] > 1
+                self._fleet.learned(self._promise(each, has_backup=twice))
 
-    def _promise(self, placed: PlacedJob) -> Promise:
+    def _promise(self, placed: PlacedJob, *, has_backup: bool) -> Promise:
         why = placed.why
         job = placed.job
         predicted = self._matchmaker.costs.predict(job.pipeline, job.header, job.size)
@@ -312,6 +322,7 @@ class Scheduler:
             usual_milliseconds=predicted.cpu_milliseconds,
             job=job,
             owner_id=placed.owner_id,
+            has_backup=has_backup,
         )
 
     # What is heard

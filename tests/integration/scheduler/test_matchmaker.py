@@ -385,6 +385,10 @@ async def test_no_more_gpu_memory_is_promised_than_there_is(market: Marketplace)
     assert [match.job.id for match in found] == [first, small]
     market.end(found[0].promise.lease)
     assert len(await market.found()) == 1
+    (hopeless,) = await market.add_jobs(workload, memory=2 * GIB)
+    matches = await market.round()
+    assert [each.job.id for each in matches.hopeless] == [hopeless]
+    assert "GPU memory" in matches.hopeless[0].reason
 
 
 # What goes wrong

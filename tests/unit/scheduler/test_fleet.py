@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from dpip.model.requirements import GpuUse
 from dpip.model.worker import Command, Resources, Worker, WorkerState
 from dpip.scheduler.demand import Demand
 from dpip.scheduler.fleet import Fleet
@@ -269,10 +270,11 @@ def test_a_worker_may_move_to_another_machine() -> None:
 def test_the_largest_machine_that_has_been_counts() -> None:
     """One that has gone may come back; only those with the tags count."""
     known = fleet()
-    assert known.most_memory(frozenset()) == GIB
-    assert known.most_memory(frozenset({"gpu"})) is None
+    assert known.most_memory(frozenset(), GpuUse.NEVER) == (GIB, 0)
+    assert known.most_memory(frozenset({"gpu"}), GpuUse.NEVER) is None
+    assert known.most_memory(frozenset(), GpuUse.REQUIRED) is None
     known.heed([known_worker("gone", state=WorkerState.LOST, memory_total=4 * GIB)])
-    assert known.most_memory(frozenset({"fast"})) == 4 * GIB
+    assert known.most_memory(frozenset({"fast"}), GpuUse.NEVER) == (4 * GIB, 0)
 
 
 # Choosing
