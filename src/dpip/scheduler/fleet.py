@@ -19,7 +19,7 @@ from dpip.wire.messages import Heartbeat
 from dpip.wire.subjects import Speaker
 
 _LONGEST_PAUSE_SECONDS, _MOMENT_SECONDS = 30.0, 0.5
-_LOOKED_AT = 32
+_LOOKED_AT = 64
 """Workers that are compared for an express job: the best of a few is nearly the best of all
 (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001)."""
 
@@ -198,12 +198,17 @@ class Fleet:
             node.in_hand[lease] = promise
         promise.lease = lease
 
-    def ended(self, lease: Lease) -> Promise | None:
-        """Count ``lease`` as over; what it was predicted to take, if it was in hand."""
+    def ended(self, lease: Lease, now: float | None = None) -> Promise | None:
+        """Count ``lease`` as over; what it was predicted to take, if it was in hand.
+
+        ``now`` is the monotonic time, of a job that has really come to an end.
+        """
         node = self._nodes.get(lease.worker)
         promise = node.in_hand.pop(lease, None) if node else None
         if node is None or promise is None:
             return None
+        if now is not None:
+            node.ended_at = now
         self._count(node, promise, -1)
         self._changed(node)
         return promise

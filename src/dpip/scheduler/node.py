@@ -8,6 +8,9 @@ from dpip.model.job import Lease, PendingJob
 from dpip.model.worker import Command, Resources, most_in_hand
 from dpip.wire.subjects import Speaker
 
+_AT_LEAST_LEFT = 0.2
+"""Of what a job was predicted to take, once it has taken all of that."""
+
 
 class Promise(Struct, kw_only=True, eq=False):
     """What a lease is predicted to take of its worker.
@@ -57,11 +60,11 @@ class Node(Struct, kw_only=True, eq=False):
     ``in_hand`` are the leases placed on it and not known to have ended, with what they are
     predicted to take; ``milliseconds`` is the sum of that. ``memory`` is what the largest of them
     take, one for each slot: what waits occupies none; ``least_memory`` is what the smallest of
-    these takes, once all slots are busy. ``slowness`` is how long its jobs take, as a multiple of
-    what is predicted for workers of its class, and ``pace`` the same beside the whole fleet.
-    ``heard_at`` is the monotonic time
-    of its last heartbeat. ``paused`` says in its own words why it takes no jobs for now, and
-    ``told`` is what an administrator wants of it.
+    these takes, once all slots are busy. ``ended_at`` is the monotonic time when a job ended last.
+    ``slowness`` is how long its jobs take, as a multiple of what is predicted for workers of its
+    class, and ``pace`` the same beside the whole fleet. ``heard_at`` is the monotonic time of its
+    last heartbeat. ``paused`` says in its own words why it takes no jobs for now, and ``told`` is
+    what an administrator wants of it.
 
     One that did not answer a call, or has given its last job back (``returned``), is left alone
     until ``left_alone_until``; ``left_alone_seconds`` is how long that was, 0 once it has answered
@@ -85,6 +88,7 @@ class Node(Struct, kw_only=True, eq=False):
     memory: int = 0
     least_memory: int = 0
     express_in_hand: int = 0
+    ended_at: float = 0.0
     slowness: float = 1.0
     pace: float = 1.0
     left_alone_seconds: float = 0.0
@@ -122,12 +126,19 @@ class Node(Struct, kw_only=True, eq=False):
         return max(0, memory - self.least_memory)
 
     def wait(self, now: float) -> float:
-        """Milliseconds until a slot is free, as predicted at the monotonic time ``now``."""
+        """Milliseconds until a slot is free, as predicted at the monotonic time ``now``.
+
+        Of the jobs that run, the last one has begun when the one before it has ended. One that
+        should have ended takes a part of its time yet.
+        """
         if self.has_idle_slot:
             return 0.0
-        first = itertools.islice(self.in_hand.values(), self.slots)
-        ends = min(each.since * 1000 + each.wait + each.milliseconds for each in first)
-        return max(0.0, ends - now * 1000)
+        *others, last = itertools.islice(self.in_hand.values(), self.slots)
+        begun = [(each, each.since) for each in others] + [(last, max(last.since, self.ended_at))]
+        return min(
+            max((since - now) * 1000 + each.milliseconds, _AT_LEAST_LEFT * each.milliseconds)
+            for each, since in begun
+        )
 
     @property
     def gpu_memory_free(self) -> int:

@@ -347,7 +347,7 @@ class Scheduler:
             return
         lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker)
         self._ended_lately.add(lease)
-        promise = self._fleet.ended(lease)
+        promise = self._fleet.ended(lease, self._clock.monotonic())
         if outcome.kind is not OutcomeKind.RETURNED:
             self._fleet.finished(speaker)
         elif outcome.untouched:
