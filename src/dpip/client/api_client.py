@@ -9,7 +9,7 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import msgspec
@@ -31,10 +31,12 @@ from dpip.client.answers import (
 )
 from dpip.client.multipart import UploadForm, opened
 from dpip.client.transport import IDEMPOTENCY_KEY, Transport
-from dpip.direct_store import DirectStore
 from dpip.errors import ApiRefused, DpipError, UnexpectedAnswer
 from dpip.model.image import ImageKind
 from dpip.model.image_place import place_of_image
+
+if TYPE_CHECKING:
+    from dpip.direct_store import DirectStore
 
 T = TypeVar("T")
 
@@ -107,6 +109,9 @@ class Client:
 
         Whether it does, and lets this program's user in, is asked with the token of now.
         """
+        # Imported here because it has to do with locks and users, which not every system has.
+        from dpip.direct_store import DirectStore
+
         try:
             store = DirectStore(images, self._http.token or "")
         except OSError:  # They are not here, or not for this user.
@@ -292,7 +297,7 @@ class Client:
         return self._ask("GET", f"/images/{image_id}/explain", Explanation)
 
     def _upload_staged(
-        self, store: DirectStore, workload_id: str, pictures: Sequence[Path]
+        self, store: "DirectStore", workload_id: str, pictures: Sequence[Path]
     ) -> list[str | DpipError | OSError]:
         named = [(picture, secrets.token_hex(16), _staged(store, picture)) for picture in pictures]
         wanted = [{"name": name, "key": key} for _, key, name in named if isinstance(name, str)]
@@ -348,14 +353,14 @@ class Client:
             raise UnexpectedAnswer(url=f"{self._http.url}{path}", reason=error) from error
 
 
-def _staged(store: DirectStore, picture: Path) -> str | OSError:
+def _staged(store: "DirectStore", picture: Path) -> str | OSError:
     try:
         return store.stage(picture)
     except OSError as error:
         return error
 
 
-def _copied_out(store: DirectStore, workload: Workload, result: Result, target: Path) -> bool:
+def _copied_out(store: "DirectStore", workload: Workload, result: Result, target: Path) -> bool:
     if not (result.filtered_image_id and result.filtered_format and result.filtered_sha256):
         return False
     place = place_of_image(
