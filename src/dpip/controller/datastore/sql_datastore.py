@@ -63,6 +63,7 @@ class SqlDatastore:
         self._writer = writer
         self._reader = reader
         self._is_local = reader.dialect.name == "sqlite"
+        self._for_rows = reader.connect() if self._is_local else None
         self._writes = WriteQueue(writer)
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="datastore-read")
 
@@ -77,15 +78,17 @@ class SqlDatastore:
         try:
             with _explained():
                 await asyncio.to_thread(bring_up_to_date, writer)
+                return cls(writer, reader)
         except BaseException:
             writer.dispose()
             reader.dispose()
             raise
-        return cls(writer, reader)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writes.close)
         self._threads.shutdown()
+        if self._for_rows:
+            self._for_rows.close()
         self._reader.dispose()
         self._writer.dispose()
 
@@ -347,10 +350,10 @@ class SqlDatastore:
 
         In a local file that is done sooner than it is handed to a thread and back.
         """
-        if not self._is_local:
+        if self._for_rows is None:
             return await self._read(query, *arguments)
         with _explained():
-            return self._read_now(query, arguments)
+            return query(self._for_rows, *arguments)
 
     def _read_now(self, query: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         with self._reader.connect() as connection:

@@ -22,7 +22,7 @@ _DEADLOCK = "40P01"
 
 
 class _Undone(Exception):
-    """The database failed one of a group, and nothing of the group has happened."""
+    """One of a group has failed, and nothing of the group has happened."""
 
 
 class _Write:
@@ -56,8 +56,9 @@ class _Write:
 
 
 class WriteQueue:
-    """One thread that writes. All operations that wait are run in one transaction, each in a
-    savepoint of its own, and answered once the one commit that they share is durable.
+    """One thread that writes. All operations that wait are run in one transaction, and answered
+    once the one commit that they share is durable. When one fails, they are run again, each in a
+    savepoint of its own, so that it is undone alone.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -110,19 +111,33 @@ class WriteQueue:
     def _write(self, group: list[_Write]) -> None:
         if len(group) == 1:  # Nobody's work to protect: no savepoint.
             return self._write_alone(group[0])
-        try:
-            self._write_together(group)
-        except _Undone:
-            for write in group:
-                self._write_alone(write)
-        except BaseException as error:
-            for write in group:
-                write.settle(error)
-        else:
-            for write in group:
-                write.settle()
+        # Nearly always none of them fails, and then none has to be undone alone.
+        for write_all in (self._write_unguarded, self._write_guarded):
+            try:
+                write_all(group)
+            except _Undone:
+                continue
+            except BaseException as error:
+                return self._settle(group, error)
+            return self._settle(group)
+        for write in group:
+            self._write_alone(write)
 
-    def _write_together(self, group: list[_Write]) -> None:
+    def _settle(self, group: list[_Write], error: BaseException | None = None) -> None:
+        for write in group:
+            write.settle(error)
+
+    def _write_unguarded(self, group: list[_Write]) -> None:
+        with self._engine.begin() as connection:
+            for write in group:
+                try:
+                    write.perform(connection)
+                except Exception as error:
+                    if connection.invalidated:
+                        raise
+                    raise _Undone from error
+
+    def _write_guarded(self, group: list[_Write]) -> None:
         with self._engine.begin() as connection:
             for write in group:
                 try:

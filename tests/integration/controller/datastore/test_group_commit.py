@@ -25,9 +25,14 @@ class Writer:
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE numbers (number INTEGER UNIQUE, filling TEXT)"))
         event.listen(engine, "commit", self._count)
+        self.savepoints = 0
+        event.listen(engine, "savepoint", self._count_savepoint)
 
     def _count(self, _connection: Connection) -> None:
         self.commits += 1
+
+    def _count_savepoint(self, _connection: Connection, _name: str | None) -> None:
+        self.savepoints += 1
 
     async def together(self, *operations: Callable[[Connection], Any]) -> list[Any]:
         """Run the operations in one group; what each returned or raised."""
@@ -91,6 +96,7 @@ async def test_writes_that_wait_together_share_one_commit(writer: Writer) -> Non
     """Each gets its own answer."""
     assert await writer.together(*map(add, range(50))) == list(range(50))
     assert writer.commits == 1
+    assert writer.savepoints == 0
     assert writer.numbers() == list(range(50))
 
 

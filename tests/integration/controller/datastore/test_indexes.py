@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from dpip.controller.datastore import SqlDatastore
 from dpip.controller.datastore.engines import open_engines
+from dpip.controller.datastore.prepared import Blanks, Prepared
 from dpip.controller.datastore.schema import bring_up_to_date
 from dpip.model.job import Lease
 from tests.contract.builders import (
@@ -28,12 +29,20 @@ Ask = Callable[[SqlDatastore], Awaitable[object]]
 class Planner:
     """A datastore whose statements are explained by the database as they are run."""
 
-    def __init__(self, writer: Engine, reader: Engine) -> None:
+    def __init__(self, writer: Engine, reader: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         self.datastore = SqlDatastore(writer, reader)
         self._plans: list[str] = []
         self._listening = False
         for engine in (writer, reader):
             event.listen(engine, "before_cursor_execute", self._explain)
+        execute = Prepared._execute
+
+        def explain_and_execute(prepared: Prepared, connection: Connection, blanks: Blanks) -> Any:
+            sql, constants = prepared._sql_for(connection.dialect)
+            self._explain(None, connection.connection.cursor(), sql, constants | blanks)
+            return execute(prepared, connection, blanks)
+
+        monkeypatch.setattr(Prepared, "_execute", explain_and_execute)
 
     def _explain(
         self, _connection: Any, cursor: Any, statement: str, parameters: Any, *_others: Any
@@ -51,10 +60,10 @@ class Planner:
 
 
 @pytest.fixture
-async def planner(sqlite_path: Path) -> AsyncIterator[Planner]:
+async def planner(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Planner]:
     writer, reader = open_engines(f"sqlite:///{sqlite_path}", readers=4)
     bring_up_to_date(writer)
-    planner = Planner(writer, reader)
+    planner = Planner(writer, reader, monkeypatch)
     await complete(planner.datastore, await add_job(planner.datastore))
     yield planner
     await planner.datastore.close()

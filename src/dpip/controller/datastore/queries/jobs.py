@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, or_, select, update
 
+from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.fence import IS_HELD, blanks
 from dpip.controller.datastore.queries.locks import lock_workload_of
 from dpip.controller.datastore.queries.settling import record_failure, settle
@@ -28,12 +29,14 @@ from dpip.model.job import (
     retry_delay,
 )
 
-_LEASED_IMAGE = select(jobs.c.id).where(
-    jobs.c.image_id == bindparam("wanted"),
-    or_(jobs.c.worker == bindparam("by_worker"), jobs.c.rival_worker == bindparam("by_worker")),
-    jobs.c.state == JobState.LEASED.value,
+_LEASED_IMAGE = Prepared(
+    select(jobs.c.id).where(
+        jobs.c.image_id == bindparam("wanted"),
+        or_(jobs.c.worker == bindparam("by_worker"), jobs.c.rival_worker == bindparam("by_worker")),
+        jobs.c.state == JobState.LEASED.value,
+    )
 )
-_LEASED_JOB = (
+_LEASED_JOB = Prepared(
     select(images, workloads.c.name, workloads.c.owner_id, workloads.c.pipeline)
     .join_from(jobs, images, jobs.c.image_id == images.c.id)
     .join(workloads, jobs.c.workload_id == workloads.c.id)
@@ -64,7 +67,7 @@ _SETTLE = (
         **_NO_RIVAL,
     )
 )
-_COMPLETE = (
+_COMPLETE = Prepared(
     _SETTLE.where(jobs.c.workload_id == bindparam("of_workload"))
     .values(
         state=JobState.DONE.value,
@@ -75,7 +78,7 @@ _COMPLETE = (
     )
     .returning(jobs)
 )
-_FORGIVE = (
+_FORGIVE = Prepared(
     update(workers)
     .where(workers.c.name == bindparam("by_worker"), workers.c.refused_jobs.is_not(None))
     .values(refused_jobs=None)
@@ -89,11 +92,11 @@ _COUNT_RETURNED = (
 
 def leased_image(connection: Connection, image_id: str, worker: str) -> bool:
     wanted = {"wanted": image_id, "by_worker": worker}
-    return connection.scalar(_LEASED_IMAGE, wanted) is not None
+    return _LEASED_IMAGE.row(connection, wanted) is not None
 
 
 def leased_job(connection: Connection, held: Lease) -> LeasedJob | None:
-    row = connection.execute(_LEASED_JOB, blanks(held)).one_or_none()
+    row = _LEASED_JOB.row(connection, blanks(held))
     return LeasedJob(original=image_in(row), pipeline=row.pipeline) if row else None
 
 
@@ -109,10 +112,10 @@ def complete(
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt) from gone
     insert_image(connection, filtered)
     result = {"of_workload": workload_id, "result": filtered.id, "took": milliseconds}
-    row = connection.execute(_COMPLETE, _settled_by(held, position) | result).one_or_none()
+    row = _COMPLETE.row(connection, _settled_by(held, position) | result)
     if row is None:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
-    connection.execute(_FORGIVE, {"by_worker": held.worker})
+    _FORGIVE.run(connection, {"by_worker": held.worker})
     return settled_job(row, filtered.header.format, filtered.sha256)
 
 

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.tables import leadership
 from dpip.errors import Deposed
 from dpip.model.leadership import Leader
@@ -24,7 +25,7 @@ _NEXT_TERM = _OF_TERM.values(
 _BEAT = _OF_TERM.where(leadership.c.holder.is_not(None)).values(beat=leadership.c.beat + 1)
 _RESIGN = _OF_TERM.values(holder=None)
 # Whoever takes the lead waits until the transaction that has looked is over.
-_PRESENT_TERM = (
+_PRESENT_TERM = Prepared(
     select(leadership.c.term)
     .where(leadership.c.part == bindparam("wanted"))
     .with_for_update(read=True)
@@ -54,6 +55,6 @@ def resign(connection: Connection, part: str, term: int) -> None:
 
 def check_term(connection: Connection, part: str, term: int) -> None:
     """Raise ``Deposed`` unless ``term`` is the present one, and stays so in this transaction."""
-    present = connection.scalar(_PRESENT_TERM, {"wanted": part}) or 0
+    present = _PRESENT_TERM.value(connection, {"wanted": part}) or 0
     if present != term:
         raise Deposed(term=term, present=present)

@@ -2,10 +2,14 @@
 
 from sqlalchemy import Connection, bindparam, select
 
+from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.tables import jobs, workloads
 from dpip.errors import NotFound
 
-_LOCK_WORKLOAD_OF = (
+_LOCK_WORKLOAD = Prepared(
+    select(workloads.c.name).where(workloads.c.id == bindparam("wanted")).with_for_update()
+)
+_LOCK_WORKLOAD_OF = Prepared(
     select(workloads.c.id)
     .where(
         workloads.c.id
@@ -17,8 +21,7 @@ _LOCK_WORKLOAD_OF = (
 
 def lock_workload(connection: Connection, workload_id: str) -> str:
     """Have no job of the workload move before the transaction ends; the workload's name."""
-    query = select(workloads.c.name).where(workloads.c.id == workload_id).with_for_update()
-    name: str | None = connection.scalar(query)
+    name: str | None = _LOCK_WORKLOAD.value(connection, {"wanted": workload_id})
     if name is None:
         raise NotFound(kind="workload", id=workload_id)
     return name
@@ -26,4 +29,4 @@ def lock_workload(connection: Connection, workload_id: str) -> str:
 
 def lock_workload_of(connection: Connection, job_id: str) -> None:
     """Have no lease on the job end, nor a second one be granted, before the transaction ends."""
-    connection.execute(_LOCK_WORKLOAD_OF, {"of_job": job_id})
+    _LOCK_WORKLOAD_OF.rows(connection, {"of_job": job_id})

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
+from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.leadership import check_term
 from dpip.controller.datastore.queries.locks import lock_workload_of
 from dpip.controller.datastore.queries.settling import record_failure, settle
@@ -36,13 +37,13 @@ from dpip.model.workload import WaitingWorkload
 _IS_ACTIVE = or_(workloads.c.pending > 0, workloads.c.leased > 0)
 """As in the index of these."""
 
-_WAITING_WORKLOADS = (
+_WAITING = (
     select(workloads, func.coalesce(users.c.weight, 1).label("owner_weight"))
     .outerjoin_from(workloads, users, workloads.c.owner_id == users.c.id)
     .where(_IS_ACTIVE, workloads.c.pending > 0)
-    .order_by(workloads.c.id)
 )
-_WAITING_WORKLOAD = _WAITING_WORKLOADS.where(workloads.c.id == bindparam("wanted"))
+_WAITING_WORKLOADS = Prepared(_WAITING.order_by(workloads.c.id))
+_WAITING_WORKLOAD = Prepared(_WAITING.where(workloads.c.id == bindparam("wanted")))
 _HEADER = (
     images.c.format,
     images.c.width,
@@ -51,7 +52,7 @@ _HEADER = (
     images.c.bands,
     images.c.depth,
 )
-_PENDING_JOBS = (
+_PENDING_JOBS = Prepared(
     select(
         jobs.c.id,
         jobs.c.image_id,
@@ -69,7 +70,7 @@ _PENDING_JOBS = (
     .order_by(jobs.c.id)
     .limit(bindparam("most"))
 )
-_PENDING_COUNT = select(func.sum(workloads.c.pending)).where(_IS_ACTIVE)
+_PENDING_COUNT = Prepared(select(func.sum(workloads.c.pending)).where(_IS_ACTIVE))
 _LOCK_PENDING = (
     select(jobs.c.id, jobs.c.attempt, jobs.c.workload_id, jobs.c.image_id)
     .where(
@@ -89,7 +90,8 @@ _LEASE = (
         why=bindparam("because"),
     )
 )
-_COUNT_LEASED = (
+_LEASE_EACH = Prepared(_LEASE)
+_COUNT_LEASED = Prepared(
     update(workloads)
     .where(workloads.c.id == bindparam("of_workload"))
     .values(
@@ -135,11 +137,11 @@ _PLACED_JOBS = (
 
 
 def waiting_workloads(connection: Connection) -> list[WaitingWorkload]:
-    return [_waiting(row) for row in connection.execute(_WAITING_WORKLOADS)]
+    return [_waiting(row) for row in _WAITING_WORKLOADS.rows(connection, {})]
 
 
 def waiting_workload(connection: Connection, workload_id: str) -> WaitingWorkload | None:
-    row = connection.execute(_WAITING_WORKLOAD, {"wanted": workload_id}).one_or_none()
+    row = _WAITING_WORKLOAD.row(connection, {"wanted": workload_id})
     return _waiting(row) if row else None
 
 
@@ -174,12 +176,12 @@ def pending_jobs(
             size,
             sha256,
             *header,
-        ) in connection.execute(_PENDING_JOBS, window)
+        ) in _PENDING_JOBS.rows(connection, window)
     ]
 
 
 def pending_count(connection: Connection) -> int:
-    return int(connection.scalar(_PENDING_COUNT) or 0)
+    return int(_PENDING_COUNT.value(connection, {}) or 0)
 
 
 def lease(connection: Connection, placements: Sequence[Placement], term: int) -> list[Lease]:
@@ -202,9 +204,9 @@ def lease(connection: Connection, placements: Sequence[Placement], term: int) ->
         moves.append(_blanks(held, placement.why))
         leased_of_workload[workload_id] += 1
     if moves:
-        connection.execute(_LEASE, moves)
+        _LEASE_EACH.run_each(connection, moves)
     for workload_id, count in sorted(leased_of_workload.items()):
-        connection.execute(_COUNT_LEASED, {"of_workload": workload_id, "moved": count})
+        _COUNT_LEASED.run(connection, {"of_workload": workload_id, "moved": count})
     return leases
 
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, update
+from sqlalchemy import Connection, bindparam, update
 
+from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import workloads
 from dpip.errors import NotFound
@@ -11,9 +12,9 @@ from dpip.model.activity import Activity, ActivityKind
 from dpip.model.job import Failure, JobState
 
 
-def _count(before: JobState, after: JobState) -> Update:
+def _count(before: JobState, after: JobState) -> Prepared:
     moved: Any = bindparam("moved")
-    return (
+    return Prepared(
         update(workloads)
         .where(workloads.c.id == bindparam("of_workload"))
         .values(
@@ -50,7 +51,7 @@ def settle(
 ) -> int:
     """Count jobs as settled; the position of the last. Raises ``NotFound`` for the workload."""
     moved = {"of_workload": workload_id, "moved": jobs, "more_bytes": more_bytes}
-    row = connection.execute(_COUNT[before, after], moved).one_or_none()
+    row = _COUNT[before, after].row(connection, moved)
     if row is None:
         raise NotFound(kind="workload", id=workload_id)
     if not row.pending and not row.leased:

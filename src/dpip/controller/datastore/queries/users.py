@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.fence import shut_out
 from dpip.controller.datastore.tables import tokens, users
 from dpip.errors import UserExists
@@ -22,7 +23,7 @@ _SET_PASSWORD = (
     .values(password_hash=bindparam("fresh"))
     .returning(users.c.id)
 )
-_CALLER = (
+_CALLER = Prepared(
     select(tokens.c.worker, tokens.c.id.label("token_id"), tokens.c.scope, users)
     .outerjoin_from(tokens, users, tokens.c.user_id == users.c.id)
     .where(tokens.c.hash == bindparam("wanted"))
@@ -152,7 +153,7 @@ def add_worker_token(
 
 
 def caller(connection: Connection, token_hash: str, now: float) -> Caller | None:
-    row = connection.execute(_CALLER, {"wanted": token_hash, "now": now}).one_or_none()
+    row = _CALLER.row(connection, {"wanted": token_hash, "now": now})
     if row is None:
         return None
     if row.worker is not None:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, case, delete, insert, null, or_, select, update
 
+from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.fence import shut_out
 from dpip.controller.datastore.tables import activities, join_tokens, utilisation, workers
 from dpip.errors import NotFound, WorkerGone, WorkerQuarantined
@@ -17,7 +18,9 @@ _FORMER = (
     .where(workers.c.name == bindparam("wanted"))
     .with_for_update()
 )
-_QUARANTINED = select(workers.c.name).where(workers.c.state == WorkerState.QUARANTINED.value)
+_QUARANTINED = Prepared(
+    select(workers.c.name).where(workers.c.state == WorkerState.QUARANTINED.value)
+)
 _IS_AT_LARGE = workers.c.state != WorkerState.QUARANTINED.value
 _IS_AT_WORK = or_(*(workers.c.state == state.value for state in AT_WORK))
 _HAS_GONE = or_(
@@ -77,7 +80,7 @@ def join_tokens_at_work(connection: Connection) -> dict[str, str | None]:
 
 
 def quarantined_workers(connection: Connection) -> set[str]:
-    return set(connection.scalars(_QUARANTINED))
+    return {row.name for row in _QUARANTINED.rows(connection, {})}
 
 
 def record_heartbeats(

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, text, update
 
+from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.locks import lock_workload
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import images, jobs, workloads
@@ -17,19 +18,31 @@ from dpip.model.requirements import Requirements
 from dpip.model.workload import JobCounts, Usage, Workload
 
 _INSERT_WORKLOAD = insert(workloads)
-_INSERT_IMAGE = insert(images)
-_INSERT_JOB = insert(jobs)
-_WORKLOAD = select(workloads).where(workloads.c.id == bindparam("wanted"))
+_INSERT_IMAGE = Prepared(insert(images))
+_INSERT_JOB = Prepared(
+    insert(jobs).values(
+        id=bindparam("job_id"),
+        workload_id=bindparam("of_workload"),
+        image_id=bindparam("of_image"),
+        state=JobState.PENDING.value,
+        attempt=0,
+        failures=0,
+        retry_at=0.0,
+    )
+)
+_WORKLOAD = Prepared(select(workloads).where(workloads.c.id == bindparam("wanted")))
 _IMAGES = select(images, workloads.c.name, workloads.c.owner_id).join_from(
     images, workloads, images.c.workload_id == workloads.c.id
 )
-_IMAGE = _IMAGES.where(images.c.id == bindparam("wanted"))
-_IMAGE_WITH_KEY = _IMAGES.where(
-    images.c.workload_id == bindparam("in_workload"),
-    images.c.upload_key == bindparam("with_key"),
+_IMAGE = Prepared(_IMAGES.where(images.c.id == bindparam("wanted")))
+_IMAGE_WITH_KEY = Prepared(
+    _IMAGES.where(
+        images.c.workload_id == bindparam("in_workload"),
+        images.c.upload_key == bindparam("with_key"),
+    )
 )
 _RECORDED = select(images.c.id).where(images.c.id.in_(bindparam("wanted", expanding=True)))
-_COUNT_ONE_MORE = (
+_COUNT_ONE_MORE = Prepared(
     update(workloads)
     .where(workloads.c.id == bindparam("of_workload"))
     .values(
@@ -59,10 +72,12 @@ _COUNT_RETRIED = (
         failed=workloads.c.failed - bindparam("moved"),
     )
 )
-_USAGE = select(
-    func.coalesce(func.sum(workloads.c.stored_bytes), 0).label("stored_bytes"),
-    func.coalesce(func.sum(workloads.c.pending), 0).label("pending_jobs"),
-).where(workloads.c.owner_id == bindparam("wanted"))
+_USAGE = Prepared(
+    select(
+        func.coalesce(func.sum(workloads.c.stored_bytes), 0).label("stored_bytes"),
+        func.coalesce(func.sum(workloads.c.pending), 0).label("pending_jobs"),
+    ).where(workloads.c.owner_id == bindparam("wanted"))
+)
 _FILTERED_IMAGE_IDS = (
     select(jobs.c.filtered_image_id)
     .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.filtered_image_id.is_not(None))
@@ -73,7 +88,7 @@ _FAILED_JOBS = (
     .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.state == JobState.FAILED.value)
     .order_by(jobs.c.image_id)
 )
-_SETTLED_JOBS = (
+_SETTLED_JOBS = Prepared(
     select(jobs, images.c.format, images.c.sha256)
     .outerjoin_from(jobs, images, jobs.c.filtered_image_id == images.c.id)
     .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.position > bindparam("after"))
@@ -113,7 +128,7 @@ def add_workload(connection: Connection, workload: Workload) -> None:
 
 
 def workload(connection: Connection, workload_id: str) -> Workload | None:
-    row = connection.execute(_WORKLOAD, {"wanted": workload_id}).one_or_none()
+    row = _WORKLOAD.row(connection, {"wanted": workload_id})
     return _workload(row) if row else None
 
 
@@ -134,7 +149,7 @@ def active_workloads(connection: Connection, owner_id: str | None, limit: int) -
 
 
 def usage(connection: Connection, owner_id: str) -> Usage:
-    row = connection.execute(_USAGE, {"wanted": owner_id}).one()
+    row = _USAGE.row(connection, {"wanted": owner_id})
     return Usage(stored_bytes=int(row.stored_bytes), pending_jobs=int(row.pending_jobs))
 
 
@@ -152,8 +167,7 @@ def settled_jobs(
 ) -> list[SettledJob]:
     blanks = {"wanted": workload_id, "after": after, "most": limit}
     return [
-        settled_job(row, row.format, row.sha256)
-        for row in connection.execute(_SETTLED_JOBS, blanks)
+        settled_job(row, row.format, row.sha256) for row in _SETTLED_JOBS.rows(connection, blanks)
     ]
 
 
@@ -161,25 +175,14 @@ def add_original(connection: Connection, image: Image, job_id: str, key: str | N
     if key is not None:
         lock_workload(connection, image.workload_id)  # Of two with one key, the other waits.
         wanted = {"in_workload": image.workload_id, "with_key": key}
-        if known := connection.execute(_IMAGE_WITH_KEY, wanted).one_or_none():
+        if known := _IMAGE_WITH_KEY.row(connection, wanted):
             return image_in(known)
     more = {"of_workload": image.workload_id, "more_bytes": image.size}
-    counted = connection.execute(_COUNT_ONE_MORE, more)
-    if not counted.rowcount:
+    if not _COUNT_ONE_MORE.run(connection, more):
         raise NotFound(kind="workload", id=image.workload_id)
     insert_image(connection, image, key)
-    connection.execute(
-        _INSERT_JOB,
-        {
-            "id": job_id,
-            "workload_id": image.workload_id,
-            "image_id": image.id,
-            "state": JobState.PENDING.value,
-            "attempt": 0,
-            "failures": 0,
-            "retry_at": 0.0,
-        },
-    )
+    job = {"job_id": job_id, "of_workload": image.workload_id, "of_image": image.id}
+    _INSERT_JOB.run(connection, job)
     return image
 
 
@@ -203,8 +206,8 @@ def remove_workload(connection: Connection, workload_id: str, now: float) -> Non
 
 def insert_image(connection: Connection, image: Image, key: str | None = None) -> None:
     header = image.header
-    connection.execute(
-        _INSERT_IMAGE,
+    _INSERT_IMAGE.run(
+        connection,
         {
             "id": image.id,
             "workload_id": image.workload_id,
@@ -225,7 +228,7 @@ def insert_image(connection: Connection, image: Image, key: str | None = None) -
 
 
 def image(connection: Connection, image_id: str) -> Image | None:
-    row = connection.execute(_IMAGE, {"wanted": image_id}).one_or_none()
+    row = _IMAGE.row(connection, {"wanted": image_id})
     return image_in(row) if row else None
 
 
@@ -306,7 +309,7 @@ def _workload(row: Any) -> Workload:
         owner_id=row.owner_id,
         pipeline=row.pipeline,
         created_at=row.created_at,
-        started=row.started,
+        started=bool(row.started),
         counts=counts_in(row),
         requirements=requirements_in(row),
     )
