@@ -61,7 +61,7 @@ async def _measure(picture: Path, format: PictureFormat, pipeline: str, scratch:
             memory_limit=MEMORY,
             time_limit=SECONDS,
         )
-        outcome = f"{_peak(slot):5d} MiB {filtered.milliseconds / 1000:6.1f} s"
+        outcome = f"{_peak(slot):5d} MiB {filtered.cost.milliseconds / 1000:6.1f} s"
     except SlotFailure as error:
         outcome = str(error)
     print(f"{format.value:<5}{pipeline:<32}{outcome}", flush=True)

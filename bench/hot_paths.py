@@ -61,7 +61,7 @@ def placement(_: Path) -> HotPath:
 
     def path() -> None:
         job_id = f"job-{next(numbers)}"
-        node, _ = fleet.choose(Demand(), Outlook(now=0), job_id)
+        node, _ = fleet.candidates.choose(Demand(), Outlook(now=0), job_id)
         held = lease(job_id, worker=node.name)
         fleet.placed(promise(held))
         fleet.ended(held)
@@ -76,8 +76,10 @@ def codec(_: Path) -> HotPath:
             job_id=f"job-{number}",
             attempt=1,
             workload_id="workload",
+            workload_name="holidays",
             image_id=f"image-{number}",
             format=PictureFormat.PNG,
+            sha256="0" * 64,
             pipeline=PIPELINE,
             memory_limit=1 << 30,
             time_limit=30.0,

@@ -83,9 +83,9 @@ def _read(name: str, value: object, now: float) -> Any:
 
 
 def _tags(value: object) -> tuple[str, ...]:
-    listed = value.split(",") if isinstance(value, str) else value
-    tags = msgspec.convert(listed, tuple[str, ...])
-    bare = tuple(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
+    if isinstance(value, str):  # Of a form, where nothing between commas is no tag.
+        value = [tag for tag in value.split(",") if tag.strip()]
+    bare = tuple(dict.fromkeys(tag.strip() for tag in msgspec.convert(value, tuple[str, ...])))
     if not all(map(str.isprintable, bare)):
         raise msgspec.ValidationError
     return msgspec.convert(bare, Tags)

@@ -1,28 +1,18 @@
 """What the scheduler knows of the workers, from their heartbeats and its own calls."""
 
 import random
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-
-from msgspec import structs
+from collections.abc import Collection, Iterable, Iterator
 
 from dpip.model.job import Lease
 from dpip.model.requirements import GpuUse
 from dpip.model.worker import Command, Resources, Worker, WorkerState
-from dpip.scheduler.assumptions import PROCESS_BYTES
-from dpip.scheduler.demand import Demand
+from dpip.scheduler.candidates import Candidates
 from dpip.scheduler.node import Machine, Node, Promise
-from dpip.scheduler.placement import NO_FREE_SLOT, Outlook, infeasibility, penalty
 from dpip.scheduler.policies import Policy
-from dpip.scheduler.ranking import Profile, Ranking, profile_of
 from dpip.wire.messages import Heartbeat
 from dpip.wire.subjects import Speaker
 
 _LONGEST_PAUSE_SECONDS, _MOMENT_SECONDS = 30.0, 0.5
-_LOOKED_AT = 64
-"""Workers that are compared for an express job: the best of a few is nearly the best of all
-(Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001)."""
-
 _UNKNOWN_MILLISECONDS, _UNKNOWN_MEMORY = 1000.0, 128 * 1024 * 1024
 """What a lease is taken to need that another scheduler has granted, until that is read."""
 
@@ -37,15 +27,12 @@ class Fleet:
         self._silence_seconds = silence_seconds
         self._nodes: dict[str, Node] = {}
         self._machines: dict[str, Machine] = {}
-        self._ranking = Ranking(policy)
-        self._in_turn: deque[Node] = deque()
         self._quarantined: set[str] = set()
         self._told: dict[str, Command] = {}
         self._leases_of_owner: dict[str, int] = {}
-        self._horizon = 0.0
-        self._profiles: Counter[Profile] = Counter()
         self._known: list[tuple[frozenset[str], Resources]] = []
         self._most_memory: dict[tuple[frozenset[str], bool], tuple[int, int] | None] = {}
+        self.candidates = Candidates(policy)
         self.slots = 0
         """Slots of all workers together."""
 
@@ -59,11 +46,6 @@ class Fleet:
     def machines(self) -> int:
         """How many machines there are."""
         return len(self._machines)
-
-    @property
-    def with_room(self) -> int:
-        """How many workers may have room for one more job."""
-        return len(self._ranking)
 
     def node(self, name: str) -> Node | None:
         """The worker of that name."""
@@ -93,7 +75,6 @@ class Fleet:
             node = self._add(name, instance, beat, now)
         else:
             self._move(node, beat)
-            self._count_profile(node, -1)
             self.slots += beat.slots - node.slots
             node.machine.slots += beat.slots - node.slots
             ours = beat.resources.memory_ours - node.resources.memory_ours
@@ -102,10 +83,9 @@ class Fleet:
         node.slots, node.prefetch = beat.slots, beat.prefetch
         node.draining, node.paused = beat.draining, beat.paused
         node.resources, node.heard_at = beat.resources, now
-        self._count_profile(node, 1)
         self._nodes[name] = self._nodes.pop(name)
         self._promise_memory(node)
-        self._changed(node)
+        self.candidates.changed(node)
 
     def forget_the_silent(self, now: float) -> None:
         """Forget the workers not heard within the last ``silence_seconds``."""
@@ -131,7 +111,7 @@ class Fleet:
             told = self._told.get(node.name)
             if (quarantined, told) != (node.quarantined, node.told):
                 node.quarantined, node.told = quarantined, told
-                self._changed(node)
+                self.candidates.changed(node)
 
     # What became of a call
 
@@ -189,7 +169,7 @@ class Fleet:
             return
         node.in_hand[promise.lease] = promise
         self._count(node, promise, 1)
-        self._changed(node)
+        self.candidates.changed(node)
 
     def granted(self, promise: Promise, lease: Lease) -> None:
         """What was promised has become ``lease``."""
@@ -210,7 +190,7 @@ class Fleet:
         if now is not None:
             node.ended_at = now
         self._count(node, promise, -1)
-        self._changed(node)
+        self.candidates.changed(node)
         return promise
 
     def align(self, out: Iterable[Lease], now: float) -> list[Lease]:
@@ -241,60 +221,6 @@ class Fleet:
         for node in self._nodes.values():
             yield from node.in_hand.values()
 
-    # Choosing
-
-    def look_ahead(self, horizon: float) -> None:
-        """Have batches of small jobs last for ``horizon`` milliseconds from now on."""
-        grown = horizon > 1.5 * self._horizon
-        self._horizon = horizon
-        if grown:
-            for node in self._nodes.values():
-                self._changed(node)
-
-    def may_take(self, tags: frozenset[str], gpu: GpuUse, *, express: bool) -> bool:
-        """Whether a worker has ``tags``, and a GPU where that is required, and may have room.
-
-        For an express job it needs none.
-        """
-        profiles = self._profiles if express else self._ranking.profiles
-        return any(
-            tags <= carried and (has_gpu or gpu is not GpuUse.REQUIRED)
-            for carried, has_gpu in profiles
-        )
-
-    def choose(
-        self, demand: Demand, outlook: Outlook, job_id: str, *, besides: str | None = None
-    ) -> tuple[Node | None, Node | None]:
-        """The worker for a job, and the one that would be the next; ``None`` if none fits now.
-
-        The worker ``besides`` has the job already.
-        """
-
-        def fits(node: Node) -> bool:
-            return node.name != besides and infeasibility(node, demand, outlook, job_id) is None
-
-        best, second = self._ranking.best(
-            fits, lambda node: penalty(node, demand), idle_only=not outlook.ahead
-        )
-        if demand.express and (best is None or not best.has_idle_slot):
-            return self._soonest_free(fits, outlook.now), None
-        return best, second
-
-    def free_soonest_for(self, demand: Demand, outlook: Outlook) -> Node | None:
-        """The worker whose machine lacks least of the memory that a job lacks everywhere now.
-
-        Only of those that will have it when what runs there has ended.
-        """
-        modest = structs.replace(demand, memory=0, gpu_memory=0)
-        candidates = [
-            node
-            for node in self._nodes.values()
-            if node.machine.kept_for is None
-            and infeasibility(node, modest, outlook) in (None, NO_FREE_SLOT)
-            and node.most_memory_free >= demand.memory
-        ]
-        return max(candidates, key=lambda node: node.memory_free, default=None)
-
     def most_memory(self, tags: frozenset[str], gpu: GpuUse) -> tuple[int, int] | None:
         """The most bytes of memory, and of one GPU's, that a worker with ``tags`` has altogether.
 
@@ -317,15 +243,6 @@ class Fleet:
             )
         return self._most_memory[key]
 
-    def _soonest_free(self, fits: Callable[[Node], bool], now: float) -> Node | None:
-        best: Node | None = None
-        for _ in range(min(_LOOKED_AT, len(self._in_turn))):
-            node = self._in_turn[0]
-            self._in_turn.rotate(-1)
-            if fits(node) and (best is None or node.wait(now) < best.wait(now)):
-                best = node
-        return best
-
     def _add(self, name: str, instance: str, beat: Heartbeat, now: float) -> Node:
         machine = self._machine(name, beat)
         machine.slots += beat.slots
@@ -345,7 +262,7 @@ class Fleet:
             told=self._told.get(name),
         )
         self._nodes[name] = node
-        self._in_turn.append(node)
+        self.candidates.add(node)
         self._most_memory.clear()
         # What a process says it holds is all that is known of one not heard of before.
         for attempt in beat.running:
@@ -377,10 +294,8 @@ class Fleet:
         for lease in list(node.in_hand):
             self._count(node, node.in_hand.pop(lease), -1)
         self._leave_machine(node)
-        self._count_profile(node, -1)
         self.slots -= node.slots
-        self._ranking.drop(node)
-        self._in_turn.remove(node)
+        self.candidates.remove(node)
         del self._nodes[node.name]
 
     def _leave_machine(self, node: Node) -> None:
@@ -390,11 +305,6 @@ class Fleet:
         machine.occupied -= node.resources.memory_ours
         if not machine.slots:
             self._machines.pop(machine.name, None)
-
-    def _count_profile(self, node: Node, by: int) -> None:
-        self._profiles[profile := profile_of(node)] += by
-        if not self._profiles[profile]:
-            del self._profiles[profile]
 
     def _count(self, node: Node, promise: Promise, by: int) -> None:
         node.milliseconds = max(0.0, node.milliseconds + by * promise.milliseconds)
@@ -418,28 +328,10 @@ class Fleet:
         node.memory = memory
         node.least_memory = min(largest) if len(largest) == node.slots else 0
 
-    def _changed(self, node: Node) -> None:
-        self._rank(node)
-        for name in node.machine.short - {node.name}:
-            self._rank(self._nodes[name])
-
-    def _rank(self, node: Node) -> None:
-        node.fill(self._horizon)
-        has_room = node.has_room(ahead=True)
-        is_short = has_room and node.memory_free < node.more_memory(int(PROCESS_BYTES))
-        if is_short:
-            node.machine.short.add(node.name)
-        else:
-            node.machine.short.discard(node.name)
-        if has_room and not is_short:
-            self._ranking.put(node)
-        else:
-            self._ranking.drop(node)
-
     def _trust(self, node: Node) -> None:
         if node.left_alone_seconds:
             node.left_alone_seconds = node.left_alone_until = 0.0
-            self._changed(node)
+            self.candidates.changed(node)
         node.returned = False
 
     def _leave_alone(self, node: Node, now: float) -> None:
@@ -448,7 +340,7 @@ class Fleet:
         node.left_alone_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * node.left_alone_seconds or 1.0)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311  # nosec B311 # no secret
         node.left_alone_until = now + node.left_alone_seconds * jitter
-        self._changed(node)
+        self.candidates.changed(node)
 
 
 def _bounded(slowness: float) -> float:

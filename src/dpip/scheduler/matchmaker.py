@@ -133,18 +133,18 @@ class Matchmaker:
     async def _match_in_turn(self, matches: Matches) -> None:
         self._backlog.begin_round()
         left = self._backlog.milliseconds / max(1, self._fleet.slots) / _DIVIDED_BY
-        self._fleet.look_ahead(min(self._batch_milliseconds, left))
+        self._fleet.candidates.look_ahead(min(self._batch_milliseconds, left))
         outlook = self.outlook()
         express_owners = 0
 
         def is_open(line: Line) -> bool:
             wants = line.workload.requirements
             express = self._may_be_express(line.workload.owner_id)
-            return self._fleet.may_take(line.tags, wants.gpu, express=express)
+            return self._fleet.candidates.may_take(line.tags, wants.gpu, express=express)
 
         while len(matches.found) < _MOST_MATCHES:
             of: Callable[[str], bool] | None = None
-            if not self._fleet.with_room:
+            if not self._fleet.candidates.with_room:
                 of = self._may_be_express
                 express_owners += 1
                 if express_owners > _MOST_EXPRESS_OWNERS:
@@ -153,7 +153,7 @@ class Matchmaker:
             if turn is None:
                 break
             self._match_one(*turn, outlook, matches)
-        if self._backlog.has_seen_all and self._fleet.with_room:
+        if self._backlog.has_seen_all and self._fleet.candidates.with_room:
             self._keep_for_no_others()
         matches.left_out = self._backlog.is_cut_short or len(matches.found) >= _MOST_MATCHES
 
@@ -170,7 +170,7 @@ class Matchmaker:
         if demand.memory >= line.too_large and job.id not in self._kept:
             self._pass_over(line, job, demand, outlook)
             return
-        node, runner_up = self._fleet.choose(demand, outlook, job.id)
+        node, runner_up = self._fleet.candidates.choose(demand, outlook, job.id)
         if node is not None:
             matches.found.append(self._bind(line, job, demand, node, runner_up))
         elif self._fits(outlook, job, structs.replace(demand, memory=0)):
@@ -183,7 +183,7 @@ class Matchmaker:
 
     def _fits(self, outlook: Outlook, job: PendingJob, demand: Demand) -> bool:
         past_kept = structs.replace(outlook, past_kept=True)
-        return self._fleet.choose(demand, past_kept, job.id)[0] is not None
+        return self._fleet.candidates.choose(demand, past_kept, job.id)[0] is not None
 
     def _hopelessness(self, demand: Demand) -> str | None:
         most = self._fleet.most_memory(demand.tags, demand.gpu)
@@ -206,7 +206,7 @@ class Matchmaker:
         self, line: Line, job: PendingJob, demand: Demand, node: Node, runner_up: Node | None
     ) -> Match:
         predicted = self._predict(job, line, node.resources.processor)
-        with_room = self._fleet.with_room
+        with_room = self._fleet.candidates.with_room
         promise = Promise(
             lease=Lease(job_id=job.id, attempt=0, worker=node.name),
             milliseconds=predicted.cpu_milliseconds * node.slowness,
@@ -244,7 +244,7 @@ class Matchmaker:
             return
         if len(self._kept) >= max(1, self._fleet.machines // 2):
             return
-        node = self._fleet.free_soonest_for(demand, outlook)
+        node = self._fleet.candidates.free_soonest_for(demand, outlook)
         if node is not None:
             node.machine.kept_for = job.id
             self._kept[job.id] = node

@@ -331,9 +331,9 @@ class Scheduler:
         beat = decode(payload, Heartbeat, subject)
         speaker = subjects.speaker_in(subject)
         if self._fleet.has(speaker) or await self._is_registered(speaker):
-            had_room = self._fleet.with_room
+            had_room = self._fleet.candidates.with_room
             self._fleet.heard(*speaker, beat, self._clock.monotonic())
-            if self._fleet.with_room > had_room:
+            if self._fleet.candidates.with_room > had_room:
                 self._wake.set()
 
     async def _on_goodbye(self, subject: str, payload: bytes) -> None:

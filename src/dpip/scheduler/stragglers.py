@@ -111,7 +111,9 @@ class Stragglers:
             return None
         wants = workload.requirements
         demand = Demand(tags=frozenset(wants.tags), gpu=wants.gpu, memory=late.memory)
-        node, _ = self._fleet.choose(demand, outlook, late.job.id, besides=late.lease.worker)
+        node, _ = self._fleet.candidates.choose(
+            demand, outlook, late.job.id, besides=late.lease.worker
+        )
         if node is None:
             return None
         self._backups[workload.id] += 1
@@ -119,7 +121,7 @@ class Stragglers:
         why = Why(
             policy=self._policy,
             known=len(self._fleet),
-            with_room=self._fleet.with_room,
+            with_room=self._fleet.candidates.with_room,
             cpu_milliseconds=late.milliseconds,
             memory=late.memory,
             placed_at=self._clock.now(),

@@ -41,7 +41,7 @@ def the_node(fleet: Fleet, name: str = "w") -> Node:
 def room(fleet: Fleet, now: float = 0.0, demand: Demand = ANY) -> int:
     """How many jobs the fleet takes before it is full; they are left placed on it."""
     placed = 0
-    while node := fleet.choose(demand, Outlook(now=now), "j")[0]:
+    while node := fleet.candidates.choose(demand, Outlook(now=now), "j")[0]:
         held = lease(f"room-{next(_numbers)}", worker=node.name)
         fleet.placed(promise(held, memory=demand.memory))
         placed += 1
@@ -49,7 +49,7 @@ def room(fleet: Fleet, now: float = 0.0, demand: Demand = ANY) -> int:
 
 
 def chosen(fleet: Fleet, demand: Demand = ANY, *, now: float = 0.0, ahead: bool = True) -> str:
-    node, _ = fleet.choose(demand, Outlook(now=now, ahead=ahead), "j")
+    node, _ = fleet.candidates.choose(demand, Outlook(now=now, ahead=ahead), "j")
     return node.name if node else "nobody"
 
 
@@ -315,11 +315,11 @@ def test_the_last_jobs_wait_for_an_idle_slot() -> None:
 def test_batches_grow_with_what_waits() -> None:
     """Who was full for a short backlog has room in a long one."""
     known = fleet()
-    known.look_ahead(0)
+    known.candidates.look_ahead(0)
     for number in range(2):
         known.placed(promise(lease(str(number)), milliseconds=1.0))
     assert chosen(known) == "nobody"
-    known.look_ahead(10)
+    known.candidates.look_ahead(10)
     assert room(known) > 0
 
 
