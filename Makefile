@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/dpip run $(if $(IMAGES),"$(IMAGES)",$$($(BIN)/python -m dpip.cli.photographs)) --filter "$(FILTER)" --out "$(OUT)"
 
 test: .venv/installed-for-development
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # 10,000 requests made up from the OpenAPI document; the last line counts the answers.
 fuzz: .venv/installed-for-development
