@@ -84,8 +84,9 @@ class Backlog:
         self._workloads: dict[str, dict[Level, FairQueue[str]]] = {}
         self._passed_over: list[FairQueue[str]] = []
         self._passes = 0
-        self._has_seen_all = True
         self._round = 0
+        self.has_seen_all = True
+        """Whether nothing is left that could be looked at in the round."""
         self.is_cut_short = False
         """Whether the round has left jobs out that may find a worker in the next one."""
         self.pending = 0
@@ -136,19 +137,14 @@ class Backlog:
 
     def begin_round(self) -> None:
         """All workloads have their turn again, once all have had it."""
-        if self._has_seen_all:
+        if self.has_seen_all:
             self._owners.resume()
             for queue in self._passed_over:
                 queue.resume()
             self._passed_over.clear()
         self._round += 1
         self._passes = 0
-        self._has_seen_all = self.is_cut_short = False
-
-    @property
-    def has_seen_all(self) -> bool:
-        """Whether nothing is left that could be looked at in this round."""
-        return self._has_seen_all
+        self.has_seen_all = self.is_cut_short = False
 
     async def first(
         self,
@@ -166,7 +162,7 @@ class Backlog:
         while self._passes < _MOST_PASSES:
             owner = self._owners.first()
             if owner is None:
-                self._has_seen_all = True
+                self.has_seen_all = True
                 return None
             line = None if of and not of(owner) else self._first_line(owner)
             if line is None:

@@ -89,7 +89,7 @@ class Matchmaker:
         """What ``job`` asks of a worker. It gets no more memory than a job may have."""
         demand = line.demands.get(job.id)
         if demand is None:
-            predicted = self._predict(job, line)
+            predicted = self.predict(job, gpu=line.workload.requirements.gpu)
             demand = line.demands[job.id] = Demand(
                 tags=line.tags,
                 prefer_tags=line.prefer_tags,
@@ -102,10 +102,13 @@ class Matchmaker:
             return structs.replace(demand, express=True)
         return demand
 
-    def _predict(self, job: PendingJob, line: Line, processor: str = "") -> Prediction:
-        gpu = line.workload.requirements.gpu is not GpuUse.NEVER
+    def predict(
+        self, job: PendingJob, processor: str = "", *, gpu: GpuUse = GpuUse.NEVER
+    ) -> Prediction:
+        """What ``job`` will take on a worker of the class ``processor``."""
+        uses_gpu = gpu is not GpuUse.NEVER
         try:
-            return self.costs.predict(job.pipeline, job.header, job.size, processor, gpu=gpu)
+            return self.costs.predict(job.pipeline, job.header, job.size, processor, gpu=uses_gpu)
         except InvalidValue:  # Of a later version of DPIP, maybe: the worker is to say so.
             return _UNPREDICTABLE
 
@@ -205,7 +208,7 @@ class Matchmaker:
     def _bind(
         self, line: Line, job: PendingJob, demand: Demand, node: Node, runner_up: Node | None
     ) -> Match:
-        predicted = self._predict(job, line, node.resources.processor)
+        predicted = self.predict(job, node.resources.processor, gpu=demand.gpu)
         with_room = self._fleet.candidates.with_room
         promise = Promise(
             lease=Lease(job_id=job.id, attempt=0, worker=node.name),

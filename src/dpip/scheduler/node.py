@@ -39,9 +39,8 @@ class Machine(Struct, kw_only=True, eq=False):
 
     ``promised`` is what the jobs that run at once are predicted to take, ``occupied`` what the
     processes of its workers occupied at the last heartbeats, in bytes. ``gpu_promised`` is what all
-    jobs in hand are predicted to take of a GPU. ``short`` are the names of
-    its workers that could take a job if it had more memory to promise. ``kept_for`` is the job that
-    it is kept free for.
+    jobs in hand are predicted to take of a GPU. ``short`` are the names of its workers that could
+    take a job if it had more memory to promise. ``kept_for`` is the job that it is kept free for.
     """
 
     name: str

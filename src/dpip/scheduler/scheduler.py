@@ -313,7 +313,7 @@ class Scheduler:
     def _promise(self, placed: PlacedJob, *, has_backup: bool) -> Promise:
         why = placed.why
         job = placed.job
-        predicted = self._matchmaker.costs.predict(job.pipeline, job.header, job.size)
+        predicted = self._matchmaker.predict(job)
         return Promise(
             lease=placed.lease,
             milliseconds=why.cpu_milliseconds if why else predicted.cpu_milliseconds,
@@ -352,9 +352,8 @@ class Scheduler:
             self._fleet.finished(speaker)
         elif outcome.untouched:
             self._fleet.made_room(speaker, self._clock.monotonic())
-        elif not (
-            promise and promise.has_backup
-        ):  # Of two, one comes too late, and is not to blame.
+        elif promise is None or not promise.has_backup:
+            # Of two who run the same job, one comes too late, and is not to blame.
             self._fleet.returned(speaker, self._clock.monotonic())
         if promise and outcome.cost and outcome.kind is OutcomeKind.DONE:
             self._finished[lease] = promise, outcome.cost

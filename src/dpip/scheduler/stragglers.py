@@ -110,7 +110,12 @@ class Stragglers:
         if self._backups[workload.id] >= max(1, self._share * workload.counts.total):
             return None
         wants = workload.requirements
-        demand = Demand(tags=frozenset(wants.tags), gpu=wants.gpu, memory=late.memory)
+        demand = Demand(
+            tags=frozenset(wants.tags),
+            gpu=wants.gpu,
+            memory=late.memory,
+            gpu_memory=late.gpu_memory,
+        )
         node, _ = self._fleet.candidates.choose(
             demand, outlook, late.job.id, besides=late.lease.worker
         )
@@ -131,6 +136,7 @@ class Stragglers:
             lease=Lease(job_id=late.job.id, attempt=0, worker=node.name),
             milliseconds=late.usual_milliseconds * node.pace,
             memory=late.memory,
+            gpu_memory=late.gpu_memory,
             since=outlook.now,
             usual_milliseconds=late.usual_milliseconds,
             job=late.job,

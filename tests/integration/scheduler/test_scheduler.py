@@ -6,15 +6,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from dpip.errors import StorageUnavailable
 from dpip.model.cost import Cost
+from dpip.model.ids import new_id
 from dpip.model.job import Lease, PendingJob
 from dpip.model.leadership import SCHEDULER
 from dpip.model.placement import Placement
 from dpip.model.worker import WorkerState
-from dpip.model.workload import JobCounts
+from dpip.model.workload import JobCounts, Workload
 from dpip.ports.datastore import Jobs
 from dpip.scheduler import caller as caller_module
 from dpip.scheduler import scheduler as scheduler_module
@@ -695,3 +697,22 @@ async def test_a_worker_that_made_room_is_left_alone_for_a_moment(
     parts.clock.pass_by(1)
     await worker.beat()
     assert (await worker.next()).job_id == run.job_id
+
+
+async def test_a_leased_job_that_nothing_can_be_predicted_of_holds_nobody_up(
+    parts: Parts, workers: Workers
+) -> None:
+    """Its pipeline may be of a later version; who takes over goes on with the others."""
+    workload = Workload(
+        id=new_id(), name="later", owner_id="owner", pipeline=b"?", created_at=parts.clock.now()
+    )
+    await parts.datastore.add_workload(workload)
+    image = structs.replace(parts.image(), workload_id=workload.id)
+    strange = new_id()
+    await parts.datastore.add_original(image, strange)
+    worker = await workers(slots=2)
+    held = await parts.lease_again(strange, "w")
+    job_id = await parts.add_job()
+    async with scheduling(parts):
+        await worker.beat(held)
+        assert (await worker.next()).job_id == job_id
