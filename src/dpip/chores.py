@@ -1,4 +1,4 @@
-"""What is done again and again, whatever becomes of it."""
+"""What is done again and again, whatever becomes of it, and how it is ended."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,6 +8,8 @@ import structlog
 from dpip.errors import DpipError
 
 log = structlog.get_logger()
+
+_CANCEL_AGAIN_SECONDS = 1.0
 
 
 async def again_and_again(chore: Callable[[], Awaitable[None]], every: float) -> None:
@@ -25,3 +27,17 @@ async def try_to(chore: Callable[[], Awaitable[None]]) -> None:
         log.warning("chore not done, will try again", reason=str(error))
     except Exception:
         log.exception("chore failed, will try again")
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel ``tasks``, and return when they have ended, however they do.
+
+    One may swallow its cancellation and go on: ``asyncio.wait_for`` of Python 3.11 does, if what it
+    waits for comes in the same turn of the loop. It is cancelled again.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
+from dpip.chores import end
 from dpip.errors import CannotStart
 
 log = structlog.get_logger()
@@ -80,9 +81,7 @@ class SupervisedProcess:
     async def stop(self) -> None:
         """End supervision and the child: by SIGTERM, and SIGKILL once its grace is over."""
         if self._keeper:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await end(self._keeper)
         await self._end(signal.SIGTERM)
 
     async def _spawn(self) -> asyncio.subprocess.Process:

@@ -106,8 +106,9 @@ async def _serve(
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-        return
+        await asyncio.wait({starting})
+        if starting.cancelled() or starting.exception():
+            return
     running = starting.result()
     async with AsyncExitStack() as entered:
         entered.push_async_exit(part)

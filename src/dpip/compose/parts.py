@@ -94,7 +94,7 @@ async def run_api(
     from dpip.api.app import create_app
     from dpip.api.server import serve
     from dpip.api.settings import ApiSettings, HttpLimits, QuotaLimits
-    from dpip.chores import again_and_again
+    from dpip.chores import again_and_again, end
     from dpip.controller.image_directories import ImageDirectories
 
     images = ImageDirectories(data.images)
@@ -126,5 +126,4 @@ async def run_api(
         async with serve(app, listener, limits, server_context(tls) if tls else None):
             yield
     finally:
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
+        await end(sweeping)

@@ -5,7 +5,7 @@ import contextlib
 
 from msgspec import Struct
 
-from dpip.chores import again_and_again
+from dpip.chores import again_and_again, end
 from dpip.controller.attempts import Attempts
 from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
 from dpip.controller.lease_reaper import LeaseReaper
@@ -108,9 +108,7 @@ class Controller:
 
     async def stop(self) -> None:
         """End the chores; what was read is written."""
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        await end(*self._chores)
         with contextlib.suppress(DpipError):
             await self._roll_call.write_readings(history=False)
 

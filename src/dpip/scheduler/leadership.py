@@ -5,7 +5,7 @@ import math
 
 import structlog
 
-from dpip.chores import again_and_again, try_to
+from dpip.chores import again_and_again, end, try_to
 from dpip.model.leadership import SCHEDULER, Leader
 from dpip.ports import datastore
 from dpip.ports.clock import Clock
@@ -49,8 +49,7 @@ class Leadership:
     async def stop(self) -> None:
         """Leave the lead to others, who take it at once."""
         if self._looking:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+            await end(self._looking)
         if self._term is not None:
             await try_to(self._resign)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from dpip.chores import again_and_again
+from dpip.chores import again_and_again, end
 from dpip.errors import DpipError
 from dpip.model.cost import Cost
 from dpip.model.job import Failure, FailureCode, Lease, PendingJob
@@ -148,9 +148,7 @@ class Scheduler:
         self._wake.set()
         if self._placing:
             await self._placing
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        await end(*self._chores)
         await self._dispatch.stop()
         with contextlib.suppress(DpipError):
             await self.align()

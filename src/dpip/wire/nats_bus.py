@@ -14,6 +14,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from dpip.chores import end
 from dpip.errors import (
     BusRefused,
     BusUnavailable,
@@ -97,11 +98,8 @@ class NatsBus:
         """Hear no more, send what is still to be sent, then disconnect."""
         if self._keeper is None:  # It was never connected.
             return
-        # nats-py swallows a cancellation that comes while it connects or closes.
         self._closing = True
-        self._keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._keeper
+        await end(self._keeper)
         if self._client.is_connected:
             # The server knows of it before the connection ends, which others may notice later.
             with contextlib.suppress(nats.errors.Error, OSError):

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from dpip.chores import try_to
+from dpip.chores import end, try_to
 from dpip.errors import BusUnavailable, DpipError, JoinRefused
 from dpip.model.job import Failure, FailureCode
 from dpip.model.worker import Command, Resources, most_in_hand
@@ -128,7 +128,7 @@ class Agent:
         self._workshop.give_back(begun=True)
         await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
         # Its heart beats until here: what is being given back stays leased until it is.
-        await _cancel(*(chore for chore in (self._heart, self._joining) if chore))
+        await end(*(chore for chore in (self._heart, self._joining) if chore))
         with contextlib.suppress(DpipError):
             await self._bus.publish(subjects.goodbye(*self._speaker), encode(Goodbye()))
         if self._images:
@@ -300,12 +300,6 @@ class Agent:
                 outcome = _failed(run, f"The worker failed unexpectedly: {error}")
             await self._outcomes.tell(outcome)
             log.debug("job ended", outcome=outcome.kind)
-
-
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _failed(run: Run, reason: str) -> Outcome:
