@@ -4,14 +4,12 @@ python bench/peers/ipx.py blur:sigma=3 PICTURES OUT
 """
 
 import contextlib
-import os
-import subprocess  # nosec B404 # runs node alone
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from shared.environments import node_packages, program
-from shared.http_fetch import fetch_all, free_ports, wait_for
+from shared.http_fetch import fetch_all, free_ports, servers
 from shared.peer import CORES, PNG_LEVEL, QUALITY, LeftOut, Pictures, Started, Steps, main
 
 VERSION = "3.1.1"
@@ -23,26 +21,12 @@ def start() -> Iterator[Started]:
     home = node_packages("ipx", [f"ipx@{VERSION}"])
     node = program("node", "nodejs")
     ports = free_ports(CORES)
-    servers = [
-        subprocess.Popen(  # nosec B603 # what was just installed
-            [node, SERVER, str(home), str(port), str(PNG_LEVEL)],
-            env={**os.environ, "UV_THREADPOOL_SIZE": "2", "NODE_ENV": "production"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for port in ports
-    ]
-    try:
-        wait_for(ports, lambda: any(server.poll() is not None for server in servers))
+    commands = {port: [node, SERVER, home, str(port), str(PNG_LEVEL)] for port in ports}
+    with servers(commands, UV_THREADPOOL_SIZE="2", NODE_ENV="production"):
         yield Started(
             f"ipx {VERSION} (sharp), {CORES} servers, file storage, sharp's cache off",
             lambda steps, pictures: _filter(ports, steps, pictures),
         )
-    finally:
-        for server in servers:
-            server.terminate()
-        for server in servers:
-            server.wait()
 
 
 def _filter(ports: list[int], steps: Steps, pictures: Pictures) -> None:

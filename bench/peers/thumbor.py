@@ -4,14 +4,13 @@ python bench/peers/thumbor.py blur:sigma=3 PICTURES OUT
 """
 
 import contextlib
-import subprocess  # nosec B404 # runs thumbor alone
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from shared.environments import virtual_environment
-from shared.http_fetch import fetch_all, free_ports, wait_for
+from shared.http_fetch import fetch_all, free_ports, servers
 from shared.peer import CORES, PNG_LEVEL, QUALITY, LeftOut, Pictures, Started, Steps, main
 
 VERSION = "7.8.0"
@@ -35,33 +34,12 @@ def start() -> Iterator[Started]:
     with tempfile.TemporaryDirectory(prefix="dpip-thumbor-") as folder:
         settings = Path(folder, "thumbor.conf")
         settings.write_text(SETTINGS)
-        servers = [
-            subprocess.Popen(  # nosec B603 # what was just installed
-                [
-                    programs / "thumbor",
-                    "--ip",
-                    "127.0.0.1",
-                    "--port",
-                    str(port),
-                    "--conf",
-                    settings,
-                ],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            for port in ports
-        ]
-        try:
-            wait_for(ports, lambda: any(server.poll() is not None for server in servers))
+        thumbor = [programs / "thumbor", "--ip", "127.0.0.1", "--conf", settings]
+        with servers({port: [*thumbor, "--port", str(port)] for port in ports}):
             yield Started(
                 f"thumbor {VERSION}, {CORES} servers with Pillow, file loader, no storage",
                 lambda steps, pictures: _filter(ports, steps, pictures),
             )
-        finally:
-            for server in servers:
-                server.terminate()
-            for server in servers:
-                server.wait()
 
 
 def _filter(ports: list[int], steps: Steps, pictures: Pictures) -> None:

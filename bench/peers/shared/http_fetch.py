@@ -1,11 +1,14 @@
 """Pictures from HTTP servers to files, over connections that are kept."""
 
 import http.client
+import os
 import queue
 import socket
+import subprocess  # nosec B404 # runs the servers of peers alone
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from shared.peer import LeftOut, Pictures
@@ -25,8 +28,32 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_for(ports: Sequence[int], died: Callable[[], bool]) -> None:
-    """Return when all ``ports`` take connections. Raises ``LeftOut``."""
+@contextmanager
+def servers(commands: Mapping[int, Sequence[str | Path]], **variables: str) -> Iterator[None]:
+    """Run a server on every port, by its command, for the length of the block.
+
+    All take connections when it begins. Raises ``LeftOut`` if they do not.
+    """
+    running = [
+        subprocess.Popen(  # noqa: S603  # nosec B603 # the program of a peer
+            command,
+            env={**os.environ, **variables},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for command in commands.values()
+    ]
+    try:
+        _wait_for([*commands], lambda: any(server.poll() is not None for server in running))
+        yield
+    finally:
+        for server in running:
+            server.terminate()
+        for server in running:
+            server.wait()
+
+
+def _wait_for(ports: Sequence[int], died: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     for port in ports:
         while True:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from dpip.cli.service import TlsCa
+from dpip.cli.service import TlsCa, UserOnServer
 
 if TYPE_CHECKING:
     from dpip.bench.run import Report
@@ -48,9 +48,7 @@ def bench(
         str | None,
         typer.Option(help="URL of a running API. Without it a system is started for this command."),
     ] = None,
-    user: Annotated[
-        str | None, typer.Option(envvar="DPIP_USER", help="User on the server.")
-    ] = None,
+    user: UserOnServer = None,
     tls_ca: TlsCa = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the report as one JSON object.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from dpip.cli.service import TlsCa
+from dpip.cli.service import TlsCa, UserOnServer
 
 if TYPE_CHECKING:
     from dpip.client.answers import Explanation
@@ -16,14 +16,7 @@ def explain(
         str, typer.Argument(metavar="ID", help="Id of an original, or of what came of it.")
     ],
     server: Annotated[str, typer.Option(help="URL of a running API.")] = "http://localhost:8080",
-    user: Annotated[
-        str | None,
-        typer.Option(
-            envvar="DPIP_USER",
-            help="User on the server; the password is asked for or in DPIP_USER_PASSWORD, "
-            "or DPIP_TOKEN holds a token.",
-        ),
-    ] = None,
+    user: UserOnServer = None,
     tls_ca: TlsCa = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the explanation as one JSON object.")

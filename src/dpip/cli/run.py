@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpip.cli.service import TlsCa
+from dpip.cli.service import TlsCa, UserOnServer
 from dpip.model.requirements import HIGHEST_PRIORITY, LOWEST_PRIORITY, MOST_WEIGHT, GpuUse
 
 _INVALID_VALUE = 422
@@ -69,14 +69,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Workers of that system; one a core by default."),
     ] = None,
-    user: Annotated[
-        str | None,
-        typer.Option(
-            envvar="DPIP_USER",
-            help="User on the server; the password is asked for or in DPIP_USER_PASSWORD, "
-            "or DPIP_TOKEN holds a token.",
-        ),
-    ] = None,
+    user: UserOnServer = None,
     tls_ca: TlsCa = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the report as one JSON object.")

@@ -34,6 +34,15 @@ Insecure = Annotated[
     bool | None,
     typer.Option("--insecure", help="Listen beyond this machine without encryption."),
 ]
+UserOnServer = Annotated[
+    str | None,
+    typer.Option(
+        "--user",
+        envvar="DPIP_USER",
+        help="User on the server; the password is asked for or in DPIP_USER_PASSWORD, "
+        "or DPIP_TOKEN holds a token.",
+    ),
+]
 LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from dpip.cli.service import TlsCa
+from dpip.cli.service import TlsCa, UserOnServer
 
 if TYPE_CHECKING:
     from dpip.cli.trial import Trial, Verdict
@@ -43,9 +43,7 @@ def torture(
         str | None,
         typer.Option(help="URL of a running API. Without it a system is started for this command."),
     ] = None,
-    user: Annotated[
-        str | None, typer.Option(envvar="DPIP_USER", help="User on the server.")
-    ] = None,
+    user: UserOnServer = None,
     tls_ca: TlsCa = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the verdict as one JSON object.")
