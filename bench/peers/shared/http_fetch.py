@@ -35,7 +35,7 @@ def servers(commands: Mapping[int, Sequence[str | Path]], **variables: str) -> I
     All take connections when it begins. Raises ``LeftOut`` if they do not.
     """
     running = [
-        subprocess.Popen(  # noqa: S603  # nosec B603 # the program of a peer
+        subprocess.Popen(  # nosec B603 # the program of a peer
             command,
             env={**os.environ, **variables},
             stdout=subprocess.DEVNULL,
