@@ -23,10 +23,20 @@ async def try_to(chore: Callable[[], Awaitable[None]]) -> None:
     """Do ``chore``; an error of it is logged and goes no further."""
     try:
         await chore()
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        log.warning("chore broken off, will try again")
     except DpipError as error:
         log.warning("chore not done, will try again", reason=str(error))
     except Exception:
         log.exception("chore failed, will try again")
+
+
+def is_cancelled() -> bool:
+    """Whether the task that asks was cancelled itself, not only something that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def end(*tasks: asyncio.Task[None]) -> None:

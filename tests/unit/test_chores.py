@@ -2,7 +2,7 @@
 
 import asyncio
 
-from dpip.chores import again_and_again, end
+from dpip.chores import again_and_again, end, try_to
 
 
 async def test_a_chore_that_swallows_its_cancellation_is_ended_all_the_same() -> None:
@@ -29,3 +29,12 @@ async def test_a_task_that_has_failed_is_ended() -> None:
     await asyncio.wait({failing})
     await end(failing)
     assert isinstance(failing.exception(), ValueError)
+
+
+async def test_a_chore_outlives_the_cancellation_of_what_it_waits_for() -> None:
+    async def wait_for_somebody_else() -> None:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer.cancel()
+        await answer
+
+    await try_to(wait_for_somebody_else)

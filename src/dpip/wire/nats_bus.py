@@ -14,7 +14,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from dpip.chores import end
+from dpip.chores import end, is_cancelled
 from dpip.errors import (
     BusRefused,
     BusUnavailable,
@@ -24,7 +24,7 @@ from dpip.errors import (
     NoResponder,
 )
 from dpip.ports.bus import Handler
-from dpip.wire.nats_client import put_away, until_received
+from dpip.wire.nats_client import drain, put_away, until_received
 
 log = structlog.get_logger()
 
@@ -32,7 +32,6 @@ _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 3.0
 _CONNECT_SECONDS = 5
 _FLUSH_SECONDS = 1.0
-_DRAIN_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -102,8 +101,7 @@ class NatsBus:
         await end(self._keeper)
         if self._client.is_connected:
             # The server knows of it before the connection ends, which others may notice later.
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await asyncio.wait_for(self._client.drain(), _DRAIN_SECONDS)
+            await drain(self._client)
         await put_away(self._client)
 
     async def __aenter__(self) -> Self:
@@ -274,6 +272,10 @@ class NatsBus:
         for delay in _retry_delays():
             try:
                 await self._connect()
+            except asyncio.CancelledError:
+                if is_cancelled():
+                    raise
+                log.warning("connecting was broken off, will try again", server=self._address)
             except BusRefused as error:
                 # It may be for a moment only, while there is no controller to ask.
                 note = log.debug if refused else log.warning

@@ -18,6 +18,18 @@ async def echo(_subject: str, payload: bytes) -> bytes:
     return payload
 
 
+async def until_answered(bus: NatsBus) -> None:
+    """Return when ``echo`` can be asked again."""
+
+    async def answered() -> bool:
+        try:
+            return await bus.request("echo", b"again", 1) == b"again"
+        except DpipError:
+            return False
+
+    await until(answered, "an answer over the new connections")
+
+
 async def test_every_subscriber_gets_what_is_published(bus: NatsBus, other: NatsBus) -> None:
     """On whichever connection, with its subject and payload."""
     here, there = Received(), Received()
@@ -130,14 +142,7 @@ async def test_subscriptions_outlive_the_server(
     await other.subscribe("news", received, "group")
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
-
-    async def answered() -> bool:
-        try:
-            return await bus.request("echo", b"again", 1) == b"again"
-        except DpipError:
-            return False
-
-    await until(answered, "an answer over the new connections")
+    await until_answered(bus)
     await bus.publish("news", b"fresh")
     assert await received.next() == ("news", b"fresh")
     assert received.waiting == 0
@@ -260,3 +265,18 @@ async def test_a_subscription_has_arrived_when_it_is_made(server: MessageServer)
         async with NatsBus(url, user=SERVER_USER, password=SERVER_PASSWORD, name="part") as bus:
             await bus.subscribe("news", Received())
             assert 0 < sent.find(b"SUB news") < sent.rfind(b"PING")
+
+
+async def test_the_end_of_a_connection_is_nobody_elses(
+    server: MessageServer, bus: NatsBus, other: NatsBus
+) -> None:
+    """A task of nats-py that closes it may be cancelled, and all that wait for the same end."""
+
+    async def broken_off() -> None:
+        raise asyncio.CancelledError
+
+    bus._client.close = broken_off  # type: ignore[method-assign]
+    await other.subscribe("echo", echo)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await until_answered(bus)
