@@ -8,7 +8,7 @@ from dpip.filters.libvips import pyvips
 
 _FRAME = (1280, 720)
 _FRAMES = 60
-_MEGAPIXELS = (1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 12, 18)
+_MEGAPIXELS = (1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 12, 18) * 3
 _THUMBNAIL = (256, 256)
 _THUMBNAILS = 500
 _CAMERA_QUALITY = 92
@@ -34,7 +34,7 @@ def make_mix(mix: str, photographs: Sequence[Path], folder: Path) -> None:
             _thumbnails(photographs, folder, _THUMBNAILS)
         case "mixed":
             _frames(photographs, folder, _FRAMES // 3)
-            _photographs(photographs, folder, _MEGAPIXELS[::3])
+            _photographs(photographs, folder, _MEGAPIXELS[::9])
             _thumbnails(photographs, folder, _THUMBNAILS // 3)
 
 
