@@ -93,9 +93,9 @@ def measure_control_plane(
         say("warming up")
         run(min(jobs, _MOST_WARM_UP))
         say(f"{jobs} jobs")
-        before = _cpu_seconds()
+        before = cpu_seconds()
         seconds = run(jobs)
-        used = _cpu_seconds()
+        used = cpu_seconds()
         processes = {name: 1e6 * (used[name] - before.get(name, 0.0)) / jobs for name in used}
         parts, slowed = {}, None
         if missing_sampler() is None:
@@ -128,7 +128,7 @@ def _pictures(folder: Path, count: int) -> Sequence[Picture]:
     return pictures
 
 
-def _cpu_seconds() -> dict[str, float]:
+def cpu_seconds() -> dict[str, float]:
     """Seconds of CPU so far of this process and of those below it, by what they are."""
     spent: dict[str, float] = defaultdict(float)
     this = psutil.Process()
