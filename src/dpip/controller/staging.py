@@ -15,6 +15,8 @@ from typing import BinaryIO
 from dpip.controller.medium import BLOCK, explained, in_thread
 from dpip.errors import InvalidValue, TooLarge
 
+_WRITTEN_AT_ONCE = 256 * 1024
+"""Bytes that wait in memory to be written, of each of many uploads at once."""
 _NOT_FOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Opens no link, and waits for no writer of a pipe."""
 _OF_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EACCES})
@@ -48,7 +50,7 @@ class StagingFile:
         """Append ``chunk``."""
         self._waiting += chunk
         self._size += len(chunk)
-        if len(self._waiting) >= BLOCK:
+        if len(self._waiting) >= _WRITTEN_AT_ONCE:
             await in_thread(self._flush)
 
     def take_in(self, limit: int) -> None:
