@@ -63,13 +63,21 @@ class DirectStore:
         """
         name = new_id()
         staged = self._area / name
-        with source.open("rb", buffering=0) as bytes_in, staged.open("xb", buffering=0) as sink:
-            return StagedCopy(name=name, sha256=_copy(bytes_in, sink))
+        try:
+            with source.open("rb", buffering=0) as bytes_in, staged.open("xb", buffering=0) as sink:
+                return StagedCopy(name=name, sha256=_copy(bytes_in, sink))
+        except BaseException:
+            self.forget(name)
+            raise
 
     def stage(self, source: Path) -> str:
         """Do the same without a look at the bytes; the name."""
         name = new_id()
-        shutil.copyfile(source, self._area / name)
+        try:
+            shutil.copyfile(source, self._area / name)
+        except BaseException:
+            self.forget(name)
+            raise
         return name
 
     def forget(self, name: str) -> None:

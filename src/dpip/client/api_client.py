@@ -300,7 +300,7 @@ class Client:
         self, store: "DirectStore", workload_id: str, pictures: Sequence[Path]
     ) -> list[str | DpipError | OSError]:
         named = [(picture, secrets.token_hex(16), _staged(store, picture)) for picture in pictures]
-        wanted = [{"name": name, "key": key} for _, key, name in named if isinstance(name, str)]
+        wanted = [{"name": name, "key": key} for _, key, name in named if name is not None]
         try:
             answers = iter(self._ask_staged(workload_id, wanted) if wanted else ())
         except DpipError as error:
@@ -310,8 +310,8 @@ class Client:
                 store.forget(each["name"])
         return [
             self._settled(workload_id, picture, key, next(answers))
-            if isinstance(name, str)
-            else name
+            if name is not None
+            else self._tried(workload_id, picture, key)
             for picture, key, name in named
         ]
 
@@ -353,11 +353,11 @@ class Client:
             raise UnexpectedAnswer(url=f"{self._http.url}{path}", reason=error) from error
 
 
-def _staged(store: "DirectStore", picture: Path) -> str | OSError:
+def _staged(store: "DirectStore", picture: Path) -> str | None:
     try:
         return store.stage(picture)
-    except OSError as error:
-        return error
+    except OSError:  # Of the picture, or of a staging area that is full or gone: sending will tell.
+        return None
 
 
 def _copied_out(store: "DirectStore", workload: Workload, result: Result, target: Path) -> bool:

@@ -1,7 +1,9 @@
 """Pictures that lie in the image store's file system already: only their commit is asked for."""
 
+import errno
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import NamedTuple
 import pytest
 import requests
 
+from dpip.client import Client
 from dpip.controller.image_directories import ImageDirectories
 from dpip.direct_store import DirectStore
 from dpip.model.ids import new_id
@@ -348,3 +351,38 @@ def test_areas_of_the_dead_are_swept(system: System, neighbour: Neighbour) -> No
     system.do(ImageDirectories(neighbour.images).sweep(system.datastore))
     assert not left.exists()
     assert (neighbour.area / mine).exists()
+
+
+def test_a_picture_that_cannot_be_staged_is_sent(
+    system: System, program: Program, tmp_path: Path
+) -> None:
+    """Somebody has tidied up below the client."""
+    original = tmp_path / "original.png"
+    original.write_bytes(picture())
+    token = str(system.user().headers["Authorization"]).removeprefix("Bearer ")
+    with Client(system.url, token=token) as client:
+        workload = client.create_workload("grayscale")
+        assert client.use_store(program.images)
+        shutil.rmtree(program.images / STAGING / staging_area(token))
+        (image,) = client.upload_all(workload.id, [original])
+        assert isinstance(image, str)
+        assert client.download(image) == original.read_bytes()
+
+
+@pytest.mark.parametrize("way", [DirectStore.copy_in, DirectStore.stage])
+def test_nothing_is_left_of_a_copy_that_failed(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[..., object]
+) -> None:
+    """As on a full disk: what was written of it would stay as long as the program does."""
+
+    def break_off(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    original = tmp_path / "original.png"
+    original.write_bytes(picture())
+    monkeypatch.setattr("dpip.direct_store._copy", break_off)
+    monkeypatch.setattr("shutil.copyfileobj", break_off)
+    monkeypatch.setattr("shutil._fastcopy_sendfile", break_off)
+    with pytest.raises(OSError, match="No space"):
+        way(program.store, original)
+    assert not list(program.area.iterdir())
