@@ -33,7 +33,7 @@ def main() -> None:
     arguments.add_argument("--megabytes", type=int, default=20)
     given = arguments.parse_args()
     all_bytes = given.uploads * given.megabytes * 1_000_000
-    # All are let in, so that all are in memory as far as they ever are.
+    # All are let in, with room to spare, so that all are in memory as far as they ever are.
     settings = {"DPIP_LIMITS__INCOMING_BYTES": str(2 * _SHARES * all_bytes)}
     with tempfile.TemporaryDirectory() as scratch, local_system(settings=settings) as system:
         picture = Path(scratch) / "picture.tif"
