@@ -165,7 +165,7 @@ class ImageClient:
         finally:
             store.forget(staged.name)
         if answer.status == HTTPStatus.NOT_FOUND:  # This API does not see it.
-            self._access.doubt()
+            self._access.doubt(store)
             return False
         _check_taken(answer.status, answer.detail)
         return True

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
 from dpip.model.image import ImageKind, PictureFormat
 from dpip.model.image_place import STAGING, place_of_image, staging_area
 from dpip.wire.messages import Run
+from dpip.worker import store_access
 from dpip.worker.image_client import AttemptIsStale, ImageClient, ResultRefused
 from tests.nats import PATIENCE
 
@@ -35,9 +36,12 @@ class ScriptedApi:
 
     def __init__(self, images: Path) -> None:
         self.images = images
-        self.sees = True
+        self.area_status = 204
         self.status = 201
         self.asked = 0
+        self.is_asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.sent: list[bytes] = []
         self.committed: list[bytes] = []
         self.groups: list[int] = []
@@ -47,21 +51,28 @@ class ScriptedApi:
 
     async def area(self, _: web.Request) -> web.Response:
         self.asked += 1
-        return web.Response(status=204 if self.sees else 404)
+        self.is_asked.set()
+        await self.answers.wait()
+        return web.Response(status=self.area_status)
 
     async def commit(self, request: web.Request) -> web.Response:
         token = request.headers["Authorization"].removeprefix("Bearer ")
         results = (await request.json())["results"]
         self.groups.append(len(results))
         await self.let.wait()
-        for result in results:
-            path = self.images / STAGING / staging_area(token) / result["name"]
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == result["sha256"]
-            if self.status == 201:
-                self.committed.append(path.read_bytes())
-                path.unlink()
-        answers = [{"status": self.status, "detail": "So it is."} for _ in results]
+        area = self.images / STAGING / staging_area(token)
+        statuses = [self._take(area / result["name"], result["sha256"]) for result in results]
+        answers = [{"status": status, "detail": "So it is."} for status in statuses]
         return web.json_response({"pictures": answers}, status=201)
+
+    def _take(self, staged: Path, sha256: str) -> int:
+        if not staged.exists():
+            return 404
+        assert hashlib.sha256(staged.read_bytes()).hexdigest() == sha256
+        if self.status == 201:
+            self.committed.append(staged.read_bytes())
+            staged.unlink()
+        return self.status
 
     async def upload(self, request: web.Request) -> web.Response:
         form = await request.post()
@@ -139,7 +150,7 @@ async def test_all_goes_through_an_api_that_does_not_see_it(
     api: ScriptedApi, client: ImageClient, result: Path, tmp_path: Path
 ) -> None:
     """The directories are another system's then, and nothing stays there."""
-    api.sees = False
+    api.area_status = 404
     await client.download(RUN, tmp_path / "target")
     assert not list((api.images / STAGING).iterdir())
     await client.upload(RUN, result, milliseconds=1)
@@ -193,6 +204,80 @@ async def test_a_new_token_has_a_new_area(
     areas = [path.name for path in (api.images / STAGING).iterdir()]
     assert areas == [staging_area("another")]
     assert api.committed == [RESULT, RESULT]
+
+
+async def test_a_job_that_is_cancelled_while_the_api_is_asked_leaves_the_answer_to_the_others(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """The question is asked once, for all that wait and all that come later."""
+    api.answers.clear()
+    given_back = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    async with asyncio.timeout(PATIENCE):
+        await api.is_asked.wait()
+        given_back.cancel()
+        await asyncio.wait([given_back])
+        api.answers.set()
+        await client.upload(RUN, result, milliseconds=1)
+    assert (api.asked, api.committed, api.sent) == (1, [RESULT], [])
+
+
+async def test_an_answer_for_the_former_token_is_none_for_the_new_one(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """A worker may have to join again while it asks."""
+    api.answers.clear()
+    first = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    async with asyncio.timeout(PATIENCE):
+        await api.is_asked.wait()
+        client.admit(client._endpoint, "another")
+        api.answers.set()
+        await first
+        await client.upload(RUN, result, milliseconds=1)
+    assert (api.asked, api.sent, api.committed) == (2, [RESULT], [RESULT])
+
+
+async def test_an_api_that_gives_no_answer_is_left_alone_for_a_while(
+    api: ScriptedApi, client: ImageClient, result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures wait for it once, and not for long; until it is asked again they are sent."""
+    monkeypatch.setattr(store_access, "_PATIENCE", ClientTimeout(total=0.05))
+    api.answers.clear()
+    async with asyncio.timeout(PATIENCE):
+        await client.upload(RUN, result, milliseconds=1)
+        await client.upload(RUN, result, milliseconds=1)
+    api.answers.set()
+    assert (api.asked, api.sent) == (1, [RESULT, RESULT])
+
+
+async def test_an_api_that_gave_no_answer_is_asked_again(
+    api: ScriptedApi, client: ImageClient, result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it cannot tell for now does not mean no."""
+    monkeypatch.setattr(store_access, "_SILENCE_SECONDS", 0.0)
+    api.area_status = 503
+    await client.upload(RUN, result, milliseconds=1)
+    api.area_status = 204
+    await client.upload(RUN, result, milliseconds=1)
+    assert (api.asked, api.sent, api.committed) == (2, [RESULT], [RESULT])
+
+
+async def test_a_result_of_the_former_area_is_no_reason_to_doubt_the_new_one(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """The former one went with its token, so the API cannot find the result: it is sent."""
+    api.let.clear()
+    first = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    async with asyncio.timeout(PATIENCE):
+        while not api.groups:
+            await asyncio.sleep(0)
+        client.admit(client._endpoint, "another")
+        second = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+        while not client._commits._waiting:
+            await asyncio.sleep(0)
+        api.let.set()
+        await asyncio.gather(first, second)
+        await client.upload(RUN, result, milliseconds=1)
+    assert (api.asked, api.sent, api.committed) == (2, [RESULT], [RESULT, RESULT])
 
 
 async def test_results_that_come_while_one_is_committed_are_committed_together(
