@@ -45,7 +45,8 @@ class OutcomeReporter:
         while clock() < give_up_at:
             try:
                 async with self._asking:
-                    await self._bus.request(self._subject, payload, _ANSWER_SECONDS)
+                    if clock() < give_up_at:  # Hundreds may have had their turn before, in vain.
+                        await self._bus.request(self._subject, payload, _ANSWER_SECONDS)
             except DpipError as error:
                 log.warning("outcome not told, will try again", reason=str(error))
                 # Jitter, no secret.
