@@ -1,14 +1,28 @@
 """What one user may take up."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from msgspec import Struct
 
 from dpip.api.rate_limit import RateLimit
 from dpip.api.settings import QuotaLimits
 from dpip.errors import QuotaExceeded, TooBusy, TooManyRequests
 from dpip.model.user import Role, User
+from dpip.model.workload import Usage
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Workloads
+
+
+class _Upload(Struct, frozen=True, eq=False):
+    """An upload that is on its way in; no two are equal."""
+
+    size: int
+
+
+class _Incoming(set[_Upload]):
+    """Those of one user."""
 
 
 class Quotas:
@@ -21,8 +35,8 @@ class Quotas:
         self._workloads = workloads
         self._limits = limits
         self._uploads = RateLimit(limits.uploads_a_minute, clock)
-        self._incoming: dict[str, list[int]] = {}
-        """Bytes of each upload that is on its way in, by user."""
+        self._incoming: WeakValueDictionary[str, _Incoming] = WeakValueDictionary()
+        """By user, for as long as an upload of theirs holds it."""
 
     @asynccontextmanager
     async def upload(self, user: User, size: int) -> AsyncIterator[int]:
@@ -35,15 +49,19 @@ class Quotas:
             yield size
             return
         self._count_upload(user)
-        incoming = self._incoming.setdefault(user.id, [])
-        size = min(size, await self._room(user, incoming, size))
-        incoming.append(size)
-        try:
+        if not self._limits.stored_bytes and not self._limits.pending_jobs:
             yield size
+            return
+        incoming = self._incoming.setdefault(user.id, _Incoming())
+        before = frozenset(incoming)
+        usage = await self._workloads.usage(user.id)
+        # Neither what has ended nor what has begun meanwhile need be in the usage.
+        upload = _Upload(min(size, self._room(usage, before | incoming, size)))
+        incoming.add(upload)
+        try:
+            yield upload.size
         finally:
-            incoming.remove(size)
-            if not incoming:
-                self._incoming.pop(user.id, None)
+            incoming.remove(upload)
 
     def exceeded(self, left: int) -> QuotaExceeded:
         """Return the refusal of a picture that is larger than what is ``left``, in bytes."""
@@ -61,12 +79,9 @@ class Quotas:
             )
         self._uploads.take(user.id)
 
-    async def _room(self, user: User, incoming: list[int], size: int) -> int:
+    def _room(self, usage: Usage, incoming: Set[_Upload], size: int) -> int:
         """The bytes that an upload of ``size`` may have."""
         limits = self._limits
-        if not limits.stored_bytes and not limits.pending_jobs:
-            return size
-        usage = await self._workloads.usage(user.id)
         if limits.pending_jobs and usage.pending_jobs + len(incoming) >= limits.pending_jobs:
             raise TooBusy(
                 reason=f"{limits.pending_jobs} of your pictures are waiting, as many as may",
@@ -76,7 +91,7 @@ class Quotas:
             )
         if not limits.stored_bytes:
             return size
-        left = limits.stored_bytes - usage.stored_bytes - sum(incoming)
+        left = limits.stored_bytes - usage.stored_bytes - sum(each.size for each in incoming)
         if left <= 0:
             raise self.exceeded(0)
         return left
