@@ -62,7 +62,8 @@ def placement(_: Path) -> HotPath:
     def path() -> None:
         job_id = f"job-{next(numbers)}"
         node, _ = fleet.candidates.choose(Demand(), Outlook(now=0), job_id)
-        held = lease(job_id, worker=node.name)
+        # An assertion would be counted.
+        held = lease(job_id, worker=node.name)  # type: ignore[union-attr]
         fleet.placed(promise(held))
         fleet.ended(held)
 

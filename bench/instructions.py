@@ -11,12 +11,17 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from bench.hot_paths import HOT_PATHS, HotPath
 
 BASELINES = Path(__file__).parent / "baselines" / "instructions.json"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 TOLERANCE = 0.05
 """Of a count; less is no clear regression, as with a new version of a library."""
@@ -35,11 +40,11 @@ def count(path: HotPath) -> int:
 def _traced(path: HotPath) -> int:
     counted = 0
 
-    def on_call(frame, _event, _argument):
+    def on_call(frame: FrameType, _event: str, _argument: object) -> TraceFunction:
         frame.f_trace_lines, frame.f_trace_opcodes = False, True
         return on_instruction
 
-    def on_instruction(_frame, event, _argument):
+    def on_instruction(_frame: FrameType, event: str, _argument: object) -> TraceFunction:
         nonlocal counted
         counted += event == "opcode"
         return on_instruction

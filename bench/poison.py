@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import psutil
@@ -60,7 +60,7 @@ class Watch(threading.Thread):
         self._killed: set[int] = set()
         self._child: dict[int, int] = {}
         self._gone: dict[int, float] = {}
-        self.occupied: Counter[str] = Counter()
+        self.occupied: defaultdict[str, float] = defaultdict(float)
         self.idle_after_kill: list[float] = []
 
     def run(self) -> None:
@@ -163,8 +163,10 @@ def measure(rounds: int, count: int) -> dict[str, object]:
         watch.start()
         for number in range(2 * rounds):
             with_poison = bool(number % 2)
-            workload_id, *took = run_batch(client, healthy, count, bad if with_poison else {})
-            (beside if with_poison else alone).append((took[0], took[1]))
+            workload_id, seconds, milliseconds = run_batch(
+                client, healthy, count, bad if with_poison else {}
+            )
+            (beside if with_poison else alone).append((seconds, milliseconds))
             if with_poison:
                 poisoned.append(workload_id)
         watch.stop()

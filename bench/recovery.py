@@ -114,7 +114,7 @@ class Api:
         """Push a picture; returns when it is accepted. Raises ``urllib3.exceptions.HTTPError``."""
         self._post("images", workload_id=self._workload_id, data=("picture.png", picture))
 
-    def _post(self, path: str, **fields: object) -> dict[str, str]:
+    def _post(self, path: str, **fields: str | tuple[str, bytes]) -> dict[str, str]:
         answer = self._http.request(
             "POST", f"{self._url}/{path}", fields=fields, headers=self._headers
         )
