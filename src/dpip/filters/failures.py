@@ -1,9 +1,14 @@
 """How filtering a picture can fail."""
 
+import errno
+import os
 from typing import ClassVar
 
 from dpip.errors import DpipError
 from dpip.model.job import Failure, FailureCode
+
+LONGEST_REASON = 300
+"""Characters."""
 
 
 class FilterError(DpipError):
@@ -43,3 +48,10 @@ class OutOfMemory(FilterError):
     """There was not enough memory for the picture."""
 
     code = FailureCode.OUT_OF_MEMORY
+
+
+def cannot_write(why: str) -> DpipError:
+    """The failure of a result that the system does not take, in its words ``why``."""
+    if os.strerror(errno.EFBIG) in why:
+        return FilterFailed(reason="The result is longer than a file may be.")
+    return CannotWrite(reason=why[:LONGEST_REASON])

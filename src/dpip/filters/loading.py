@@ -7,9 +7,9 @@ from typing import Any
 from msgspec import Struct
 
 from dpip.filters.frames import each_frame
+from dpip.filters.gray_jpeg import load_luma
 from dpip.filters.grayscale import Grayscale
 from dpip.filters.libvips import pyvips
-from dpip.filters.luma import load_luma
 from dpip.filters.pipeline import Pipeline
 from dpip.filters.thumbnail import Thumbnail, fitted
 from dpip.model.image import PictureFormat
@@ -62,7 +62,7 @@ def load(source: Path, format: PictureFormat, draft: Draft) -> "pyvips.Image":  
     several frames, whose lines are not used in their order. Raises ``pyvips.Error``, here or when
     the pixels are used.
     """
-    image = _open(source, format, access="sequential")
+    image = open_header(source, format)
     shrink = 1
     if format is PictureFormat.JPEG:
         shrink = _shrink(image, draft.size)
@@ -75,6 +75,16 @@ def load(source: Path, format: PictureFormat, draft: Draft) -> "pyvips.Image":  
     elif not in_order:
         image = _open(source, format, access=access)
     return _upright(image)
+
+
+def open_header(source: Path, format: PictureFormat) -> "pyvips.Image":  # noqa: A002
+    """Open ``source`` for what its header says. Raises ``pyvips.Error``."""
+    return _open(source, format, access="sequential")
+
+
+def is_upright(image: "pyvips.Image") -> bool:
+    """Whether pixels lie as they are to be seen."""
+    return _orientation(image) == _AS_STORED
 
 
 def check_decodes(source: Path, format: PictureFormat) -> None:  # noqa: A002
@@ -105,7 +115,7 @@ def _shrink(image: "pyvips.Image", size: int | None) -> int:
 
 
 def _upright(image: "pyvips.Image") -> "pyvips.Image":
-    if _orientation(image) == _AS_STORED:
+    if is_upright(image):
         return image
     return each_frame(image, pyvips.Image.autorot)
 

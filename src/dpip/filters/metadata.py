@@ -63,5 +63,9 @@ def metadata_to_save(image: "pyvips.Image") -> str:
 
     They make up an EXIF block of their own where there is nothing to say, unless told not to.
     """
-    has_credits = any(name.endswith(_CREDITS) for name in image.get_fields())
-    return "icc|exif|other" if has_credits else "icc"
+    return "icc|exif|other" if has_credits(image) else "icc"
+
+
+def has_credits(image: "pyvips.Image") -> bool:
+    """Whether ``image`` says who made it."""
+    return any(name.endswith(_CREDITS) for name in image.get_fields())

@@ -1,26 +1,33 @@
 """A picture through a pipeline, from file to file. Loads libvips."""
 
-import errno
-import os
 from pathlib import Path
 
-from dpip.filters.failures import CannotWrite, DecodeFailed, FilterError, FilterFailed, OutOfMemory
+from dpip.filters.failures import (
+    LONGEST_REASON,
+    DecodeFailed,
+    FilterError,
+    FilterFailed,
+    OutOfMemory,
+    cannot_write,
+)
 from dpip.filters.frames import each_frame
+from dpip.filters.gray_jpeg import as_gray_jpeg
+from dpip.filters.grayscale import Grayscale
 from dpip.filters.libvips import pyvips
-from dpip.filters.loading import check_decodes, draft_for, load
+from dpip.filters.loading import check_decodes, draft_for, is_upright, load, open_header
 from dpip.filters.metadata import (
     ALL_METADATA,
+    has_credits,
     keep_credits,
     metadata_to_save,
     without_thumbnail,
 )
 from dpip.filters.pipeline import Pipeline
 from dpip.filters.registry import filter_of
-from dpip.filters.saving import save
+from dpip.filters.saving import JPEG_QUALITY, save, write
 from dpip.model.image import PictureFormat, PictureHeader
 
 _MEMORY_SIGNS = ("out of memory", "cannot allocate", "unable to allocate", "insufficient memory")
-_REASON_LENGTH = 300
 _BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "double": 64}
 _USUAL_BITS = 32
 
@@ -38,21 +45,55 @@ def filter_picture(
     ``OutOfMemory`` or ``CannotWrite``, and then leaves no ``target``.
     """
     try:
-        image = _apply(pipeline, load(source, format, draft_for(pipeline)))
-        image = without_thumbnail(image) if pipeline.keep_metadata else keep_credits(image)
-        keep = ALL_METADATA if pipeline.keep_metadata else metadata_to_save(image)
-        save(image, source, target, format, keep, pipeline.png_compression)
+        return _luma_alone(source, target, pipeline, format) or _filtered(
+            source, target, pipeline, format
+        )
     except (pyvips.Error, MemoryError, OSError) as error:
         target.unlink(missing_ok=True)
         # The words are libvips' own, behind a name that no picture can know.
         if f"{target}: write error" in _said(error):
-            if os.strerror(errno.EFBIG) in _said(error):
-                raise FilterFailed(reason="The result is longer than a file may be.") from error
-            raise CannotWrite(reason=_said(error)[:_REASON_LENGTH]) from error
+            raise cannot_write(_said(error)) from error
         explained = _explain(error, source, format)
         # Where its files lay is nothing to the owner of a picture.
         reason = str(explained).replace(str(source), "it").replace(str(target), "the result")
-        raise type(explained)(reason=reason[:_REASON_LENGTH]) from error
+        raise type(explained)(reason=reason[:LONGEST_REASON]) from error
+
+
+def _luma_alone(
+    source: Path,
+    target: Path,
+    pipeline: Pipeline,
+    format: PictureFormat,  # noqa: A002
+) -> PictureHeader | None:
+    """Write the gray of a JPEG as its decoder gives it, where that is all that is asked for.
+
+    ``None`` for any other picture, and then nothing is written.
+    """
+    is_asked = pipeline.steps == (Grayscale(),) and not pipeline.keep_metadata
+    if format is not PictureFormat.JPEG or not is_asked:
+        return None
+    image = open_header(source, format)
+    if not is_upright(image) or has_credits(image):
+        return None
+    luma = as_gray_jpeg(source, image, JPEG_QUALITY)
+    if luma is None:
+        return None
+    write(luma, target)
+    return PictureHeader(
+        format=format, width=image.width, height=image.height, frames=1, bands=1, depth=8
+    )
+
+
+def _filtered(
+    source: Path,
+    target: Path,
+    pipeline: Pipeline,
+    format: PictureFormat,  # noqa: A002
+) -> PictureHeader:
+    image = _apply(pipeline, load(source, format, draft_for(pipeline)))
+    image = without_thumbnail(image) if pipeline.keep_metadata else keep_credits(image)
+    keep = ALL_METADATA if pipeline.keep_metadata else metadata_to_save(image)
+    save(image, source, target, format, keep, pipeline.png_compression)
     return PictureHeader(
         format=format,
         width=image.width,

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from dpip.filters.encoding import is_lossless_webp, tiff_compression
+from dpip.filters.failures import cannot_write
 from dpip.filters.libvips import pyvips
 from dpip.model.image import PictureFormat
 
 _CLASSIC_TIFF_BYTES = 2 << 30
-_JPEG_QUALITY = 85
+JPEG_QUALITY = 85
 _WEBP_QUALITY = 80
 _AVIF_QUALITY = 60
 _WITH_PREDICTOR = {"lzw", "deflate"}
@@ -30,6 +31,15 @@ def save(
     saver(image, str(target), keep=keep, **options)
 
 
+def write(content: bytes, target: Path) -> None:
+    """Write what is encoded to ``target``. Raises what ``cannot_write`` returns."""
+    try:
+        target.write_bytes(content)
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise cannot_write(str(error.strerror)) from error
+
+
 def _saver(
     image: pyvips.Image,
     source: Path,
@@ -38,7 +48,7 @@ def _saver(
 ) -> tuple[Any, dict[str, Any]]:
     match format:
         case PictureFormat.JPEG:
-            return pyvips.Image.jpegsave, {"Q": _JPEG_QUALITY}
+            return pyvips.Image.jpegsave, {"Q": JPEG_QUALITY}
         case PictureFormat.PNG:
             # At level 1, filter "up" takes half the time of libvips' default (no filter at level 6)
             # and makes a smaller file of a blurred picture.
@@ -64,7 +74,7 @@ def _tiff_options(image: pyvips.Image, compression: str) -> dict[str, Any]:
     return {
         "compression": compression,
         "predictor": "horizontal" if compression in _WITH_PREDICTOR else "none",
-        "Q": _JPEG_QUALITY,
+        "Q": JPEG_QUALITY,
         "bigtiff": size > _CLASSIC_TIFF_BYTES,
     }
 

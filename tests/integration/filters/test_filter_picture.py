@@ -239,11 +239,14 @@ def test_a_picture_is_read_as_what_it_was_said_to_be(bench: Bench) -> None:
         bench.filter_file(source, "blur", F.JPEG)
 
 
-def test_a_result_that_cannot_be_written_is_no_fault_of_the_picture(bench: Bench) -> None:
+@pytest.mark.parametrize(("pipeline", "kind"), [("blur", F.PNG), ("grayscale", F.JPEG)])
+def test_a_result_that_cannot_be_written_is_no_fault_of_the_picture(
+    bench: Bench, pipeline: str, kind: F
+) -> None:
     """It is not told as a failure, which would be the picture's."""
     bench.target = bench.directory / "missing" / "target"
     with pytest.raises(CannotWrite, match="No such file"):
-        bench.filter(colourful(), "blur")
+        bench.filter(colourful(), pipeline, kind)
 
 
 @contextmanager
@@ -256,12 +259,13 @@ def longest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
+@pytest.mark.parametrize("pipeline", ["grayscale", "flip"])
 @pytest.mark.parametrize("kind", F)
-def test_a_result_longer_than_a_file_may_be_fails(bench: Bench, kind: F) -> None:
+def test_a_result_longer_than_a_file_may_be_fails(bench: Bench, kind: F, pipeline: str) -> None:
     """It is the picture's fault, not the disk's, and nothing of it is left."""
     source = bench.directory / f"source{kind.suffix}"
     noise = pyvips.Image.gaussnoise(256, 256, mean=128, sigma=60).cast("uchar")
     noise.bandjoin([noise, noise]).copy(interpretation="srgb").write_to_file(str(source))
     with longest_file(2000), pytest.raises(FilterFailed, match="longer than a file may be"):
-        bench.filter_file(source, "grayscale", kind)
+        bench.filter_file(source, pipeline, kind)
     assert not bench.target.exists()

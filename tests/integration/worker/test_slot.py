@@ -108,8 +108,11 @@ async def test_a_larger_picture_costs_more(slot: Slot, pictures: Pictures, tmp_p
     import pyvips
 
     noise = tmp_path / "noise.png"
-    grey = pyvips.Image.gaussnoise(2000, 2000)
-    grey.bandjoin([grey, grey]).cast("uchar").pngsave(str(noise), compression=1)
+    grey = pyvips.Image.gaussnoise(3000, 3000)
+    # Turned, so that all of it is in memory.
+    large = grey.bandjoin([grey, grey]).cast("uchar").copy()
+    large.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    large.pngsave(str(noise), compression=1)
     before, large, after = [
         (await pictures.filter(slot, picture)).cost
         for picture in (pictures.small, noise, pictures.small)
