@@ -240,11 +240,47 @@ async def test_a_keep_that_is_not_durable_is_undone(
     def fail(_directory: Path) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("dpip.controller.staging.sync_directory", fail)
+    monkeypatch.setattr("dpip.controller.image_directories.sync_directory", fail)
     with pytest.raises(StorageUnavailable):
         await store.keep(staged, image_of())
     await staged.discard()
     assert files_below(root) == []
+
+
+async def test_of_several_at_once_each_is_kept_or_fails_by_itself(
+    store: ImageDirectories, root: Path
+) -> None:
+    """What is in the way of one is not in the way of the others."""
+    (root / "in the way").write_bytes(b"a file")
+    images = [image_of(name="in the way"), *(image_of() for _ in range(3))]
+    staged = [await store.stage() for _ in images]
+    for each in staged:
+        await each.write(CONTENT)
+    kept = await asyncio.gather(*map(store.keep, staged, images), return_exceptions=True)
+    for each in staged:
+        await each.discard()
+    assert isinstance(kept[0], StorageUnavailable)
+    assert kept[1:] == [None] * 3
+    assert sorted(files_below(root)) == sorted([root / "in the way", *map(store.path, images[1:])])
+
+
+async def test_a_directory_is_synced_once_for_all_that_come_in_together(
+    store: ImageDirectories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After all of them are in it."""
+    workload = build_workload()
+    images = [build_original(workload, CONTENT) for _ in range(3)]
+    staged = [await store.stage() for _ in images]
+    there = []
+    monkeypatch.setattr(
+        "dpip.controller.image_directories.sync_directory",
+        lambda directory: there.append(len(list(directory.iterdir()))),
+    )
+    await asyncio.gather(*map(store.keep, staged, images))
+    for each in staged:
+        await each.discard()
+    assert there[0] == len(images)
+    assert there.count(len(images)) == 1
 
 
 async def test_a_kept_file_and_its_directories_are_synced(

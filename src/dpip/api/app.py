@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 
 from dpip.api.admission import Admission
 from dpip.api.auth import authenticated, authenticated_user
@@ -94,25 +95,21 @@ def create_app(
 
 
 def _include_routes(app: FastAPI) -> None:
-    for_users = APIRouter(
-        dependencies=[Depends(authenticated_user)], responses=problems(HTTPStatus.FORBIDDEN)
-    )
-    for_users.include_router(workloads.router)
-    for_users.include_router(status.router)
-    for_users.include_router(workers.router)
-    for_users.include_router(login.logout_router)
-    for_users.include_router(tokens.router)
-    for_users.include_router(document.router)
-
-    # Routes are tried in order, and images are asked for most often.
-    with_token = APIRouter(
-        dependencies=[Depends(authenticated)], responses=problems(HTTPStatus.UNAUTHORIZED)
-    )
-    with_token.include_router(image_routes.router)
-    with_token.include_router(explain.router)
-    with_token.include_router(staged.router)
-    with_token.include_router(for_users)
-
-    app.include_router(with_token)
+    with_token: dict[str, Any] = {
+        "dependencies": [Depends(authenticated)],
+        "responses": problems(HTTPStatus.UNAUTHORIZED),
+    }
+    for_users: dict[str, Any] = {
+        "dependencies": [Depends(authenticated_user)],
+        "responses": problems(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
+    }
+    # Routes are tried in order, so what is asked for with every picture comes first.
+    for router in (staged.router, image_routes.router):
+        app.include_router(router, **with_token)
+    for router in (workloads.router, status.router, workers.router):
+        app.include_router(router, **for_users)
+    app.include_router(explain.router, **with_token)
+    for router in (login.logout_router, tokens.router, document.router):
+        app.include_router(router, **for_users)
     app.include_router(login.login_router)
     app.include_router(health.router)

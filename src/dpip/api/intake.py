@@ -1,6 +1,5 @@
 """What a picture has to pass before it is kept: originals of users, results of workers."""
 
-import asyncio
 import contextlib
 from collections.abc import Mapping
 
@@ -13,13 +12,11 @@ from dpip.api.upload import Upload
 from dpip.errors import DpipError, InvalidValue, StaleAttempt, UnsupportedPicture
 from dpip.filters.pipeline import decode_pipeline
 from dpip.filters.result_header import check_result_header
-from dpip.formats import read_header
 from dpip.model.ids import new_id
-from dpip.model.image import Image, ImageKind, PictureHeader
+from dpip.model.image import Image, ImageKind
 from dpip.model.job import Lease, LeasedJob
 from dpip.model.user import User
 from dpip.model.workload import Workload
-from dpip.ports.image_store import StagedFile
 from dpip.wire import subjects
 
 _LARGEST = 2**31 - 1
@@ -39,7 +36,7 @@ async def take_original(
     Raises ``NotFound`` if the workload is gone, ``UnsupportedPicture``, ``InvalidValue``, also for
     a key that came with another picture.
     """
-    header = await _header_of(upload.staged)
+    header = await context.headers.do(upload.staged)
     check_limits(header, context.settings)
     image = Image(
         id=new_id(),
@@ -101,7 +98,7 @@ async def take_result(context: Context, upload: Upload, lease: Lease, job: Lease
     try:
         _check_equal("workload_id", workload_id, original.workload_id, "the job is of the workload")
         _check_equal("sha256", sha256, upload.staged.sha256, "what came in has")
-        header = await _header_of(upload.staged)
+        header = await context.headers.do(upload.staged)
         check_result_header(header, original.header, decode_pipeline(job.pipeline))
     except (InvalidValue, UnsupportedPicture) as error:
         await refuse_result(context, lease, original, error)
@@ -134,14 +131,6 @@ async def _remove_unrecorded(context: Context, image: Image) -> None:
     with contextlib.suppress(DpipError):
         if not await context.datastore.recorded_images([image.id]):
             await context.images.remove(image)
-
-
-async def _header_of(staged: StagedFile) -> PictureHeader:
-    def read() -> PictureHeader:
-        with staged.open() as file:
-            return read_header(file)
-
-    return await asyncio.to_thread(read)
 
 
 def _required(fields: Mapping[str, str], name: str) -> str:

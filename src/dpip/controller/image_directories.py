@@ -1,8 +1,9 @@
 """The image store in directories: one for every workload, originals apart from results."""
 
+import functools
 import hashlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from dpip.controller.medium import BLOCK, explained, in_thread
@@ -13,14 +14,16 @@ from dpip.controller.staging import (
     create_locked,
     has_area,
     remove_leftovers,
+    sync_directory,
 )
 from dpip.errors import ImageDamaged, NotFound
 from dpip.model.ids import new_id
-from dpip.model.image import Image
+from dpip.model.image import Image, ImageKind
 from dpip.model.image_place import STAGING, directory_name, place_of_image
 from dpip.model.workload import Workload
 from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
+from dpip.together import Together, for_each
 
 _MOST_REMEMBERED = 10_000
 """Directories that are known to be durable."""
@@ -39,6 +42,8 @@ class ImageDirectories:
         self._root = root
         self._staging = root / STAGING
         self._durable: set[Path] = set()
+        self._adopting = Together(for_each(self._adopt))
+        self._keeping = Together(self._keep_all)
         with explained():
             self._staging.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self._staging)
@@ -53,12 +58,14 @@ class ImageDirectories:
 
     async def adopt(self, area: str, name: str, limit: int) -> StagingFile:
         """Take over what another process has staged, as the port promises."""
-        return await in_thread(self._adopt, area, name, limit)
+        with explained():
+            return await self._adopting.do((area, name, limit))
 
     async def keep(self, staged: StagedFile, image: Image) -> None:
         """Move ``staged`` to its place and make it durable, as the port promises."""
         assert isinstance(staged, StagingFile)  # noqa: S101  # nosec B101 # for the type checker
-        await in_thread(self._keep, staged, self.path(image))
+        with explained():
+            await self._keeping.do((staged, self.path(image)))
 
     async def read(
         self, image: Image, start: int = 0, length: int | None = None
@@ -101,7 +108,8 @@ class ImageDirectories:
         path = self._staging / new_id()
         return StagingFile(path, create_locked(path))
 
-    def _adopt(self, area: str, name: str, limit: int) -> StagingFile:
+    def _adopt(self, what: tuple[str, str, int]) -> StagingFile:
+        area, name, limit = what
         try:
             return adopt(self._staging / area, name, self._staging / new_id(), limit)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -112,21 +120,44 @@ class ImageDirectories:
 
     def _remove_workload(self, workload: Workload) -> None:
         directory = self._directory(workload.name, workload.id)
-        self._durable = {known for known in self._durable if known.parent != directory}
+        for kind in ImageKind:
+            self._durable.discard(directory / kind.value)
         if directory.exists():
             shutil.rmtree(directory)
 
-    def _keep(self, staged: StagingFile, target: Path) -> None:
-        directory = target.parent
-        directory.mkdir(parents=True, exist_ok=True)
+    def _keep_all(self, wanted: Sequence[tuple[StagingFile, Path]]) -> list[Exception | None]:
+        """Move all to their places; each directory is made durable once for all that is in it."""
+        moved = for_each(_move)(wanted)
+        make_durable = functools.cache(self._make_durable)
+
+        def settle(what: tuple[StagingFile, Path]) -> None:
+            staged, target = what
+            try:
+                make_durable(target.parent)
+            except OSError:
+                target.unlink()  # What may not last is not kept.
+                raise
+            staged.kept = True
+
+        settled = iter(for_each(settle)([w for w, m in zip(wanted, moved, strict=True) if not m]))
+        return [failed or next(settled) for failed in moved]
+
+    def _make_durable(self, directory: Path) -> None:
         # The first time here: another upload may have made the directories a moment ago, and not
         # have got as far as to make them durable.
         above = () if directory in self._durable else directory.parents
-        inside = [parent for parent in above if parent.is_relative_to(self._root)]
-        staged.move_to(target, [directory, *inside])
+        for each in (directory, *above):
+            if each.is_relative_to(self._root):
+                sync_directory(each)
         if len(self._durable) >= _MOST_REMEMBERED:
             self._durable.clear()
         self._durable.add(directory)
+
+
+def _move(what: tuple[StagingFile, Path]) -> None:
+    staged, target = what
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged.move_to(target)
 
 
 class _Reader:

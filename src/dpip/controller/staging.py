@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -32,7 +32,8 @@ class StagingFile:
         self._hash = hashlib.sha256()
         self._waiting = bytearray()
         self._size = 0
-        self._kept = False
+        self.kept = False
+        """Whether it is where it is to stay, for good."""
 
     @property
     def size(self) -> int:
@@ -70,23 +71,16 @@ class StagingFile:
 
     async def discard(self) -> None:
         """Leave nothing behind that was not kept, and unlock what was."""
-        if self._kept:
+        if self.kept:
             self._file.close()
         elif not self._file.closed:
             await in_thread(self.close_and_unlink)
 
-    def move_to(self, target: Path, directories: Iterable[Path]) -> None:
-        """Rename the file to ``target``; durable on return, and the ``directories`` with it."""
+    def move_to(self, target: Path) -> None:
+        """Rename the file to ``target``; its bytes are durable on return, its name is not."""
         self._flush()
         os.fsync(self._file.fileno())
         self._path.rename(target)
-        try:
-            for directory in directories:
-                sync_directory(directory)
-        except OSError:
-            target.unlink()  # What may not last is not kept.
-            raise
-        self._kept = True
 
     def _flush(self) -> None:
         # In one piece: each call into the system is a chance to lose the interpreter's lock.

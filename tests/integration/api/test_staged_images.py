@@ -16,8 +16,10 @@ from dpip.client import Client
 from dpip.controller.image_directories import ImageDirectories
 from dpip.direct_store import DirectStore
 from dpip.model.ids import new_id
+from dpip.model.image import Image
 from dpip.model.image_place import STAGING, staging_area
 from dpip.model.job import JobState, Lease
+from dpip.ports.image_store import StagedFile
 from tests.integration.api.system import SETTINGS, ApiSession, System, picture
 
 HOSTILE: dict[str, Callable[[Path, Path], object]] = {
@@ -340,6 +342,25 @@ def test_of_results_that_are_committed_together_each_has_its_own_answer(
     answer = neighbour.session.post("/staged-results", json={"results": results})
     assert [each["status"] for each in answer.json()["pictures"]] == [201, 415, 201]
     assert user.get(f"/workloads/{workload}").json()["counts"]["done"] == 2
+
+
+def test_what_goes_wrong_with_one_is_not_the_others(
+    program: Program, workload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even what nobody expects: those beside it are committed, and are answered so."""
+    keep = ImageDirectories.keep
+
+    async def trip(self: ImageDirectories, staged: StagedFile, image: Image) -> None:
+        if image.size == len(b"".join(broken)):
+            raise ZeroDivisionError
+        await keep(self, staged, image)
+
+    monkeypatch.setattr(ImageDirectories, "keep", trip)
+    broken = [picture(), b" "]
+    names = [program.stage(picture()), program.stage(b"".join(broken)), program.stage(picture())]
+    answers = program.take(workload, *names).json()["pictures"]
+    assert [answer["status"] for answer in answers] == [201, 500, 201]
+    assert answers[1]["code"] == "internal_error"
 
 
 def test_areas_of_the_dead_are_swept(system: System, neighbour: Neighbour) -> None:

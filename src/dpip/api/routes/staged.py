@@ -162,7 +162,11 @@ async def _answer(image: Awaitable[Image]) -> StagedAnswer:
         return StagedAnswer(status=HTTPStatus.CREATED, image_id=(await image).id)
     except DpipError as error:
         log.debug("staged picture not taken", status=int(error.status), reason=str(error))
-        return StagedAnswer(status=error.status, code=error.code, detail=str(error))
+        refusal = error
+    except Exception:  # The others of the request may be committed already.
+        log.exception("staged picture failed unexpectedly")
+        refusal = DpipError()
+    return StagedAnswer(status=refusal.status, code=refusal.code, detail=str(refusal))
 
 
 async def _original(

@@ -4,8 +4,8 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -28,31 +28,35 @@ class _Undone(Exception):
 class _Write:
     """An operation that waits to be written, and what becomes of it."""
 
-    def __init__(self, operation: Operation[Any]) -> None:
-        self.operation = operation
-        self.outcome: Future[Any] = Future()
-        self.result: object = None
+    def __init__(self, operation: Operation[Any], answer: asyncio.Future[Any]) -> None:
+        self.answer = answer
         self.error: BaseException | None = None
+        self._operation = operation
+        self._result: object = None
         self._put_in_at = time.monotonic()
+        self._turn = threading.Lock()
 
-    def begin(self) -> bool:
-        """Whether it is to be performed: it was not taken back and has not waited for too long."""
-        if not self.outcome.set_running_or_notify_cancel():
-            return False
-        if time.monotonic() - self._put_in_at > _LONGEST_WAIT_SECONDS:
-            self.settle(TimeoutError(f"no write was possible for {_LONGEST_WAIT_SECONDS} s"))
-            return False
-        return True
+    def take(self) -> bool:
+        """Whether the caller, of the thread that writes and whoever takes it back, is the first."""
+        return self._turn.acquire(blocking=False)
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it has waited for too long."""
+        return time.monotonic() - self._put_in_at > _LONGEST_WAIT_SECONDS
 
     def perform(self, connection: Connection) -> None:
         self.error = None
-        self.result = self.operation(connection)
+        self._result = self._operation(connection)
 
-    def settle(self, error: BaseException | None = None) -> None:
-        if error or self.error:
-            self.outcome.set_exception(error or self.error)
+    def tell(self) -> None:
+        """Answer whoever waits. For the event loop's thread."""
+        if self.answer.done():
+            return
+        if self.error:
+            self.answer.set_exception(self.error)
         else:
-            self.outcome.set_result(self.result)
+            self.answer.set_result(self._result)
 
 
 class WriteQueue:
@@ -73,16 +77,15 @@ class WriteQueue:
         Cancelled, it returns when the operation will not be run, or has been. Raises
         ``TimeoutError`` for one whose turn did not come in time.
         """
-        write = _Write(operation)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        write = _Write(operation, answer)
         self._waiting.put(write)
-        outcome = asyncio.wrap_future(write.outcome)
         try:
-            result: T = await asyncio.shield(outcome)
+            return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            if not write.outcome.cancel():
-                await asyncio.gather(outcome, return_exceptions=True)
+            if not write.take():
+                await asyncio.gather(answer, return_exceptions=True)
             raise
-        return result
 
     def close(self) -> None:
         """Write what waits, then end the thread."""
@@ -92,9 +95,18 @@ class WriteQueue:
     def _write_groups(self) -> None:
         while (first := self._waiting.get()) is not None:
             group, closing = self._gather(first)
-            self._write([write for write in group if write.begin()])
+            self._write([write for write in group if self._begin(write)])
             if closing:
                 return
+
+    def _begin(self, write: _Write) -> bool:
+        """Whether to perform ``write``: it was not taken back, and has not waited for too long."""
+        if not write.take():
+            return False
+        if write.is_too_old:
+            _settle([write], TimeoutError(f"no write was possible for {_LONGEST_WAIT_SECONDS} s"))
+            return False
+        return True
 
     def _gather(self, first: _Write) -> tuple[list[_Write], bool]:
         group = [first]
@@ -118,14 +130,10 @@ class WriteQueue:
             except _Undone:
                 continue
             except BaseException as error:
-                return self._settle(group, error)
-            return self._settle(group)
+                return _settle(group, error)
+            return _settle(group)
         for write in group:
             self._write_alone(write)
-
-    def _settle(self, group: list[_Write], error: BaseException | None = None) -> None:
-        for write in group:
-            write.settle(error)
 
     def _write_unguarded(self, group: list[_Write]) -> None:
         with self._engine.begin() as connection:
@@ -159,8 +167,24 @@ class WriteQueue:
             except BaseException as error:
                 if tries_left and _is_deadlock(error):
                     continue
-                return write.settle(error)
-            return write.settle()
+                return _settle([write], error)
+            return _settle([write])
+
+
+def _settle(group: Sequence[_Write], error: BaseException | None = None) -> None:
+    """Tell all who wait, those of one event loop at once; ``error`` is that of all of them."""
+    waiting: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
+    for write in group:
+        write.error = error or write.error
+        waiting.setdefault(write.answer.get_loop(), []).append(write)
+    for loop, writes in waiting.items():
+        with suppress(RuntimeError):  # It has ended, and with it all who waited.
+            loop.call_soon_threadsafe(_tell, writes)
+
+
+def _tell(writes: Sequence[_Write]) -> None:
+    for write in writes:
+        write.tell()
 
 
 def _is_deadlock(error: BaseException) -> bool:
