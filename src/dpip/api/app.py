@@ -13,6 +13,7 @@ from dpip.api.admission import Admission
 from dpip.api.auth import authenticated, authenticated_user
 from dpip.api.context import Context
 from dpip.api.errors import answer_errors
+from dpip.api.hints import Hints
 from dpip.api.login_throttle import LoginThrottle
 from dpip.api.openapi import any_problem, describe_api, problems
 from dpip.api.passwords import Passwords
@@ -73,6 +74,7 @@ def create_app(
         datastore=datastore,
         images=images,
         bus=bus,
+        hints=Hints(bus),
         clock=clock,
         settings=settings,
         passwords=Passwords(),

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from dpip.api.admission import Admission
+from dpip.api.hints import Hints
 from dpip.api.login_throttle import LoginThrottle
 from dpip.api.passwords import Passwords
 from dpip.api.quotas import Quotas
@@ -29,6 +30,7 @@ class Context:
     images: ImageStore
     bus: Bus
     clock: Clock
+    hints: Hints
     settings: ApiSettings
     passwords: Passwords
     feed: SettledFeed

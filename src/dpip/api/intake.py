@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Mapping
 
 from dpip.api.context import Context
-from dpip.api.hints import hint
 from dpip.api.lookup import is_id, visible_workload
 from dpip.api.picture_limits import check_limits
 from dpip.api.refusal import refuse_result
@@ -17,7 +16,6 @@ from dpip.model.image import Image, ImageKind
 from dpip.model.job import Lease, LeasedJob
 from dpip.model.user import User
 from dpip.model.workload import Workload
-from dpip.wire import subjects
 
 _LARGEST = 2**31 - 1
 
@@ -63,7 +61,7 @@ async def take_original(
                 value=key,
                 allowed="in this workload it came with another picture; give each its own",
             )
-    await hint(context.bus, subjects.one_more_job(image.workload_id))
+    context.hints.one_more_job(image.workload_id)
     return recorded
 
 
@@ -122,7 +120,7 @@ async def take_result(context: Context, upload: Upload, lease: Lease, job: Lease
     except DpipError:
         await _remove_unrecorded(context, image)
         raise
-    await hint(context.bus, subjects.settled(image.workload_id))
+    context.hints.settled(image.workload_id)
     return image
 
 

@@ -5,11 +5,9 @@ import random
 import structlog
 
 from dpip.api.context import Context
-from dpip.api.hints import hint
 from dpip.errors import DpipError, StaleAttempt
 from dpip.model.image import Image
 from dpip.model.job import JobState, Lease
-from dpip.wire import subjects
 
 log = structlog.get_logger()
 
@@ -38,5 +36,5 @@ async def refuse_result(context: Context, lease: Lease, original: Image, why: Dp
     if refused.quarantined:
         log.error("worker quarantined", worker=lease.worker)
     if refused.job_is is JobState.FAILED:
-        await hint(context.bus, subjects.settled(original.workload_id))
-    await hint(context.bus, subjects.JOBS_READY)
+        context.hints.settled(original.workload_id)
+    context.hints.jobs_ready()

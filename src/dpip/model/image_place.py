@@ -1,6 +1,7 @@
 """Where an image lies below the root of the image directories, and where one that comes in does."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import PurePath
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ def place_of_image(
     return workload / kind.value / f"{image_id}{format.suffix}"
 
 
+@lru_cache(maxsize=1024)
 def directory_name(workload_name: str) -> str:
     """Return ``workload_name`` as one segment of a path that cannot lead anywhere else.
 

@@ -120,15 +120,15 @@ class Backlog:
             self._put(workload, now, slots)
             self._count()
 
-    def one_more(self, workload_id: str) -> bool:
-        """There is one more job of a workload; whether the workload is known to wait."""
+    def grow(self, workload_id: str, count: int) -> bool:
+        """There are ``count`` more jobs of a workload; whether the workload is known to wait."""
         line = self._lines.get(workload_id)
         if line is None:
             return False
-        line.pending += 1
+        line.pending += count
         line.is_read = False
-        self.pending += 1
-        self.milliseconds += line.milliseconds
+        self.pending += count
+        self.milliseconds += count * line.milliseconds
         return True
 
     def is_due(self, owner_id: str) -> bool:

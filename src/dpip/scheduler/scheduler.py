@@ -31,7 +31,7 @@ from dpip.scheduler.stragglers import Stragglers
 from dpip.scheduler.waiting import WaitingRoom
 from dpip.wire import subjects
 from dpip.wire.codec import decode, encode
-from dpip.wire.messages import Goodbye, Heartbeat, Outcome, OutcomeKind, WhyPending
+from dpip.wire.messages import Goodbye, Heartbeat, MoreJobs, Outcome, OutcomeKind, WhyPending
 from dpip.wire.subjects import Speaker
 
 log = structlog.get_logger()
@@ -129,7 +129,7 @@ class Scheduler:
         await self._bus.subscribe(subjects.GOODBYES, self._on_goodbye)
         await self._bus.subscribe(subjects.OUTCOMES, self._on_outcome)
         await self._bus.subscribe(subjects.JOBS_READY, self._on_jobs_ready)
-        await self._bus.subscribe(subjects.ONE_MORE_JOB, self._on_one_more_job)
+        await self._bus.subscribe(subjects.MORE_JOBS, self._on_more_jobs)
         await self._bus.subscribe(subjects.WHY_PENDING, self._on_why_pending)
         self._placing = asyncio.create_task(self._place_when_woken(), name="place")
         self._chores = [
@@ -382,10 +382,10 @@ class Scheduler:
         self._is_stale = True
         self._wake.set()
 
-    async def _on_one_more_job(self, subject: str, _payload: bytes) -> None:
+    async def _on_more_jobs(self, subject: str, payload: bytes) -> None:
         # Of a workload that is known to wait, the number is all that has changed.
         workload_id = subject.rpartition(".")[2]
-        if not self._backlog.one_more(workload_id):
+        if not self._backlog.grow(workload_id, decode(payload, MoreJobs, subject).count):
             self._new_workloads.add(workload_id)
         self._wake.set()
 

@@ -20,7 +20,7 @@ from dpip.simulation.simulated_worker import PREFETCH, Ended, Occupancy, Simulat
 from dpip.simulation.surroundings import Surroundings
 from dpip.wire import subjects
 from dpip.wire.codec import decode, encode
-from dpip.wire.messages import Accepted, Outcome, OutcomeKind, RunBatch
+from dpip.wire.messages import Accepted, MoreJobs, Outcome, OutcomeKind, RunBatch
 
 log = structlog.get_logger()
 
@@ -187,7 +187,7 @@ class World:
         self._bulk.add_jobs(jobs)
         for job in jobs:
             workload = self._scenario.workloads[self._scenario.jobs.workload[job]]
-            self._bus.deliver(subjects.one_more_job(workload.id), b"")
+            self._bus.deliver(subjects.more_jobs(workload.id), encode(MoreJobs(count=1)))
 
     def _on_end(self, ended: Ended) -> None:
         if not self._ended:

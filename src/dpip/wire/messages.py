@@ -163,6 +163,12 @@ class Acknowledged(Message, frozen=True, kw_only=True):
     """The outcome has been recorded."""
 
 
+class MoreJobs(Message, frozen=True, kw_only=True):
+    """The workload that the subject names has ``count`` more pending jobs."""
+
+    count: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
 MOST_OBSTACLES = 50
 
 

@@ -14,7 +14,7 @@ OUTCOMES = "dpip.v1.outcome.*.*"
 JOBS_READY = "dpip.v1.ready"
 """Hint to the scheduler, empty: there are jobs to place. The truth is in the datastore."""
 
-ONE_MORE_JOB = "dpip.v1.ready.*"
+MORE_JOBS = "dpip.v1.more.*"
 
 WHY_PENDING = "dpip.v1.why"
 """Where the API requests of the leading scheduler, with ``WhyPending``, why a job waits."""
@@ -104,9 +104,9 @@ def heard_by(worker: str, instance: str) -> list[str]:
     ]
 
 
-def one_more_job(workload_id: str) -> str:
-    """Hint to the scheduler, empty: the workload has one more pending job."""
-    return f"dpip.v1.ready.{workload_id}"
+def more_jobs(workload_id: str) -> str:
+    """Hint to the scheduler: the workload has more pending jobs."""
+    return f"dpip.v1.more.{workload_id}"
 
 
 def settled(workload_id: str) -> str:

@@ -86,11 +86,11 @@ def test_an_upload_and_a_result_are_told_on_the_bus(system: System, user: ApiSes
 
     async def hear(subject: str, payload: bytes) -> None:
         heard.append(subject)
-        if {subjects.one_more_job(workload), subjects.settled(workload)} <= set(heard):
+        if {subjects.more_jobs(workload), subjects.settled(workload)} <= set(heard):
             all_heard.set()
 
     bus = system.app.state.context.bus
-    system.do(bus.subscribe(subjects.ONE_MORE_JOB, hear))
+    system.do(bus.subscribe(subjects.MORE_JOBS, hear))
     system.do(bus.subscribe(subjects.ALL_SETTLED, hear))
     finish(system, workload, user.upload(workload))
     assert all_heard.wait(30)

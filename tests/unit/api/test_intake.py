@@ -7,6 +7,7 @@ import pytest
 
 from dpip.api.admission import Admission
 from dpip.api.context import Context
+from dpip.api.hints import Hints
 from dpip.api.intake import take_original
 from dpip.api.login_throttle import LoginThrottle
 from dpip.api.passwords import Passwords
@@ -79,6 +80,7 @@ def context(rows: Rows, store: Store) -> Context:
         datastore=cast("Datastore", rows),
         images=cast("ImageStore", store),
         bus=bus,
+        hints=Hints(bus),
         clock=SystemClock(),
         settings=SETTINGS,
         passwords=Passwords(),

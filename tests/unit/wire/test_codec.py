@@ -21,6 +21,7 @@ from dpip.wire.messages import (
     Heartbeat,
     Hello,
     Message,
+    MoreJobs,
     Obstacle,
     Outcome,
     OutcomeKind,
@@ -89,6 +90,7 @@ EXAMPLES: list[Message] = [
     ),
     Acknowledged(),
     Told(command=Command.DRAIN),
+    MoreJobs(count=16),
     WhyPending(job_id="j", workload_id="wl"),
     Waiting(
         reason="No worker is free.",

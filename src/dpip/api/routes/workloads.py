@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from dpip.api.auth import AnyUser, may_change
 from dpip.api.context import Context, InContext
-from dpip.api.hints import hint
 from dpip.api.lookup import is_id, owner_filter, visible_workload
 from dpip.api.openapi import problems
 from dpip.api.results_wait import settled_jobs
@@ -25,7 +24,6 @@ from dpip.errors import DpipError, InvalidValue
 from dpip.filters.pipeline import encode_pipeline
 from dpip.model.ids import new_id
 from dpip.model.workload import Workload
-from dpip.wire import subjects
 
 router = APIRouter(prefix="/workloads")
 
@@ -98,7 +96,7 @@ async def retry_workload(workload_id: str, user: AnyUser, context: InContext) ->
     """Try the failed images again, with as many attempts as at first."""
     workload = await visible_workload(context, user, workload_id)
     if await context.datastore.retry_failed(workload.id):
-        await hint(context.bus, subjects.JOBS_READY)
+        context.hints.jobs_ready()
     return await _with_images(context, await visible_workload(context, user, workload_id))
 
 
@@ -115,7 +113,7 @@ async def remove_workload(workload_id: str, user: AnyUser, context: InContext) -
         await context.images.remove_workload(workload)
     except DpipError as error:  # Nobody can see them any more.
         log.warning("files of a workload left behind", workload=workload.id, reason=str(error))
-    await hint(context.bus, subjects.settled(workload.id))
+    context.hints.settled(workload.id)
     return RemovedAnswer(workload_id=workload.id, images=workload.counts.total)
 
 
