@@ -5,10 +5,12 @@ whose name only it and the API can tell: that the API sees it there proves that 
 directories, and that the process may write to them.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -48,6 +50,10 @@ class DirectStore:
         shutil.rmtree(self._area, ignore_errors=True)
         os.close(self._lock)
 
+    def length(self, place: PurePath) -> int:
+        """Bytes of the image at ``place``."""
+        return (self._images / place).stat().st_size
+
     def copy_out(self, place: PurePath, sha256: str, target: Path) -> bool:
         """Copy the image at ``place`` to ``target``; whether its bytes are those that were kept."""
         with (
@@ -64,7 +70,10 @@ class DirectStore:
         name = new_id()
         staged = self._area / name
         try:
-            with source.open("rb", buffering=0) as bytes_in, staged.open("xb", buffering=0) as sink:
+            with (
+                open(source, "rb", buffering=0, opener=_at_once) as bytes_in,
+                staged.open("xb", buffering=0) as sink,
+            ):
                 return StagedCopy(name=name, sha256=_copy(bytes_in, sink))
         except BaseException:
             self.forget(name)
@@ -85,10 +94,23 @@ class DirectStore:
         (self._area / name).unlink(missing_ok=True)
 
 
+def _at_once(path: str, flags: int) -> int:
+    """Open it, or fail: no pipe and no lease that a stranger left there is waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 def _copy(source: BinaryIO, sink: BinaryIO) -> str:
     digest = hashlib.sha256()
-    block = memoryview(bytearray(_BLOCK))  # One for all: it stays in the processor's cache.
+    seen = os.fstat(source.fileno())
+    if not stat.S_ISREG(seen.st_mode):
+        raise OSError(errno.EINVAL, "It is no regular file")
+    left = seen.st_size
+    # One for all: it stays in the processor's cache.
+    block = memoryview(bytearray(min(_BLOCK, left + 1)))
     while length := source.readinto(block):  # type: ignore[attr-defined]
+        left -= length
+        if left < 0:  # Whoever writes to it while it is copied could go on for ever.
+            raise OSError(errno.EFBIG, "It has grown while it was copied")
         piece = block[:length]
         digest.update(piece)
         while piece:

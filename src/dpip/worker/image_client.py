@@ -27,6 +27,8 @@ T = TypeVar("T")
 _BLOCK = 1024 * 1024
 _JSON = {"Content-Type": "application/json"}
 _SMALL_BYTES = 64 * 1024
+"""So much is copied or sent at once: to hand it to a thread, or to send it in pieces, takes longer
+than all else that is done to it."""
 _PATIENCE_SECONDS = 30.0
 _MOST_BROKEN_OFF = 3
 _DAMAGED = ImageDamaged.code
@@ -79,8 +81,11 @@ class ImageClient:
         images: Path | None = None,
     ) -> None:
         """``tls`` says whom to trust; without it, whomever this machine trusts."""
-        connector = aiohttp.TCPConnector(ssl=tls or True)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls or True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_TIMEOUT,
+        )
         self._access = StoreAccess(self._session, images)
         self._commits = Commits(self._ask_for_commits)
         self.admit(endpoint, token)
@@ -103,7 +108,7 @@ class ImageClient:
         ``ApiAway``, ``ScratchUnusable``.
         """
         store = await self._access.store()
-        if store is not None and await asyncio.to_thread(_copied_out, store, run, target):
+        if store is not None and await _copied_out(store, run, target):
             return
         broken_off = 0
 
@@ -148,7 +153,7 @@ class ImageClient:
         self, store: DirectStore, run: Run, result: Path, milliseconds: float
     ) -> bool:
         """Hand in a result that lies in the store already; whether it could be put there."""
-        staged = await asyncio.to_thread(_copied_in, store, result)
+        staged = await _copied_in(store, result)
         if staged is None:
             return False
         try:
@@ -220,20 +225,24 @@ class _Answers(Struct, frozen=True):
     pictures: tuple[Answer, ...]
 
 
-def _copied_out(store: DirectStore, run: Run, target: Path) -> bool:
+async def _copied_out(store: DirectStore, run: Run, target: Path) -> bool:
     """Whether the original is at ``target`` now. If not, the API knows why."""
     place = place_of_image(
         run.workload_name, run.workload_id, ImageKind.ORIGINAL, run.image_id, run.format
     )
     try:
-        return store.copy_out(place, run.sha256, target)
+        if store.length(place) <= _SMALL_BYTES:
+            return store.copy_out(place, run.sha256, target)
+        return await asyncio.to_thread(store.copy_out, place, run.sha256, target)
     except OSError:
         return False
 
 
-def _copied_in(store: DirectStore, result: Path) -> StagedCopy | None:
+async def _copied_in(store: DirectStore, result: Path) -> StagedCopy | None:
     try:
-        return store.copy_in(result)
+        if result.stat().st_size <= _SMALL_BYTES:
+            return store.copy_in(result)
+        return await asyncio.to_thread(store.copy_in, result)
     except OSError:
         return None
 

@@ -1,11 +1,12 @@
 """How much memory a process occupies, and has occupied at most."""
 
-from pathlib import Path
+import os
 
 import psutil
 
 _RESET_PEAK = b"5"
 """See proc_pid_clear_refs(5)."""
+_LONGEST_STATUS = 16 * 1024
 
 
 class ProcessMemory:
@@ -17,7 +18,7 @@ class ProcessMemory:
 
     def __init__(self, process: psutil.Process) -> None:
         self._process = process
-        self._files = Path(f"/proc/{process.pid}")
+        self._files = f"/proc/{process.pid}"
         self._largest_reading = 0
         self._is_kept = False
 
@@ -25,7 +26,11 @@ class ProcessMemory:
         """Have the peak be that from now on."""
         self._largest_reading = 0
         try:
-            (self._files / "clear_refs").write_bytes(_RESET_PEAK)
+            file = os.open(f"{self._files}/clear_refs", os.O_WRONLY)
+            try:
+                os.write(file, _RESET_PEAK)
+            finally:
+                os.close(file)
             self._is_kept = True
         except OSError:
             self._is_kept = False
@@ -41,14 +46,19 @@ class ProcessMemory:
 
     def peak(self) -> int:
         """The most that it has occupied since ``forget_peak``."""
-        return max(self.now(), self._largest_reading, self._kept_by_the_kernel())
+        kept = self._kept_by_the_kernel()
+        return max(kept or self.now(), self._largest_reading)
 
     def _kept_by_the_kernel(self) -> int:
         if not self._is_kept:
             return 0
         try:
-            status = (self._files / "status").read_text()
+            file = os.open(f"{self._files}/status", os.O_RDONLY)
+            try:
+                status = os.read(file, _LONGEST_STATUS)
+            finally:
+                os.close(file)
         except OSError:
             return 0
-        _, _, rest = status.partition("\nVmHWM:")
+        _, _, rest = status.partition(b"\nVmHWM:")
         return int(rest.split(maxsplit=1)[0]) * 1024 if rest else 0

@@ -144,35 +144,29 @@ async def _filter_within(
     memory_limit: int,
     time_limit: float,
 ) -> Filtered:
+    clock = asyncio.get_running_loop().time
+    give_up_at = clock() + time_limit
     asking = asyncio.create_task(answer_to_come)
-    watching = asyncio.create_task(_outgrows(child, memory_limit))
     try:
-        await asyncio.wait(
-            {asking, watching}, timeout=time_limit, return_when=asyncio.FIRST_COMPLETED
-        )
-        if asking.done():
-            answer = asking.result()
-        elif watching.done():
-            raise SlotFailure(_out_of_memory(memory_limit))
-        else:
-            raise SlotFailure(_timed_out(time_limit))
+        while not asking.done():
+            left = give_up_at - clock()
+            if left <= 0:
+                raise SlotFailure(_timed_out(time_limit))
+            await asyncio.wait({asking}, timeout=min(left, _POLL_SECONDS))
+            if not asking.done() and child.memory.now() > memory_limit:
+                raise SlotFailure(_out_of_memory(memory_limit))
+        answer = asking.result()
     except ChildEnded as ended:
         raise SlotFailure(_explain(ended, memory_limit, time_limit)) from ended
     finally:
-        for each in (asking, watching):
-            each.cancel()
-        await asyncio.gather(asking, watching, return_exceptions=True)
+        if not asking.done():
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
     if isinstance(answer, Failed):
         raise SlotFailure(answer.failure)
     if isinstance(answer, Unwritten):
         raise ScratchUnusable(reason=answer.reason)
     return answer
-
-
-async def _outgrows(child: ChildProcess, limit: int) -> None:
-    """Return when the child has more than ``limit`` bytes in memory."""
-    while child.memory.now() <= limit:
-        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _explain(ended: ChildEnded, memory_limit: int, time_limit: float) -> Failure:

@@ -16,7 +16,7 @@ import psutil
 
 from dpip.errors import CannotStart
 from dpip.supervision import die_with_parent
-from dpip.worker.child_limits import limit_child
+from dpip.worker.child_limits import ChildLimits
 from dpip.worker.child_messages import (
     FILTERED,
     LENGTH,
@@ -82,8 +82,10 @@ class ChildProcess:
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-        self._seen = psutil.Process(self._process.pid)
-        self.memory = ProcessMemory(self._seen)
+        self._original = self._room / ORIGINAL
+        self._filtered = self._room / FILTERED
+        self._limits = ChildLimits(self._process.pid)
+        self.memory = ProcessMemory(psutil.Process(self._process.pid))
         """Its peak is that of the picture asked for last."""
         self._answers = asyncio.StreamReader()
         self._transport: asyncio.ReadTransport | None = None
@@ -128,10 +130,11 @@ class ChildProcess:
         Raises ``ChildEnded``.
         """
         self.is_idle = False
-        self._words.truncate(0)
-        limit_child(self._seen, memory=memory_limit, seconds=cpu_seconds)
+        if self._words.seek(0, os.SEEK_END):
+            self._words.truncate(0)
+        self._limits.allow(memory=memory_limit, seconds=cpu_seconds)
         self.memory.forget_peak()
-        source.rename(self._room / ORIGINAL)
+        source.rename(self._original)
         assert self._process.stdin  # noqa: S101  # nosec B101 # for the type checker
         with contextlib.suppress(BrokenPipeError):  # What became of it is seen while reading.
             # Does not block: the pipe is empty, and takes more than a task is long.
@@ -140,9 +143,9 @@ class ChildProcess:
         if isinstance(answer, Ready):
             raise ChildEnded("gave no answer")
         try:
-            (self._room / ORIGINAL).unlink()
+            self._original.unlink()
             if isinstance(answer, Filtered):
-                (self._room / FILTERED).rename(target)
+                self._filtered.rename(target)
         except FileNotFoundError as error:
             raise ChildEnded("has lost its files") from error
         self.is_idle = True

@@ -178,13 +178,15 @@ async def slot(tmp_path: Path) -> AsyncIterator[Slot]:
     await slot.close()
 
 
-async def filter_png(slot: Slot, source: Path, time_limit: float = PATIENCE) -> FilteredPicture:
+async def filter_png(
+    slot: Slot, source: Path, time_limit: float = PATIENCE, memory_limit: int = MEMORY
+) -> FilteredPicture:
     return await slot.filter(
         source,
         source.with_name("result"),
         encode_pipeline(parse_pipeline("blur:sigma=20")),
         PictureFormat.PNG,
-        memory_limit=MEMORY,
+        memory_limit=memory_limit,
         time_limit=time_limit,
     )
 
@@ -248,6 +250,17 @@ async def test_a_child_is_limited_by_the_kernel_too(slot: Slot, tmp_path: Path) 
     assert 8 <= limit(resource.RLIMIT_CPU) <= 60
     assert limit(resource.RLIMIT_NOFILE) == 64
     assert limit(resource.RLIMIT_CORE) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the limits of others")
+async def test_each_picture_has_limits_of_its_own(slot: Slot, tmp_path: Path) -> None:
+    """In either direction."""
+    assert slot.pid is not None
+    for memory, seconds in ((MEMORY, 7), (MEMORY // 2, 7), (MEMORY, 70)):
+        await filter_png(slot, picture(tmp_path / "picture.png"), seconds, memory)
+        assert resource.prlimit(slot.pid, resource.RLIMIT_DATA)[0] == memory
+        assert resource.prlimit(slot.pid, resource.RLIMIT_FSIZE)[0] == 4 * memory
+        assert seconds < resource.prlimit(slot.pid, resource.RLIMIT_CPU)[0] < 2 * seconds + 8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the limits of others")

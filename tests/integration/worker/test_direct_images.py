@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
+from dpip.direct_store import DirectStore
 from dpip.model.image import ImageKind, PictureFormat
 from dpip.model.image_place import STAGING, place_of_image, staging_area
 from dpip.wire.messages import Run
@@ -179,6 +181,25 @@ async def test_a_result_that_the_api_does_not_find_is_sent(
     assert api.sent == [RESULT]
     await client.upload(RUN, result, milliseconds=1)
     assert api.asked == 2
+
+
+@pytest.mark.parametrize("how", ["link", "pipe", "growing file"])
+def test_a_result_that_is_no_file_of_a_length_is_not_copied(
+    api: ScriptedApi, result: Path, tmp_path: Path, how: str
+) -> None:
+    """It is not waited for either, nor read for as long as somebody writes to it."""
+    store = DirectStore(api.images, "token")
+    staged = tmp_path / "staged"
+    if how == "link":
+        staged.symlink_to(result)
+    elif how == "pipe":
+        os.mkfifo(staged)
+    else:
+        staged = Path("/proc/self/status")  # Says that it is empty.
+    with pytest.raises(OSError, match=r"symbolic link|regular|grown"):
+        store.copy_in(staged)
+    assert not list((api.images / STAGING / staging_area("token")).iterdir())
+    store.close()
 
 
 @pytest.mark.parametrize(("status", "error"), [(409, AttemptIsStale), (422, ResultRefused)])
