@@ -14,6 +14,8 @@ from dpip.bench.outputs import Judgement, Reference
 from dpip.bench.ways import AS_THE_WORKER, WAYS, Way
 from dpip.client.batch import Picture
 from dpip.errors import DpipError
+from dpip.filters.libvips import pyvips
+from dpip.filters.loading import is_in_other_colours
 from dpip.filters.pipeline import parse_pipeline
 from dpip.formats import read_header
 from dpip.model.image import PictureFormat
@@ -37,7 +39,11 @@ class Trial(Struct, frozen=True, kw_only=True):
 
 
 class Limit:
-    """A contender: for every format the way that was the fastest in a trial before the contest."""
+    """A contender: for every format the way that was the fastest in a trial before the contest.
+
+    A picture with a profile of other colours than those of sRGB goes the worker's way, the only one
+    that heeds profiles.
+    """
 
     name = "limit"
 
@@ -47,6 +53,7 @@ class Limit:
         self._scratch = scratch
         self._chosen: dict[PictureFormat, Way] = {}
         self._formats: dict[Path, PictureFormat] = {}
+        self._in_other_colours: set[Path] = set()
 
     @property
     def how(self) -> str:
@@ -59,11 +66,18 @@ class Limit:
         self._chosen, self._formats = {}, {}
         by_format: dict[PictureFormat, list[Path]] = defaultdict(list)
         for source in sources:
-            with contextlib.suppress(DpipError, OSError), source.open("rb") as file:
-                self._formats[source] = read_header(file).format
-                by_format[self._formats[source]].append(source)
+            with (
+                contextlib.suppress(DpipError, OSError, pyvips.Error),
+                source.open("rb") as file,
+            ):
+                format = read_header(file).format  # noqa: A001
+                if is_in_other_colours(source, format):
+                    self._in_other_colours.add(source)
+                else:
+                    by_format[format].append(source)
+                self._formats[source] = format
         trials = []
-        for format, files in by_format.items():  # noqa: A001
+        for format, files in by_format.items():
             trial = _Trial(self._loop, format, files, filter, self._scratch / "trial")
             self._chosen[format] = trial.fastest
             trials += trial.report()
@@ -74,12 +88,15 @@ class Limit:
         """Filter every picture that ``choose`` has seen and could read."""
         return self._loop.run(
             [
-                Task(picture, known, WAYS.index(self._chosen[known]))
+                Task(picture, known, WAYS.index(self._way_of(picture.source, known)))
                 for picture in pictures
                 if (known := self._formats.get(picture.source)) is not None
             ],
             filter,
         )
+
+    def _way_of(self, source: Path, format: PictureFormat) -> Way:  # noqa: A002
+        return AS_THE_WORKER if source in self._in_other_colours else self._chosen[format]
 
 
 class _Trial:

@@ -24,7 +24,7 @@ from dpip.worker.waiting_line import WaitingLine
 
 log = structlog.get_logger()
 
-_HANDED_IN_A_SLOT = 4
+_HANDED_IN_A_SLOT = 16
 """Results that are on their way: of small pictures several are done while one is committed."""
 
 

@@ -8,6 +8,7 @@ from dpip.bench import limit as module
 from dpip.bench.bare_loop import BareLoop, Task
 from dpip.bench.limit import Limit
 from dpip.bench.ways import AS_THE_WORKER, WAYS, Way
+from dpip.client.batch import Picture
 from dpip.filters.pipeline import parse_pipeline
 from dpip.model.image import PictureFormat
 
@@ -77,3 +78,34 @@ def test_a_way_that_makes_another_picture_is_not_chosen(
         "not the same picture",
         "left out",
     ]
+
+
+def test_a_picture_in_other_colours_goes_the_only_way_that_knows_them(
+    monkeypatch: pytest.MonkeyPatch, photograph: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Whatever way is chosen for the others of its format."""
+    plain = photograph(".png")
+    wide = tmp_path / "wide.png"
+    pyvips.Image.new_from_file(str(plain)).icc_transform("p3", input_profile="srgb").pngsave(wide)
+    fast = Way(name="fast", filter=AS_THE_WORKER.filter)
+    monkeypatch.setattr(module, "WAYS", (AS_THE_WORKER, fast))
+    ran: list[Task] = []
+
+    class Loop(BareLoop):
+        def __init__(self) -> None:
+            """Has no processes."""
+
+        def run(self, tasks: Sequence[Task], filter: str) -> float:  # noqa: A002
+            ran[:] = tasks
+            for task in tasks:
+                AS_THE_WORKER.filter(
+                    task.picture.source, task.picture.target, parse_pipeline(filter), task.format
+                )
+            return 100.0 if tasks[0].way == 0 else 1.0
+
+    limit = Limit(Loop(), tmp_path / "scratch")
+    limit.choose([plain, wide], "grayscale")
+    limit.filter(
+        [Picture(plain, tmp_path / "a.png"), Picture(wide, tmp_path / "b.png")], "grayscale"
+    )
+    assert {task.picture.source: task.way for task in ran} == {plain: 1, wide: 0}
