@@ -77,7 +77,7 @@ class Limit:
                     by_format[format].append(source)
                 self._formats[source] = format
         trials = []
-        for format, files in by_format.items():
+        for format, files in by_format.items():  # noqa: A001
             trial = _Trial(self._loop, format, files, filter, self._scratch / "trial")
             self._chosen[format] = trial.fastest
             trials += trial.report()
