@@ -1,8 +1,8 @@
 """The child process of a slot: all it does is filter one picture after another.
 
 It reads tasks on standard input and answers on what was its standard output when it started. It
-ends when its standard input does. Run as ``python -m dpip.worker.child <room>``: the room is the
-one directory in which it can open files.
+ends when its standard input does. Run as ``python -m dpip.worker.child <directory>``: the two in
+there are all in which it can open files.
 """
 
 import os
@@ -22,6 +22,8 @@ from dpip.worker.child_memory import return_free_memory
 from dpip.worker.child_messages import (
     FILTERED,
     ORIGINAL,
+    ORIGINALS,
+    ROOM,
     Answer,
     Failed,
     Filtered,
@@ -35,14 +37,14 @@ from dpip.worker.child_messages import (
 
 def main() -> None:
     """Serve tasks until standard input ends."""
-    room = Path(sys.argv[1])
+    directory = Path(sys.argv[1])
     tasks, answers = _take_over_pipes()
     # Before the warm-up, which starts threads that would keep what this one gives up.
-    left_open = confine(room)
+    left_open = confine(directory / ROOM, directory / ORIGINALS)
     warm_up()
     _send(answers, Ready(left_open=left_open))
     while task := read_task(tasks):
-        answer = _answer(task, room)
+        answer = _answer(task, directory)
         return_free_memory()
         _send(answers, answer)
 
@@ -57,11 +59,14 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return tasks, answers
 
 
-def _answer(task: Task, room: Path) -> Filtered | Failed | Unwritten:
+def _answer(task: Task, directory: Path) -> Filtered | Failed | Unwritten:
     begin, begin_of_cpu = time.perf_counter(), time.process_time()
     try:
         header = filter_picture(
-            room / ORIGINAL, room / FILTERED, decode_pipeline(task.pipeline), task.format
+            directory / ORIGINAL,
+            directory / FILTERED,
+            decode_pipeline(task.pipeline),
+            task.format,
         )
     except CannotWrite as error:
         return Unwritten(reason=str(error))

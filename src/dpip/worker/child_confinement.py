@@ -12,11 +12,12 @@ _MOST_OPEN_FILES = 64
 _PR_SET_NO_NEW_PRIVS = 38
 
 
-def confine(room: Path) -> tuple[str, ...]:
-    """Give up, for good, everything that filtering pictures in the directory ``room`` never needs.
+def confine(room: Path, originals: Path) -> tuple[str, ...]:
+    """Give up, for good, everything that filtering pictures never needs.
 
-    Called once, when everything is loaded and before there is a second thread. Returns what the
-    platform leaves open all the same, a phrase each.
+    Files in the directory ``originals`` can be read still, and ``room`` is there to work in. Called
+    once, when everything is loaded and before there is a second thread. Returns what the platform
+    leaves open all the same, a phrase each.
     """
     # A crash of a decoder is expected, and its core would be as large as the picture.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -24,14 +25,14 @@ def confine(room: Path) -> tuple[str, ...]:
     if sys.platform == "linux":
         # The kernel asks for it before the rest.
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    return (*_give_up_files(room), *_give_up_calls())
+    return (*_give_up_files(room, originals), *_give_up_calls())
 
 
-def _give_up_files(room: Path) -> tuple[str, ...]:
+def _give_up_files(room: Path, originals: Path) -> tuple[str, ...]:
     if not landlock_version():
         return ("other files (there is no Landlock)",)
     try:
-        allow_files_only_in(room)
+        allow_files_only_in(room, read_only=originals)
     except OSError as error:
         return (f"other files (Landlock: {error.strerror})",)
     return ()

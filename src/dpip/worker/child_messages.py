@@ -16,8 +16,11 @@ LENGTH = struct.Struct(">L")
 LONGEST_ANSWER = 64 * 1024
 """Bytes of an answer: what more a child announces would lie in the worker's memory."""
 
-ORIGINAL, FILTERED = "original", "filtered"
-"""Names, in the child's room, of the picture to filter and of what comes of it."""
+ROOM, ORIGINALS = "room", "originals"
+"""Names of the directories in which a child works, and in which it can only read."""
+
+ORIGINAL, FILTERED = f"{ORIGINALS}/original", f"{ROOM}/filtered"
+"""Where the picture to filter lies, and what comes of it."""
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag=True):
@@ -30,7 +33,7 @@ class Ready(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Task(Struct, frozen=True, kw_only=True, tag=True):
-    """Filter the original in the room."""
+    """Filter the original."""
 
     pipeline: bytes
     format: PictureFormat

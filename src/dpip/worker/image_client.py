@@ -102,13 +102,14 @@ class ImageClient:
         await self._session.close()
 
     async def download(self, run: Run, target: Path) -> None:
-        """Write the bytes of an original to ``target``.
+        """Have the bytes of an original at ``target``.
 
-        Raises ``AttemptIsStale`` where it is no longer this worker's, ``OriginalUnavailable``,
+        Nobody may write to it: it may be another name of the file in the image store. Raises
+        ``AttemptIsStale`` where it is no longer this worker's, ``OriginalUnavailable``,
         ``ApiAway``, ``ScratchUnusable``.
         """
         store = await self._access.store()
-        if store is not None and await _copied_out(store, run, target):
+        if store is not None and await _linked_out(store, run, target):
             return
         broken_off = 0
 
@@ -225,15 +226,15 @@ class _Answers(Struct, frozen=True):
     pictures: tuple[Answer, ...]
 
 
-async def _copied_out(store: DirectStore, run: Run, target: Path) -> bool:
+async def _linked_out(store: DirectStore, run: Run, target: Path) -> bool:
     """Whether the original is at ``target`` now. If not, the API knows why."""
     place = place_of_image(
         run.workload_name, run.workload_id, ImageKind.ORIGINAL, run.image_id, run.format
     )
     try:
         if store.length(place) <= _SMALL_BYTES:
-            return store.copy_out(place, run.sha256, target)
-        return await asyncio.to_thread(store.copy_out, place, run.sha256, target)
+            return store.link_out(place, run.sha256, target)
+        return await asyncio.to_thread(store.link_out, place, run.sha256, target)
     except OSError:
         return False
 
@@ -249,7 +250,8 @@ async def _copied_in(store: DirectStore, result: Path) -> StagedCopy | None:
 
 async def _save(answer: aiohttp.ClientResponse, target: Path) -> None:
     try:
-        with target.open("wb") as file:
+        target.unlink(missing_ok=True)
+        with target.open("xb") as file:
             async for block in answer.content.iter_chunked(_BLOCK):
                 file.write(block)
     except (aiohttp.ClientError, ConnectionError, TimeoutError):  # Some are an OSError, too.

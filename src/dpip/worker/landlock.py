@@ -19,6 +19,7 @@ _WITHIN = _WRITE_FILE | _READ_FILE | _REMOVE_FILE | _MAKE_REGULAR | _TRUNCATE
 
 # What each version of the interface can deny, from the first on: so many rights on files.
 _FILE_RIGHTS = (13, 14, 15, 15, 16)
+_TRUNCATION_SINCE = 3
 _NETWORK_SINCE, _NETWORK_RIGHTS = 4, 0b11  # Binding and connecting of TCP.
 _SCOPES_SINCE, _SCOPES = 6, 0b11  # Abstract Unix sockets and signals of others.
 
@@ -48,11 +49,20 @@ def landlock_version() -> int:
         return 0
 
 
-def allow_files_only_in(directory: Path) -> None:
-    """Leave this thread, and what it starts, no file to open but those right in ``directory``.
+def keeps_what_can_be_read() -> bool:
+    """Whether what a process may only read is safe from it.
 
-    There, files can be read, written, made and removed, and nothing else made. What is open stays
-    open. The process must have given up new privileges. Raises ``OSError``.
+    Before its third version Landlock let a file be emptied by who opened it for reading.
+    """
+    return landlock_version() >= _TRUNCATION_SINCE
+
+
+def allow_files_only_in(directory: Path, *, read_only: Path) -> None:
+    """Leave this thread, and what it starts, no file to open but those right in two directories.
+
+    In ``directory`` files can be read, written, made and removed, and nothing else made. Those in
+    ``read_only`` can be read, and nothing can be moved or linked from one to the other. What is
+    open stays open. The process must have given up new privileges. Raises ``OSError``.
     """
     version = landlock_version()
     denied = _Ruleset(
@@ -61,14 +71,21 @@ def allow_files_only_in(directory: Path) -> None:
         scopes=_SCOPES if version >= _SCOPES_SINCE else 0,
     )
     ruleset = _call(_CREATE_RULESET, ctypes.byref(denied), ctypes.sizeof(denied), 0)
-    place = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     try:
-        rule = _PathBeneath(allowed=_WITHIN & denied.files, directory=place)
-        _call(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+        _allow(ruleset, directory, _WITHIN & denied.files)
+        _allow(ruleset, read_only, _READ_FILE)
         _call(_RESTRICT_SELF, ruleset, 0)
     finally:
-        os.close(place)
         os.close(ruleset)
+
+
+def _allow(ruleset: int, directory: Path, rights: int) -> None:
+    place = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        rule = _PathBeneath(allowed=rights, directory=place)
+        _call(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+    finally:
+        os.close(place)
 
 
 def _call(number: int, *arguments: Any) -> int:

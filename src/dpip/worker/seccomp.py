@@ -48,7 +48,11 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     # Its own limits.
     "setrlimit": (160, 164),
     "prlimit64": (302, 261),
-    # Of files, what Landlock leaves open, or did before its third version.
+    # Of files, what Landlock leaves open, or did before its third version. Who owns a file can
+    # change its flags by ioctl, though it was opened for reading.
+    "ioctl": (16, 29),
+    "flock": (73, 32),
+    "file_setattr": (469, 469),
     "truncate": (76, 45),
     "inotify_init": (253, None),
     "inotify_init1": (294, 26),

@@ -22,6 +22,8 @@ from dpip.worker.child_messages import (
     LENGTH,
     LONGEST_ANSWER,
     ORIGINAL,
+    ORIGINALS,
+    ROOM,
     Answer,
     Failed,
     Filtered,
@@ -31,6 +33,7 @@ from dpip.worker.child_messages import (
     decode_answer,
     framed,
 )
+from dpip.worker.landlock import keeps_what_can_be_read
 from dpip.worker.process_memory import ProcessMemory
 
 _PART = "the child process of a slot"
@@ -62,28 +65,30 @@ class ChildEnded(Exception):
 class ChildProcess:
     """A child. Asked one thing at a time; who gives up on an answer has to end the child.
 
-    It has a room below ``scratch``, the one directory in which it can open files: so it sees the
-    picture that it filters, and no other. Made with ``Popen``, because asyncio's own processes can
-    wait for ever when their start is cancelled.
+    It has a room below ``scratch``, and beside it a directory in which it can only read: all in
+    which it can open files, so it sees the picture that it filters, and no other. Made with
+    ``Popen``, because asyncio's own processes can wait for ever when their start is cancelled.
     """
 
     def __init__(self, scratch: Path) -> None:
-        self._room = Path(tempfile.mkdtemp(prefix="child-", dir=scratch))
+        self._directory = Path(tempfile.mkdtemp(prefix="child-", dir=scratch))
+        for name in (ROOM, ORIGINALS):
+            (self._directory / name).mkdir()
+        self._original = self._directory / ORIGINAL
+        self._filtered = self._directory / FILTERED
         # Appended to by the child, emptied before each picture: its last words on this one.
         self._words: IO[bytes] = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
         self._process = Popen(  # noqa: S603  # nosec B603 # our own program
-            [sys.executable, "-m", "dpip.worker.child", str(self._room)],
+            [sys.executable, "-m", "dpip.worker.child", str(self._directory)],
             stdin=PIPE,
             stdout=PIPE,
             stderr=self._words,
             bufsize=0,
-            env=_environment(self._room),
+            env=_environment(self._directory / ROOM),
             # Ctrl-C in a terminal reaches the worker alone, which ends its children in order.
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-        self._original = self._room / ORIGINAL
-        self._filtered = self._room / FILTERED
         self._limits = ChildLimits(self._process.pid)
         self.memory = ProcessMemory(psutil.Process(self._process.pid))
         """Its peak is that of the picture asked for last."""
@@ -93,6 +98,7 @@ class ChildProcess:
         """Whether everything that was asked has been answered."""
         self.left_open: tuple[str, ...] = ()
         """What the platform could not deny the process, a phrase each."""
+        self._only_reads_originals = False
 
     @classmethod
     async def start(cls, scratch: Path) -> Self:
@@ -127,14 +133,14 @@ class ChildProcess:
     ) -> Filtered | Failed | Unwritten:
         """Have the child filter ``source``, which it uses up, into ``target``.
 
-        Raises ``ChildEnded``.
+        The bytes of a ``source`` that has other names are safe from it. Raises ``ChildEnded``.
         """
         self.is_idle = False
         if self._words.seek(0, os.SEEK_END):
             self._words.truncate(0)
         self._limits.allow(memory=memory_limit, seconds=cpu_seconds)
         self.memory.forget_peak()
-        source.rename(self._original)
+        await self._hand_over(source)
         assert self._process.stdin  # noqa: S101  # nosec B101 # for the type checker
         with contextlib.suppress(BrokenPipeError):  # What became of it is seen while reading.
             # Does not block: the pipe is empty, and takes more than a task is long.
@@ -151,6 +157,13 @@ class ChildProcess:
         self.is_idle = True
         return answer
 
+    async def _hand_over(self, source: Path) -> None:
+        if self._only_reads_originals or source.stat().st_nlink == 1:
+            source.rename(self._original)
+        else:
+            await asyncio.to_thread(shutil.copyfile, source, self._original)
+            source.unlink()
+
     def kill(self) -> None:
         """Stop the process at once; ``end`` cleans up after it."""
         self._process.kill()
@@ -162,7 +175,7 @@ class ChildProcess:
         for pipe in (self._process.stdin, self._transport or self._process.stdout, self._words):
             assert pipe  # noqa: S101  # nosec B101 # for the type checker
             pipe.close()
-        await asyncio.to_thread(shutil.rmtree, self._room, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     async def _until_ready(self) -> None:
         assert self._process.stdout  # noqa: S101  # nosec B101 # for the type checker
@@ -173,6 +186,7 @@ class ChildProcess:
         if not isinstance(answer, Ready):
             raise ChildEnded("did not say that it is ready")
         self.left_open = answer.left_open
+        self._only_reads_originals = not self.left_open and keeps_what_can_be_read()
         self.is_idle = True
 
     async def _read_answer(self) -> Answer:

@@ -1,10 +1,14 @@
 """What a child cannot do once it is confined."""
 
+import asyncio
+import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,7 +19,7 @@ import structlog
 from dpip.filters.pipeline import encode_pipeline, parse_pipeline
 from dpip.model.image import PictureFormat
 from dpip.model.job import FailureCode
-from dpip.worker.landlock import landlock_version
+from dpip.worker.landlock import keeps_what_can_be_read, landlock_version
 from dpip.worker.seccomp import can_give_up_calls
 from dpip.worker.slot import FilteredPicture, Slot, SlotFailure
 from dpip.worker.slot_process import ChildProcess
@@ -26,23 +30,34 @@ PATIENCE = 60.0
 
 # Tries something as a process that has confined itself as a child does, or as one that has not.
 TRY = """
-import ctypes, os, pathlib, resource, socket, sys, threading
+import ctypes, errno, fcntl, os, pathlib, resource, socket, sys, threading
 from dpip.worker.child_confinement import confine
 
-room, outside, port, action, confined = sys.argv[1:]
-room, outside = pathlib.Path(room), pathlib.Path(outside)
+room, originals, outside = map(pathlib.Path, sys.argv[1:4])
+port, action, confined = sys.argv[4:]
+kept = originals / "kept"
 libc = ctypes.CDLL(None, use_errno=True)
 
 def call(function, *arguments):
     if function(*arguments) < 0:
         raise PermissionError(ctypes.get_errno(), "refused")
 
+def ask(function, *arguments):
+    # Not all file systems can do it; whether it is refused shows all the same.
+    if function(*arguments) < 0 and ctypes.get_errno() == errno.EPERM:
+        raise PermissionError
+
+def opened(flags, path=kept):
+    return os.open(path, flags)
+
 if confined == "confined":
-    assert confine(room) == ()
+    assert confine(room, originals) == ()
 try:
     exec(action)
 except (PermissionError, ValueError):  # The latter for limits.
     sys.exit(9)
+except OSError as error:  # Both are on one file system.
+    sys.exit(9 if error.errno == errno.EXDEV else 1)
 """
 FINE, REFUSED = 0, 9
 
@@ -81,7 +96,34 @@ CALLS = {
     "change times": "os.utime(outside / 'neighbour', (0, 0))",
     "unshare": "call(libc.unshare, 0)",
 }
+CHANGES_OF_AN_ORIGINAL = {
+    "write": "os.write(opened(os.O_WRONLY), b'x')",
+    "append": "os.write(opened(os.O_WRONLY | os.O_APPEND), b'x')",
+    "write through another name of what is open": "opened(os.O_RDWR, "
+    "f'/proc/self/fd/{opened(os.O_RDONLY)}')",
+    "empty it by opening": "opened(os.O_RDONLY | os.O_TRUNC)",
+    "empty what is open": "opened(os.O_RDONLY | os.O_TRUNC, "
+    "f'/proc/self/fd/{opened(os.O_RDONLY)}')",
+    "truncate": "os.truncate(kept, 0)",
+    "remove": "kept.unlink()",
+    "rename": "kept.rename(originals / 'other')",
+    "move to its room": "kept.rename(room / 'other')",
+    "replace": "(room / 'mine').rename(kept)",
+    "swap": "call(libc.renameat2, -100, bytes(kept), -100, bytes(room / 'mine'), 2)",
+    "link into its room": "os.link(kept, room / 'other')",
+    "link what is open": "os.link(f'/proc/self/fd/{opened(os.O_RDONLY)}', room / 'other', "
+    "src_dir_fd=0)",
+    "make a file beside it": "(originals / 'new').touch()",
+    "chmod": "os.fchmod(opened(os.O_RDONLY), 0o600)",
+    "chown": "os.fchown(opened(os.O_RDONLY), os.getuid(), os.getgid())",
+    "change times": "os.utime(opened(os.O_RDONLY), (0, 0))",
+    "change attributes": "ask(libc.fsetxattr, opened(os.O_RDONLY), b'user.a', b'', 0, 0)",
+    "change flags": "ask(libc.ioctl, opened(os.O_RDONLY), ctypes.c_ulong(0x80086601), "
+    "ctypes.byref(ctypes.c_long()))",
+    "lock": "fcntl.flock(opened(os.O_RDONLY), fcntl.LOCK_SH)",
+}
 NEEDED = {
+    "read an original": "assert kept.read_bytes() == b'original'",
     "work in its room": "(room / 'a').write_bytes((room / 'mine').read_bytes()); "
     "(room / 'a').write_bytes(b'x'); (room / 'a').unlink()",
     "start a thread": "thread = threading.Thread(target=print); thread.start(); thread.join()",
@@ -89,6 +131,9 @@ NEEDED = {
 }
 
 needs_landlock = pytest.mark.skipif(not landlock_version(), reason="the kernel has no Landlock")
+needs_kept_originals = pytest.mark.skipif(
+    not keeps_what_can_be_read(), reason="the kernel's Landlock is older than version 3"
+)
 needs_seccomp = pytest.mark.skipif(
     not can_give_up_calls(), reason="no seccomp filter is known for this system"
 )
@@ -99,15 +144,20 @@ class Attempts:
 
     def __init__(self, directory: Path, port: int) -> None:
         self.room, self.outside, self.port = directory / "room", directory / "outside", port
+        self.originals = directory / "originals"
+        self.kept = self.originals / "kept"
 
     def attempt(self, action: str, *, confined: bool) -> int:
-        for directory, name in ((self.room, "mine"), (self.outside, "neighbour")):
+        for directory in (self.room, self.outside, self.originals):
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir()
-            (directory / name).touch()
+        for file in (self.room / "mine", self.outside / "neighbour"):
+            file.touch()
+        self.kept.write_bytes(b"original")
+        directories = (self.room, self.originals, self.outside)
         how = "confined" if confined else "free"
         return subprocess.run(
-            [sys.executable, "-c", TRY, self.room, self.outside, str(self.port), action, how],
+            [sys.executable, "-c", TRY, *directories, str(self.port), action, how],
             check=False,
             timeout=PATIENCE,
         ).returncode
@@ -132,6 +182,23 @@ def test_what_filtering_does_not_need_is_refused(attempts: Attempts, action: str
     assert attempts.attempt(action, confined=True) == REFUSED
 
 
+@needs_kept_originals
+@needs_seccomp
+@pytest.mark.parametrize(
+    "action", CHANGES_OF_AN_ORIGINAL.values(), ids=CHANGES_OF_AN_ORIGINAL.keys()
+)
+def test_an_original_cannot_be_changed(attempts: Attempts, action: str) -> None:
+    """Its file may be the one in the image store."""
+    assert attempts.attempt(action, confined=False) == FINE
+    before = time.time_ns()
+    assert attempts.attempt(action, confined=True) == REFUSED
+    assert attempts.kept.read_bytes() == b"original"
+    seen = attempts.kept.stat()
+    assert (seen.st_nlink, seen.st_uid) == (1, os.getuid())
+    assert seen.st_mtime_ns > before - 10**9
+    assert [path.name for path in attempts.originals.iterdir()] == ["kept"]
+
+
 @needs_landlock
 @needs_seccomp
 @pytest.mark.parametrize("action", NEEDED.values(), ids=NEEDED)
@@ -145,7 +212,7 @@ def test_what_a_platform_leaves_open_is_named() -> None:
     program = (
         "from pathlib import Path; from dpip.worker import child_confinement as it; "
         "it.landlock_version = lambda: 0; it.can_give_up_calls = lambda: False; "
-        "print(it.confine(Path.cwd())); open('/etc/passwd').close()"
+        "print(it.confine(Path.cwd(), Path.cwd())); open('/etc/passwd').close()"
     )
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     assert b"no Landlock" in ran.stdout
@@ -208,6 +275,34 @@ async def test_a_child_opens_nothing_outside_of_its_room(slot: Slot, tmp_path: P
         await filter_png(slot, link)
     assert caught.value.failure.code is FailureCode.DECODE_FAILED
     assert (await filter_png(slot, elsewhere)).header.width == 30
+
+
+@pytest.mark.parametrize(
+    "is_confined", [pytest.param(True, marks=[needs_kept_originals, needs_seccomp]), False]
+)
+async def test_only_a_child_that_cannot_write_to_it_gets_a_file_of_others(
+    slot: Slot, tmp_path: Path, is_confined: bool
+) -> None:
+    """Another one gets a copy. Either way the file is what it was."""
+    assert slot.pid is not None
+    assert slot._coming is not None
+    child = slot._coming.result()
+    child._only_reads_originals &= is_confined
+    kept = picture(tmp_path / "kept.png")
+    before = kept.read_bytes()
+    source = tmp_path / "source.png"
+    source.hardlink_to(kept)
+    os.kill(slot.pid, signal.SIGSTOP)
+    filtering = asyncio.create_task(filter_png(slot, source))
+    async with asyncio.timeout(PATIENCE):
+        while source.exists():
+            await asyncio.sleep(0.005)
+    assert child._original.samefile(kept) == is_confined
+    os.kill(slot.pid, signal.SIGCONT)
+    await filtering
+    assert kept.read_bytes() == before
+    assert kept.stat().st_nlink == 1
+    assert not child._original.exists()
 
 
 @needs_seccomp

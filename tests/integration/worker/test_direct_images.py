@@ -1,6 +1,7 @@
 """A worker on the file system of the image store, opposite an API that follows a script."""
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -138,14 +139,38 @@ async def test_pictures_do_not_go_through_an_api_that_sees_the_staging_area(
     assert (api.asked, api.downloads, api.sent) == (1, 0, [])
 
 
-async def test_the_copy_is_the_workers_own(
+async def test_an_original_is_not_copied(
     client: ImageClient, original: Path, tmp_path: Path
 ) -> None:
-    """What a child writes to it does not reach the image store."""
+    """Its file gets another name, and is what it was when that goes."""
     target = tmp_path / "target"
     await client.download(RUN, target)
+    assert target.samefile(original)
+    target.unlink()
+    assert original.read_bytes() == ORIGINAL
+
+
+@pytest.mark.parametrize("reason", [errno.EXDEV, errno.EPERM, errno.EMLINK])
+async def test_an_original_that_cannot_have_another_name_is_copied(
+    api: ScriptedApi,
+    client: ImageClient,
+    original: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: int,
+) -> None:
+    """As on another file system. Nothing that is done to the copy reaches the image store."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "link", refuse)
+    target = tmp_path / "target"
+    await client.download(RUN, target)
+    assert target.read_bytes() == ORIGINAL
     target.write_bytes(b"")
     assert original.read_bytes() == ORIGINAL
+    assert api.downloads == 0
 
 
 async def test_all_goes_through_an_api_that_does_not_see_it(
@@ -168,8 +193,24 @@ async def test_an_original_that_is_not_as_it_was_kept_is_left_to_the_api(
         original.unlink()
     else:
         original.write_bytes(b"x" + ORIGINAL[1:])
-    await client.download(RUN, tmp_path / "target")
+    target = tmp_path / "target"
+    before = original.exists() and original.read_bytes()
+    await client.download(RUN, target)
     assert api.downloads == 1
+    assert target.read_bytes() == ORIGINAL
+    assert (original.exists() and original.read_bytes()) == before
+
+
+async def test_what_is_downloaded_does_not_reach_an_original_by_another_name(
+    api: ScriptedApi, client: ImageClient, original: Path, tmp_path: Path
+) -> None:
+    """Such as an attempt may have left there."""
+    original.write_bytes(b"changed")
+    target = tmp_path / "target"
+    target.hardlink_to(original)
+    await client.download(RUN, target)
+    assert (target.read_bytes(), api.downloads) == (ORIGINAL, 1)
+    assert original.read_bytes() == b"changed"
 
 
 async def test_a_result_that_the_api_does_not_find_is_sent(
