@@ -5,8 +5,11 @@ import threading
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+"""What ten bits are written as."""
+
 _TIME_BITS, _RANDOM_BITS = 48, 82
-_LENGTH = (_TIME_BITS + _RANDOM_BITS) // 5
+_SHIFTS = range(_TIME_BITS + _RANDOM_BITS - 10, -1, -10)
 
 _lock = threading.Lock()
 _last = 0
@@ -22,4 +25,4 @@ def new_id() -> str:
     fresh = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
     with _lock:
         _last = number = fresh if fresh > _last else _last + 1
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

@@ -23,11 +23,14 @@ def place_of_image(
     format: PictureFormat,  # noqa: A002
 ) -> PurePath:
     """Return the path of an image below the root."""
-    workload = PurePath(directory_name(workload_name), workload_id)
-    return workload / kind.value / f"{image_id}{format.suffix}"
+    return _directory(workload_name, workload_id, kind) / f"{image_id}{format.suffix}"
 
 
 @lru_cache(maxsize=1024)
+def _directory(workload_name: str, workload_id: str, kind: ImageKind) -> PurePath:
+    return PurePath(directory_name(workload_name), workload_id, kind.value)
+
+
 def directory_name(workload_name: str) -> str:
     """Return ``workload_name`` as one segment of a path that cannot lead anywhere else.
 
