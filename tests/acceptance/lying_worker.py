@@ -16,11 +16,16 @@ hand_in = ImageClient.upload
 
 
 async def hand_in_another(
-    self: ImageClient, run: Run, result: Path, *, milliseconds: float
+    self: ImageClient,
+    run: Run,
+    result: Path,
+    *,
+    milliseconds: float,
+    more_to_come: bool = False,
 ) -> None:
     if Path(os.environ["BROKEN"]).exists():
         pyvips.Image.black(3, 3).write_to_file(str(result))
-    await hand_in(self, run, result, milliseconds=milliseconds)
+    await hand_in(self, run, result, milliseconds=milliseconds, more_to_come=more_to_come)
 
 
 if __name__ == "__main__":

@@ -137,21 +137,32 @@ class ImageClient:
 
         await _patiently(attempt)
 
-    async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
+    async def upload(
+        self, run: Run, result: Path, *, milliseconds: float, more_to_come: bool = False
+    ) -> None:
         """Hand in the filtered image of an attempt; on return it is committed.
+
+        Where ``more_to_come``, it may be held for a moment, so that they are committed together.
 
         Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
         """
 
         async def attempt() -> None:
             store = await self._access.store()
-            if store is None or not await self._commit(store, run, result, milliseconds):
+            if store is None or not await self._commit(
+                store, run, result, milliseconds, more_to_come
+            ):
                 await self._send(run, result, milliseconds)
 
         await _patiently(attempt)
 
     async def _commit(
-        self, store: DirectStore, run: Run, result: Path, milliseconds: float
+        self,
+        store: DirectStore,
+        run: Run,
+        result: Path,
+        milliseconds: float,
+        more_to_come: bool,
     ) -> bool:
         """Hand in a result that lies in the store already; whether it could be put there."""
         staged = await _copied_in(store, result)
@@ -166,7 +177,8 @@ class ImageClient:
                     attempt=run.attempt,
                     milliseconds=milliseconds,
                     sha256=staged.sha256,
-                )
+                ),
+                more_to_come=more_to_come,
             )
         finally:
             store.forget(staged.name)

@@ -32,7 +32,7 @@ class Workshop:
     """A number of slots, and a directory where pictures lie while they are worked on.
 
     Of the attempts taken on, a few have their pictures in the directory: for each slot one that is
-    filtered, one that is about to be and up to four that are handed in, and ``prefetch`` more. The
+    filtered, one that is about to be and up to sixteen that are handed in, and ``prefetch`` more. The
     others wait untouched, in their order. An express attempt has a place beyond these, one a slot,
     and goes before all that wait for a slot.
     """
@@ -46,6 +46,7 @@ class Workshop:
         self._scratch = scratch
         self._work: dict[Run, asyncio.Task[Outcome]] = {}
         self._begun: set[Run] = set()
+        self._handing_in = 0
 
     async def open(self) -> None:
         """Warm the slots. Raises ``CannotStart``."""
@@ -88,9 +89,16 @@ class Workshop:
                         )
                     # Its place is kept until it can be handed in, which bounds what lies here.
                     await self._desks.acquire()
+                self._handing_in += 1
                 try:
-                    await images.upload(run, target, milliseconds=filtered.cost.milliseconds)
+                    await images.upload(
+                        run,
+                        target,
+                        milliseconds=filtered.cost.milliseconds,
+                        more_to_come=not run.express and len(self._work) > self._handing_in,
+                    )
                 finally:
+                    self._handing_in -= 1
                     self._desks.release()
         except SlotFailure as error:
             if error.failure.code is FailureCode.TIMED_OUT:  # What waits was to wait for less.

@@ -76,7 +76,9 @@ class ScriptedImages(ImageClient):
             raise self.errors[run.image_id]
         target.write_text(run.image_id)
 
-    async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
+    async def upload(
+        self, run: Run, result: Path, *, milliseconds: float, more_to_come: bool = False
+    ) -> None:
         assert milliseconds == COST.milliseconds
         assert result.exists()
         self.uploaded.append(run.image_id)
