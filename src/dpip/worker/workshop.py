@@ -32,9 +32,9 @@ class Workshop:
     """A number of slots, and a directory where pictures lie while they are worked on.
 
     Of the attempts taken on, a few have their pictures in the directory: for each slot one that is
-    filtered, one that is about to be and up to sixteen that are handed in, and ``prefetch`` more. The
-    others wait untouched, in their order. An express attempt has a place beyond these, one a slot,
-    and goes before all that wait for a slot.
+    filtered, one that is about to be and up to sixteen that are handed in, and ``prefetch`` more.
+    The others wait untouched, in their order. An express attempt has a place beyond these, one a
+    slot, and goes before all that wait for a slot.
     """
 
     def __init__(self, slots: int, prefetch: int, scratch: Path) -> None:
