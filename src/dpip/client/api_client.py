@@ -174,8 +174,7 @@ class Client:
         """Create an empty workload; ``filter`` is a name and parameters, as in blur:sigma=5.
 
         Results carry where and with which camera their originals were taken if ``keep_metadata``.
-        ``Asked`` names what else may be asked for. An answer of 503 leaves open whether the
-        workload is there, so it is for the caller to try again.
+        ``Asked`` names what else may be asked for.
         """
         wanted: dict[str, object] = {"filter": filter, "keep_metadata": keep_metadata, **asked}
         if name is not None:
@@ -186,7 +185,6 @@ class Client:
             Workload,
             headers={"Content-Type": "application/json"},
             body=msgspec.json.encode(wanted),
-            once=True,
         )
 
     def workload(self, workload_id: str) -> Workload:

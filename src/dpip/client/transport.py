@@ -4,7 +4,6 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlencode
@@ -19,7 +18,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from dpip.errors import ApiRefused, ApiUnreachable, DpipError, TooManyConnections
+from dpip.errors import ApiRefused, ApiUnreachable, DpipError
 
 Body = bytes | Iterable[bytes]
 
@@ -73,12 +72,10 @@ class Transport:
         body: Body | None = None,
         sink: BinaryIO | None = None,
         patience: float = 0.0,
-        once: bool = False,
     ) -> bytes:
         """Return the body of the answer, or write it to ``sink`` from its start and return b"".
 
-        ``patience`` is how many seconds longer than usual the API may think before it answers. What
-        may be done ``once`` only is not repeated after an answer that leaves open whether it was.
+        ``patience`` is how many seconds longer than usual the API may think before it answers.
         Raises ``ApiRefused`` for an answer of 400 and above, ``ApiUnreachable`` for none.
         """
         target = f"{self._base}{path}?{urlencode(query)}" if query else f"{self._base}{path}"
@@ -109,7 +106,7 @@ class Transport:
                 if answer.status < 300:
                     return content
                 refused = _refusal(answer, content)
-                if answer.status not in _COME_BACK_LATER or (once and _may_be_done(refused)):
+                if answer.status not in _COME_BACK_LATER:
                     raise refused
                 wait = _jittered(_retry_after(answer) or delay)
             if time.monotonic() + wait > give_up_at or self._closed.wait(wait):
@@ -163,13 +160,6 @@ def _refusal(answer: urllib3.BaseHTTPResponse, content: bytes) -> ApiRefused:
         said = f"{answer.status} {answer.reason or ''}".strip()
         problem = _Problem(code=f"http_{answer.status}", detail=f"The server answered {said}.")
     return ApiRefused(code=problem.code, status=answer.status, detail=problem.detail)
-
-
-def _may_be_done(refused: ApiRefused) -> bool:
-    """Whether what was refused for now may be done all the same: a commit's answer can be lost."""
-    return refused.status == HTTPStatus.SERVICE_UNAVAILABLE and (
-        refused.code != TooManyConnections.code
-    )
 
 
 def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:

@@ -189,28 +189,6 @@ def test_a_workload_is_not_created_twice(api: StubApi, client: Client) -> None:
     assert api.requests == [("POST", "/images"), ("POST", "/workloads")]
 
 
-def test_a_workload_that_may_have_been_created_is_not_created_again(
-    api: StubApi, client: Client
-) -> None:
-    """With 503 the server says that it cannot tell: its commit may have been without an answer."""
-    lost = {"code": "storage_unavailable", "detail": "No answer."}
-    api.script.append((503, {"Retry-After": "0"}, lost))
-    with pytest.raises(ApiRefused) as caught:
-        client.create_workload()
-    assert caught.value.code == "storage_unavailable"
-    assert api.requests == [("POST", "/workloads")]
-
-
-@pytest.mark.parametrize(("status", "code"), [(429, "too_busy"), (503, "too_many_connections")])
-def test_a_workload_that_surely_is_not_there_is_created_later(
-    api: StubApi, client: Client, status: int, code: str
-) -> None:
-    """What is turned away before anything is done is repeated, whatever it is."""
-    api.script.append((status, {"Retry-After": "0"}, {"code": code, "detail": "Later."}))
-    client.create_workload()
-    assert api.requests == [("POST", "/workloads")] * 2
-
-
 def test_a_get_is_repeated_when_the_connection_breaks(api: StubApi, client: Client) -> None:
     """Reading twice does no harm, so a broken connection is not noticed."""
     image_id = client.upload("w1", b"abc")
