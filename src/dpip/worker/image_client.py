@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from dpip.direct_store import DirectStore, StagedCopy
+from dpip.direct_store import DirectStore, Staged
 from dpip.errors import DpipError, ImageDamaged
 from dpip.model.image import ImageKind
 from dpip.model.image_place import place_of_image
@@ -140,6 +140,7 @@ class ImageClient:
     async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
         """Hand in the filtered image of an attempt; on return it is committed.
 
+        ``result`` may be used up by that: nobody may be able to write to it any more.
         Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
         """
 
@@ -154,7 +155,7 @@ class ImageClient:
         self, store: DirectStore, run: Run, result: Path, milliseconds: float
     ) -> bool:
         """Hand in a result that lies in the store already; whether it could be put there."""
-        staged = await _copied_in(store, result)
+        staged = await _moved_in(store, result)
         if staged is None:
             return False
         try:
@@ -168,8 +169,16 @@ class ImageClient:
                     sha256=staged.sha256,
                 )
             )
-        finally:
-            store.forget(staged.name)
+        except asyncio.CancelledError:
+            store.let_go(staged)
+            raise
+        except Exception:
+            await asyncio.to_thread(store.put_back, staged, result)
+            raise
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            store.let_go(staged)
+            return True
+        await asyncio.to_thread(store.put_back, staged, result)
         if answer.status == HTTPStatus.NOT_FOUND:  # This API does not see it.
             self._access.doubt(store)
             return False
@@ -239,11 +248,11 @@ async def _linked_out(store: DirectStore, run: Run, target: Path) -> bool:
         return False
 
 
-async def _copied_in(store: DirectStore, result: Path) -> StagedCopy | None:
+async def _moved_in(store: DirectStore, result: Path) -> Staged | None:
     try:
         if result.stat().st_size <= _SMALL_BYTES:
-            return store.copy_in(result)
-        return await asyncio.to_thread(store.copy_in, result)
+            return store.move_in(result)
+        return await asyncio.to_thread(store.move_in, result)
     except OSError:
         return None
 
