@@ -23,11 +23,12 @@ from dpip.model.image_place import STAGING, staging_area
 _BLOCK = 256 * 1024
 
 
-class StagedCopy(Struct, frozen=True, kw_only=True):
-    """What was copied into the staging area: its name there, and its SHA-256."""
+class Staged(Struct, frozen=True, kw_only=True):
+    """A file in the staging area: its name there, its SHA-256, and the file, open for reading."""
 
     name: str
     sha256: str
+    file: BinaryIO
 
 
 class DirectStore:
@@ -82,25 +83,57 @@ class DirectStore:
                 target.unlink()
         return is_kept
 
-    def copy_in(self, source: Path) -> StagedCopy:
-        """Copy ``source`` into the staging area, under a name that is new.
+    def move_in(self, source: Path) -> Staged:
+        """Move ``source`` into the staging area, or copy it there from another file system.
 
-        A copy, never a link: whoever wrote the source may write to it still.
+        Nobody may be able to write to it. What is returned has to be passed to ``put_back``, or to
+        ``let_go``.
         """
         name = new_id()
         staged = self._area / name
+        file = open(source, "rb", buffering=0, opener=_at_once)  # noqa: SIM115
         try:
-            with (
-                open(source, "rb", buffering=0, opener=_at_once) as bytes_in,
-                staged.open("xb", buffering=0) as sink,
-            ):
-                return StagedCopy(name=name, sha256=_copy(bytes_in, sink))
+            try:
+                source.rename(staged)
+                sha256 = _digest(file)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                with staged.open("xb", buffering=0) as sink:
+                    sha256 = _copy(file, sink)
         except BaseException:
-            self.forget(name)
+            with file:
+                self._put_back(name, file, source)
             raise
+        return Staged(name=name, sha256=sha256, file=file)
+
+    def put_back(self, staged: Staged, source: Path) -> None:
+        """Have it at ``source`` again, though the API may have taken it, and lost it since."""
+        with staged.file:
+            self._put_back(staged.name, staged.file, source)
+
+    def let_go(self, staged: Staged) -> None:
+        """Remove it, if the API has not taken it."""
+        staged.file.close()
+        self.forget(staged.name)
+
+    def _put_back(self, name: str, file: BinaryIO, source: Path) -> None:
+        if source.exists():
+            self.forget(name)
+            return
+        try:
+            (self._area / name).rename(source)
+        except FileNotFoundError:
+            file.seek(0)
+            try:
+                with source.open("xb", buffering=0) as sink:
+                    _copy(file, sink)
+            except BaseException:
+                source.unlink(missing_ok=True)
+                raise
 
     def stage(self, source: Path) -> str:
-        """Do the same without a look at the bytes; the name."""
+        """Copy ``source`` into the staging area without a look at its bytes; its name there."""
         name = new_id()
         try:
             shutil.copyfile(source, self._area / name)

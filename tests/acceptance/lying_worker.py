@@ -10,6 +10,7 @@ import pyvips
 
 from dpip.cli.main import main
 from dpip.wire.messages import Run
+from dpip.worker.commits import MoreToCome
 from dpip.worker.image_client import ImageClient
 
 hand_in = ImageClient.upload
@@ -21,7 +22,7 @@ async def hand_in_another(
     result: Path,
     *,
     milliseconds: float,
-    more_to_come: bool = False,
+    more_to_come: MoreToCome = lambda: False,
 ) -> None:
     if Path(os.environ["BROKEN"]).exists():
         pyvips.Image.black(3, 3).write_to_file(str(result))

@@ -59,3 +59,5 @@ class Hints:
             await self._bus.publish(subject, payload)
         except BusUnavailable as error:
             log.warning("hint not sent", subject=subject, reason=str(error))
+        except Exception:  # Those after it are to be said all the same.
+            log.exception("hint not sent", subject=subject)

@@ -64,6 +64,7 @@ class Limit:
     def choose(self, sources: Sequence[Path], filter: str) -> list[Trial]:  # noqa: A002
         """Try all ways that can do ``filter`` on some pictures of every format of ``sources``."""
         self._chosen, self._formats = {}, {}
+        self._in_other_colours.clear()
         by_format: dict[PictureFormat, list[Path]] = defaultdict(list)
         for source in sources:
             with (

@@ -1,6 +1,5 @@
 """The image store in directories: one for every workload, originals apart from results."""
 
-import functools
 import hashlib
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -128,19 +127,18 @@ class ImageDirectories:
     def _keep_all(self, wanted: Sequence[tuple[StagingFile, Path]]) -> list[Exception | None]:
         """Move all to their places; each directory is made durable once for all that is in it."""
         moved = for_each(_move)(wanted)
-        make_durable = functools.cache(self._make_durable)
+        directories = {target.parent for _, target in wanted}
+        # Asked once only: a kernel tells of a write that failed no second time.
+        made = dict(zip(directories, for_each(self._make_durable)([*directories]), strict=True))
 
-        def settle(what: tuple[StagingFile, Path]) -> None:
+        def settle(what: tuple[StagingFile, Path], failed: Exception | None) -> Exception | None:
             staged, target = what
-            try:
-                make_durable(target.parent)
-            except OSError:
+            if failed is None and (failed := made[target.parent]):
                 target.unlink()  # What may not last is not kept.
-                raise
-            staged.kept = True
+            staged.kept = failed is None
+            return failed
 
-        settled = iter(for_each(settle)([w for w, m in zip(wanted, moved, strict=True) if not m]))
-        return [failed or next(settled) for failed in moved]
+        return list(map(settle, wanted, moved))
 
     def _make_durable(self, directory: Path) -> None:
         # The first time here: another upload may have made the directories a moment ago, and not

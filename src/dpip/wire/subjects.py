@@ -15,6 +15,7 @@ JOBS_READY = "dpip.v1.ready"
 """Hint to the scheduler, empty: there are jobs to place. The truth is in the datastore."""
 
 MORE_JOBS = "dpip.v1.more.*"
+"""Hints to the scheduler, with ``MoreJobs``, of workloads that have grown."""
 
 WHY_PENDING = "dpip.v1.why"
 """Where the API requests of the leading scheduler, with ``WhyPending``, why a job waits."""

@@ -6,6 +6,8 @@ import resource
 import sys
 import time
 
+import psutil
+
 _FILE_BYTES_OF_MEMORY = 4
 """A file may be so many times as long as memory is large. Pixels of a picture that has to be turned
 lie in a file that libvips removes, and by the default limits on pictures need 3.2 times as much."""
@@ -32,11 +34,19 @@ class ChildLimits:
         """
         if sys.platform != "linux":
             return  # Elsewhere only a process itself can be limited, and the slot watches alone.
-        with contextlib.suppress(OSError):  # It has ended, which is seen elsewhere.
+        with contextlib.suppress(ProcessLookupError):  # It has ended, which is seen elsewhere.
             self._limit(resource.RLIMIT_DATA, memory)
             self._limit(resource.RLIMIT_FSIZE, _FILE_BYTES_OF_MEMORY * memory)
-            spent = time.clock_gettime(self._cpu_clock)
-            self._limit(resource.RLIMIT_CPU, math.ceil(spent + seconds))
+            self._limit(resource.RLIMIT_CPU, math.ceil(self._spent() + seconds))
+
+    def _spent(self) -> float:
+        try:
+            return time.clock_gettime(self._cpu_clock)
+        except OSError:  # It has ended, or is in a sandbox whose kernel has no such clock.
+            with contextlib.suppress(psutil.Error):
+                times = psutil.Process(self._pid).cpu_times()
+                return times.user + times.system
+            raise ProcessLookupError from None
 
     def _limit(self, kind: int, limit: int) -> None:
         if self._set.get(kind) == limit:

@@ -33,6 +33,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     detail: str | None = None
 
 
+MoreToCome = Callable[[], bool]
+"""Whether other results are to come soon."""
+
 Ask = Callable[[Sequence[StagedResult]], Awaitable[Sequence[Answer]]]
 
 
@@ -45,36 +48,40 @@ class Commits:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._waiting: list[tuple[StagedResult, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[StagedResult, MoreToCome, asyncio.Future[Answer]]] = []
         self._asking: asyncio.Task[None] | None = None
-        self._go = asyncio.Event()
+        self._one_more = asyncio.Event()
 
-    async def commit(self, result: StagedResult, *, more_to_come: bool) -> Answer:
+    async def commit(self, result: StagedResult, *, more_to_come: MoreToCome) -> Answer:
         """Return what became of it. Raises what asking does."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((result, answer))
-        if len(self._waiting) >= _ENOUGH or not more_to_come:
-            self._go.set()
+        self._waiting.append((result, more_to_come, answer))
+        self._one_more.set()
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_for_all(), name="commit results")
         return await answer
 
     async def _ask_for_all(self) -> None:
         while self._waiting:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
-                    await self._go.wait()
-            self._go.clear()
+            await self._until_worth_a_request()
             group, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
             try:
-                answers = await self._ask([result for result, _ in group])
+                given = await self._ask([result for result, _, _ in group])
+                answers = list(zip(group, given, strict=True))
             except BaseException as error:
-                for _, answer in group:
+                for _, _, answer in group:
                     if not answer.done():
                         answer.set_exception(error)
                 if not isinstance(error, Exception):
                     raise
             else:
-                for (_, answer), given in zip(group, answers, strict=True):
+                for (_, _, answer), each in answers:
                     if not answer.done():
-                        answer.set_result(given)
+                        answer.set_result(each)
+
+    async def _until_worth_a_request(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                while len(self._waiting) < _ENOUGH and all(more() for _, more, _ in self._waiting):
+                    self._one_more.clear()
+                    await self._one_more.wait()

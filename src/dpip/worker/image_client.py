@@ -13,12 +13,12 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from dpip.direct_store import DirectStore, StagedCopy
+from dpip.direct_store import DirectStore, Staged
 from dpip.errors import DpipError, ImageDamaged
 from dpip.model.image import ImageKind
 from dpip.model.image_place import place_of_image
 from dpip.wire.messages import Run
-from dpip.worker.commits import Answer, Commits, StagedResult
+from dpip.worker.commits import Answer, Commits, MoreToCome, StagedResult
 from dpip.worker.scratch import ScratchUnusable
 from dpip.worker.store_access import StoreAccess
 
@@ -63,6 +63,11 @@ class ApiAway(DpipError):
 
     code = "api_away"
     sentence = "The image store did not answer for {seconds:g} s: {reason}."
+
+
+def _alone() -> bool:
+    """No other result is to come."""
+    return False
 
 
 class ImageClient:
@@ -138,12 +143,12 @@ class ImageClient:
         await _patiently(attempt)
 
     async def upload(
-        self, run: Run, result: Path, *, milliseconds: float, more_to_come: bool = False
+        self, run: Run, result: Path, *, milliseconds: float, more_to_come: MoreToCome = _alone
     ) -> None:
         """Hand in the filtered image of an attempt; on return it is committed.
 
-        Where ``more_to_come``, it may be held for a moment, so that they are committed together.
-
+        ``result`` may be used up by that: nobody may be able to write to it any more. While there
+        is ``more_to_come`` it may be held for a moment, so that several are committed together.
         Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
         """
 
@@ -162,10 +167,10 @@ class ImageClient:
         run: Run,
         result: Path,
         milliseconds: float,
-        more_to_come: bool,
+        more_to_come: MoreToCome,
     ) -> bool:
         """Hand in a result that lies in the store already; whether it could be put there."""
-        staged = await _copied_in(store, result)
+        staged = await _moved_in(store, result)
         if staged is None:
             return False
         try:
@@ -180,8 +185,16 @@ class ImageClient:
                 ),
                 more_to_come=more_to_come,
             )
-        finally:
-            store.forget(staged.name)
+        except asyncio.CancelledError:
+            store.let_go(staged)
+            raise
+        except Exception:
+            await asyncio.to_thread(store.put_back, staged, result)
+            raise
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            store.let_go(staged)
+            return True
+        await asyncio.to_thread(store.put_back, staged, result)
         if answer.status == HTTPStatus.NOT_FOUND:  # This API does not see it.
             self._access.doubt(store)
             return False
@@ -251,11 +264,11 @@ async def _linked_out(store: DirectStore, run: Run, target: Path) -> bool:
         return False
 
 
-async def _copied_in(store: DirectStore, result: Path) -> StagedCopy | None:
+async def _moved_in(store: DirectStore, result: Path) -> Staged | None:
     try:
         if result.stat().st_size <= _SMALL_BYTES:
-            return store.copy_in(result)
-        return await asyncio.to_thread(store.copy_in, result)
+            return store.move_in(result)
+        return await asyncio.to_thread(store.move_in, result)
     except OSError:
         return None
 

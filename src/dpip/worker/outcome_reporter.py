@@ -45,11 +45,13 @@ class OutcomeReporter:
         while clock() < give_up_at:
             try:
                 async with self._asking:
-                    if clock() < give_up_at:  # Hundreds may have had their turn before, in vain.
-                        await self._bus.request(self._subject, payload, _ANSWER_SECONDS)
+                    if clock() >= give_up_at:  # Hundreds may have had their turn before, in vain.
+                        break
+                    await self._bus.request(self._subject, payload, _ANSWER_SECONDS)
             except DpipError as error:
                 log.warning("outcome not told, will try again", reason=str(error))
                 # Jitter, no secret.
                 await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311  # nosec B311
             else:
                 return
+        log.warning("outcome not told, the lease will lapse", job=outcome.job_id)

@@ -6,6 +6,7 @@ call; see ``linux/seccomp.h``.
 
 import ctypes
 import errno
+import fcntl
 import os
 import platform
 import struct
@@ -77,12 +78,14 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "removexattr": (197, 14),
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
     "open_by_handle_at": (304, 265),
     # The system, if this runs as its administrator.
     "mount": (165, 40),
     "umount2": (166, 39),
     "fsopen": (430, 430),
     "open_tree": (428, 428),
+    "open_tree_attr": (467, 467),
     "move_mount": (429, 429),
     "pivot_root": (155, 41),
     "chroot": (161, 51),
@@ -106,11 +109,12 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "clock_settime": (227, 112),
     "sethostname": (170, 161),
 }
+_OPEN, _OPENAT, _OPENAT2, _FCNTL = (2, None), (257, 56), (437, 437), (72, 25)
 _CLONE, _CLONE3, _TGKILL, _SECCOMP = (56, 220), (435, 435), (234, 131), (317, 277)
 
 _INSTRUCTION = struct.Struct("=HBBL")
-_CALL_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
-_LOAD, _RETURN = 0x20, 0x06
+_CALL_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT, _ARGUMENT_SIZE = 0, 4, 16, 8
+_LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
 _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT = 0x15, 0x35, 0x45
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_CALLS = 0x40000000
@@ -159,13 +163,47 @@ def _filter(machine: str, pid: int) -> bytes:
     ]
     for call in denied:
         instructions += [(_IF_EQUAL, 0, 1, call), (_RETURN, 0, 0, _REFUSE | errno.EPERM)]
-    # Its flags are out of a filter's reach; the C library goes on with clone when it is not there.
-    instructions += [(_IF_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _REFUSE | errno.ENOSYS)]
+    # Their flags are out of a filter's reach; who finds them missing goes on with the former ones.
+    for call in (_CLONE3[column], _OPENAT2[column]):
+        instructions += [(_IF_EQUAL, 0, 1, call), (_RETURN, 0, 0, _REFUSE | errno.ENOSYS)]
+    # Nothing can be emptied that is not opened to be written: the kernel counts no writer then.
+    if (call := _OPEN[column]) is not None:
+        instructions += _unless_emptied_unwritten(call, 1)
+    instructions += _unless_emptied_unwritten(_OPENAT[column], 2)
+    instructions += _but_for_locks(_FCNTL[column])
     # Threads, but no processes; signals to itself, but to no other.
     instructions += _only_if(_CLONE[column], _IF_ANY_BIT, _CLONE_THREAD)
     instructions += _only_if(_TGKILL[column], _IF_EQUAL, pid)
     instructions.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(_INSTRUCTION.pack(*each) for each in instructions)
+
+
+def _unless_emptied_unwritten(call: int, argument: int) -> list[tuple[int, int, int, int]]:
+    """Allow ``call``, which opens a file by flags, unless it empties what it does not write to."""
+    return [
+        (_IF_EQUAL, 0, 6, call),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT + argument * _ARGUMENT_SIZE),
+        (_AND, 0, 0, os.O_ACCMODE | os.O_TRUNC),
+        (_IF_EQUAL, 1, 0, os.O_RDONLY | os.O_TRUNC),
+        (_IF_EQUAL, 0, 1, os.O_ACCMODE | os.O_TRUNC),  # For ioctl alone, see open(2).
+        (_RETURN, 0, 0, _REFUSE | errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+
+
+def _but_for_locks(call: int) -> list[tuple[int, int, int, int]]:
+    """Allow ``call``, which is fcntl, to copy descriptors, and to ask for and set their flags.
+
+    A lock or a lease, which can be had on what is open for reading alone, would hold others up.
+    """
+    return [
+        (_IF_EQUAL, 0, 5, call),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT + _ARGUMENT_SIZE),
+        (_IF_EQUAL, 2, 0, fcntl.F_DUPFD_CLOEXEC),
+        (_IF_AT_LEAST, 0, 1, fcntl.F_SETFL + 1),
+        (_RETURN, 0, 0, _REFUSE | errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
 
 
 def _only_if(call: int, test: int, value: int) -> list[tuple[int, int, int, int]]:

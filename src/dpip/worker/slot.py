@@ -78,9 +78,10 @@ class Slot:
         """Filter ``source``, which is used up, into ``target``.
 
         Both are on the file system of the scratch directory. A second caller waits until the first
-        is done. ``memory_limit`` is in bytes of the child's memory, ``time_limit`` in seconds on
-        the pixels, by the clock and of CPU. Raises ``SlotFailure`` or ``ScratchUnusable``, and then
-        leaves no ``target``, or ``CannotStart`` if there can be no child.
+        is done. Nobody can write to ``target`` any more when it is there. ``memory_limit`` is in
+        bytes of the child's memory, ``time_limit`` in seconds on the pixels, by the clock and of
+        CPU. Raises ``SlotFailure`` or ``ScratchUnusable``, and then leaves no ``target``, or
+        ``CannotStart`` if there can be no child.
         """
         task = Task(pipeline=pipeline, format=format)
         async with self._turn:

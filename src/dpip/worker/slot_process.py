@@ -35,6 +35,7 @@ from dpip.worker.child_messages import (
 )
 from dpip.worker.landlock import keeps_what_can_be_read
 from dpip.worker.process_memory import ProcessMemory
+from dpip.worker.writers import has_no_writers
 
 _PART = "the child process of a slot"
 _START_SECONDS = 30.0
@@ -98,7 +99,7 @@ class ChildProcess:
         """Whether everything that was asked has been answered."""
         self.left_open: tuple[str, ...] = ()
         """What the platform could not deny the process, a phrase each."""
-        self._only_reads_originals = False
+        self._is_confined = False
 
     @classmethod
     async def start(cls, scratch: Path) -> Self:
@@ -133,7 +134,8 @@ class ChildProcess:
     ) -> Filtered | Failed | Unwritten:
         """Have the child filter ``source``, which it uses up, into ``target``.
 
-        The bytes of a ``source`` that has other names are safe from it. Raises ``ChildEnded``.
+        The bytes of a ``source`` that has other names are safe from it, and so is the ``target``
+        once it is there. Raises ``ChildEnded``.
         """
         self.is_idle = False
         if self._words.seek(0, os.SEEK_END):
@@ -151,18 +153,25 @@ class ChildProcess:
         try:
             self._original.unlink()
             if isinstance(answer, Filtered):
-                self._filtered.rename(target)
+                await self._bring_out(target)
         except FileNotFoundError as error:
             raise ChildEnded("has lost its files") from error
         self.is_idle = True
         return answer
 
     async def _hand_over(self, source: Path) -> None:
-        if self._only_reads_originals or source.stat().st_nlink == 1:
+        if self._is_confined or source.stat().st_nlink == 1:
             source.rename(self._original)
         else:
             await asyncio.to_thread(shutil.copyfile, source, self._original)
             source.unlink()
+
+    async def _bring_out(self, target: Path) -> None:
+        self._filtered.rename(target)
+        if not (self._is_confined and has_no_writers(target)):
+            copy = self._directory / "copy"
+            await asyncio.to_thread(shutil.copyfile, target, copy, follow_symlinks=False)
+            copy.rename(target)
 
     def kill(self) -> None:
         """Stop the process at once; ``end`` cleans up after it."""
@@ -186,7 +195,7 @@ class ChildProcess:
         if not isinstance(answer, Ready):
             raise ChildEnded("did not say that it is ready")
         self.left_open = answer.left_open
-        self._only_reads_originals = not self.left_open and keeps_what_can_be_read()
+        self._is_confined = not self.left_open and keeps_what_can_be_read()
         self.is_idle = True
 
     async def _read_answer(self) -> Answer:

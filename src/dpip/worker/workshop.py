@@ -95,7 +95,7 @@ class Workshop:
                         run,
                         target,
                         milliseconds=filtered.cost.milliseconds,
-                        more_to_come=not run.express and len(self._work) > self._handing_in,
+                        more_to_come=lambda: not run.express and self._has_more_to_hand_in,
                     )
                 finally:
                     self._handing_in -= 1
@@ -115,6 +115,10 @@ class Workshop:
         finally:
             self._begun.discard(run)
         return _outcome(run, OutcomeKind.DONE, cost=filtered.cost)
+
+    @property
+    def _has_more_to_hand_in(self) -> bool:
+        return len(self._work) > self._handing_in
 
     def _place_of(self, run: Run) -> asyncio.Semaphore:
         return self._express_places if run.express else self._places

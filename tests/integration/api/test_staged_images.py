@@ -390,7 +390,7 @@ def test_a_picture_that_cannot_be_staged_is_sent(
         assert client.download(image) == original.read_bytes()
 
 
-@pytest.mark.parametrize("way", [DirectStore.copy_in, DirectStore.stage])
+@pytest.mark.parametrize("way", [DirectStore.move_in, DirectStore.stage])
 def test_nothing_is_left_of_a_copy_that_failed(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[..., object]
 ) -> None:
@@ -401,6 +401,11 @@ def test_nothing_is_left_of_a_copy_that_failed(
 
     original = tmp_path / "original.png"
     original.write_bytes(picture())
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(Path, "rename", refuse)
     monkeypatch.setattr("dpip.direct_store._copy", break_off)
     monkeypatch.setattr("shutil.copyfileobj", break_off)
     monkeypatch.setattr("shutil._fastcopy_sendfile", break_off)

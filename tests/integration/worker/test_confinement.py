@@ -92,6 +92,8 @@ CALLS = {
     "watch files": "call(libc.inotify_init1, 0)",
     # In its room, where Landlock lets it: seccomp has to refuse it where Landlock does not.
     "truncate": "os.truncate(room / 'mine', 0)",
+    "empty what it reads": "os.open(room / 'mine', os.O_RDONLY | os.O_TRUNC)",
+    "empty what it neither reads nor writes": "os.open(room / 'mine', os.O_ACCMODE | os.O_TRUNC)",
     "chmod": "(outside / 'neighbour').chmod(0o777)",
     "change times": "os.utime(outside / 'neighbour', (0, 0))",
     "unshare": "call(libc.unshare, 0)",
@@ -120,13 +122,18 @@ CHANGES_OF_AN_ORIGINAL = {
     "change attributes": "ask(libc.fsetxattr, opened(os.O_RDONLY), b'user.a', b'', 0, 0)",
     "change flags": "ask(libc.ioctl, opened(os.O_RDONLY), ctypes.c_ulong(0x80086601), "
     "ctypes.byref(ctypes.c_long()))",
+    "take attributes away": "ask(libc.fremovexattr, opened(os.O_RDONLY), b'user.a')",
+    "take attributes away by name": "ask(libc.syscall, 466, -100, bytes(kept), 0, b'user.a')",
     "lock": "fcntl.flock(opened(os.O_RDONLY), fcntl.LOCK_SH)",
+    "lock a part": "fcntl.lockf(opened(os.O_RDONLY), fcntl.LOCK_SH | fcntl.LOCK_NB)",
+    "lease": "fcntl.fcntl(opened(os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_WRLCK)",
 }
 NEEDED = {
     "read an original": "assert kept.read_bytes() == b'original'",
     "work in its room": "(room / 'a').write_bytes((room / 'mine').read_bytes()); "
     "(room / 'a').write_bytes(b'x'); (room / 'a').unlink()",
     "start a thread": "thread = threading.Thread(target=print); thread.start(); thread.join()",
+    "copy a descriptor": "fcntl.fcntl(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC), fcntl.F_GETFL)",
     "read the clock": "import time; time.sleep(0.001); time.monotonic()",
 }
 
@@ -287,7 +294,7 @@ async def test_only_a_child_that_cannot_write_to_it_gets_a_file_of_others(
     assert slot.pid is not None
     assert slot._coming is not None
     child = slot._coming.result()
-    child._only_reads_originals &= is_confined
+    child._is_confined &= is_confined
     kept = picture(tmp_path / "kept.png")
     before = kept.read_bytes()
     source = tmp_path / "source.png"
@@ -303,6 +310,27 @@ async def test_only_a_child_that_cannot_write_to_it_gets_a_file_of_others(
     assert kept.read_bytes() == before
     assert kept.stat().st_nlink == 1
     assert not child._original.exists()
+
+
+async def test_a_result_that_somebody_may_write_to_still_is_copied(
+    slot: Slot, tmp_path: Path
+) -> None:
+    """As a child may that is taken over: nothing it writes reaches what was handed in."""
+    assert slot._coming is not None
+    child = slot._coming.result()
+    source, result = picture(tmp_path / "large.png", 3000), tmp_path / "result"
+    filtering = asyncio.create_task(filter_png(slot, source))
+    async with asyncio.timeout(PATIENCE):
+        while not child._filtered.exists():
+            await asyncio.sleep(0.001)
+        with child._filtered.open("r+b") as writer:
+            await filtering
+            before = result.read_bytes()
+            writer.write(b"changed")
+            writer.flush()
+            assert not result.samefile(f"/proc/self/fd/{writer.fileno()}")
+    assert result.read_bytes() == before
+    assert result.stat().st_nlink == 1
 
 
 @needs_seccomp

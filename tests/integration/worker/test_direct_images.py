@@ -12,6 +12,7 @@ from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
 from dpip.direct_store import DirectStore
+from dpip.model.ids import new_id
 from dpip.model.image import ImageKind, PictureFormat
 from dpip.model.image_place import STAGING, place_of_image, staging_area
 from dpip.wire.messages import Run
@@ -47,6 +48,8 @@ class ScriptedApi:
         self.answers.set()
         self.sent: list[bytes] = []
         self.committed: list[bytes] = []
+        self.files: list[int] = []
+        self.loses = 0
         self.groups: list[int] = []
         self.let = asyncio.Event()
         self.let.set()
@@ -72,8 +75,13 @@ class ScriptedApi:
         if not staged.exists():
             return 404
         assert hashlib.sha256(staged.read_bytes()).hexdigest() == sha256
+        if self.loses:
+            self.loses -= 1
+            staged.unlink()
+            return 503
         if self.status == 201:
             self.committed.append(staged.read_bytes())
+            self.files.append(staged.stat().st_ino)
             staged.unlink()
         return self.status
 
@@ -113,6 +121,13 @@ def result(tmp_path: Path) -> Path:
     return path
 
 
+def one_more(result: Path) -> Path:
+    """Of the same bytes: a result is used up when it is handed in."""
+    copy = result.with_name(new_id())
+    copy.write_bytes(result.read_bytes())
+    return copy
+
+
 @pytest.fixture
 async def client(api: ScriptedApi, original: Path) -> AsyncIterator[ImageClient]:
     app = web.Application()
@@ -133,7 +148,7 @@ async def test_pictures_do_not_go_through_an_api_that_sees_the_staging_area(
     """It is asked once whether it does, and then for commits alone."""
     target = tmp_path / "target"
     await client.download(RUN, target)
-    await client.upload(RUN, result, milliseconds=1)
+    await client.upload(RUN, one_more(result), milliseconds=1)
     assert target.read_bytes() == ORIGINAL
     assert api.committed == [RESULT]
     assert (api.asked, api.downloads, api.sent) == (1, 0, [])
@@ -180,7 +195,7 @@ async def test_all_goes_through_an_api_that_does_not_see_it(
     api.area_status = 404
     await client.download(RUN, tmp_path / "target")
     assert not list((api.images / STAGING).iterdir())
-    await client.upload(RUN, result, milliseconds=1)
+    await client.upload(RUN, one_more(result), milliseconds=1)
     assert (api.asked, api.downloads, api.sent) == (1, 1, [RESULT])
 
 
@@ -213,14 +228,62 @@ async def test_what_is_downloaded_does_not_reach_an_original_by_another_name(
     assert original.read_bytes() == b"changed"
 
 
+async def test_a_result_is_not_copied(api: ScriptedApi, client: ImageClient, result: Path) -> None:
+    """What the API takes is the file that was filtered."""
+    file = result.stat().st_ino
+    await client.upload(RUN, result, milliseconds=1)
+    assert (api.committed, api.files) == ([RESULT], [file])
+    assert not result.exists()
+
+
+async def test_a_result_on_another_file_system_is_copied(
+    api: ScriptedApi, client: ImageClient, result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays where it is."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    await client.upload(RUN, result, milliseconds=1)
+    assert api.committed == [RESULT]
+    assert result.read_bytes() == RESULT
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_result_that_the_api_has_taken_and_lost_is_handed_in_again(
+    api: ScriptedApi, client: ImageClient, result: Path, times: int
+) -> None:
+    """As when its database is locked: the bytes are there until they are committed."""
+    api.loses = times
+    await client.upload(RUN, result, milliseconds=1)
+    assert api.committed == [RESULT]
+    assert not list((api.images / STAGING / staging_area("token")).iterdir())
+
+
+async def test_a_result_that_is_given_back_leaves_nothing(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """When the job is cancelled while it is committed."""
+    api.let.clear()
+    handing_in = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    async with asyncio.timeout(PATIENCE):
+        while not api.groups:
+            await asyncio.sleep(0)
+    handing_in.cancel()
+    await asyncio.wait([handing_in])
+    assert not list((api.images / STAGING / staging_area("token")).iterdir())
+    api.let.set()
+
+
 async def test_a_result_that_the_api_does_not_find_is_sent(
     api: ScriptedApi, client: ImageClient, result: Path
 ) -> None:
     """And whether it sees the staging area is asked anew."""
     api.status = 404
-    await client.upload(RUN, result, milliseconds=1)
+    await client.upload(RUN, one_more(result), milliseconds=1)
     assert api.sent == [RESULT]
-    await client.upload(RUN, result, milliseconds=1)
+    await client.upload(RUN, one_more(result), milliseconds=1)
     assert api.asked == 2
 
 
@@ -238,7 +301,7 @@ def test_a_result_that_is_no_file_of_a_length_is_not_copied(
     else:
         staged = Path("/proc/self/status")  # Says that it is empty.
     with pytest.raises(OSError, match=r"symbolic link|regular|grown"):
-        store.copy_in(staged)
+        store.move_in(staged)
     assert not list((api.images / STAGING / staging_area("token")).iterdir())
     store.close()
 
@@ -247,10 +310,10 @@ def test_a_result_that_is_no_file_of_a_length_is_not_copied(
 async def test_a_refusal_is_one_whichever_way(
     api: ScriptedApi, client: ImageClient, result: Path, status: int, error: type[Exception]
 ) -> None:
-    """It is not sent again, and its copy is removed."""
+    """It is not sent again, and nothing of it stays in the image store."""
     api.status = status
     with pytest.raises(error):
-        await client.upload(RUN, result, milliseconds=1)
+        await client.upload(RUN, one_more(result), milliseconds=1)
     assert api.sent == []
     area = api.images / STAGING / staging_area("token")
     assert not list(area.iterdir())
@@ -260,9 +323,9 @@ async def test_a_new_token_has_a_new_area(
     api: ScriptedApi, client: ImageClient, result: Path
 ) -> None:
     """The former one goes: the API would look for nothing there."""
-    await client.upload(RUN, result, milliseconds=1)
+    await client.upload(RUN, one_more(result), milliseconds=1)
     client.admit(client._endpoint, "another")
-    await client.upload(RUN, result, milliseconds=1)
+    await client.upload(RUN, one_more(result), milliseconds=1)
     areas = [path.name for path in (api.images / STAGING).iterdir()]
     assert areas == [staging_area("another")]
     assert api.committed == [RESULT, RESULT]
@@ -273,13 +336,13 @@ async def test_a_job_that_is_cancelled_while_the_api_is_asked_leaves_the_answer_
 ) -> None:
     """The question is asked once, for all that wait and all that come later."""
     api.answers.clear()
-    given_back = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    given_back = asyncio.create_task(client.upload(RUN, one_more(result), milliseconds=1))
     async with asyncio.timeout(PATIENCE):
         await api.is_asked.wait()
         given_back.cancel()
         await asyncio.wait([given_back])
         api.answers.set()
-        await client.upload(RUN, result, milliseconds=1)
+        await client.upload(RUN, one_more(result), milliseconds=1)
     assert (api.asked, api.committed, api.sent) == (1, [RESULT], [])
 
 
@@ -288,13 +351,13 @@ async def test_an_answer_for_the_former_token_is_none_for_the_new_one(
 ) -> None:
     """A worker may have to join again while it asks."""
     api.answers.clear()
-    first = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    first = asyncio.create_task(client.upload(RUN, one_more(result), milliseconds=1))
     async with asyncio.timeout(PATIENCE):
         await api.is_asked.wait()
         client.admit(client._endpoint, "another")
         api.answers.set()
         await first
-        await client.upload(RUN, result, milliseconds=1)
+        await client.upload(RUN, one_more(result), milliseconds=1)
     assert (api.asked, api.sent, api.committed) == (2, [RESULT], [RESULT])
 
 
@@ -305,8 +368,8 @@ async def test_an_api_that_gives_no_answer_is_left_alone_for_a_while(
     monkeypatch.setattr(store_access, "_PATIENCE", ClientTimeout(total=0.05))
     api.answers.clear()
     async with asyncio.timeout(PATIENCE):
-        await client.upload(RUN, result, milliseconds=1)
-        await client.upload(RUN, result, milliseconds=1)
+        await client.upload(RUN, one_more(result), milliseconds=1)
+        await client.upload(RUN, one_more(result), milliseconds=1)
     api.answers.set()
     assert (api.asked, api.sent) == (1, [RESULT, RESULT])
 
@@ -317,9 +380,9 @@ async def test_an_api_that_gave_no_answer_is_asked_again(
     """That it cannot tell for now does not mean no."""
     monkeypatch.setattr(store_access, "_SILENCE_SECONDS", 0.0)
     api.area_status = 503
-    await client.upload(RUN, result, milliseconds=1)
+    await client.upload(RUN, one_more(result), milliseconds=1)
     api.area_status = 204
-    await client.upload(RUN, result, milliseconds=1)
+    await client.upload(RUN, one_more(result), milliseconds=1)
     assert (api.asked, api.sent, api.committed) == (2, [RESULT], [RESULT])
 
 
@@ -328,17 +391,17 @@ async def test_a_result_of_the_former_area_is_no_reason_to_doubt_the_new_one(
 ) -> None:
     """The former one went with its token, so the API cannot find the result: it is sent."""
     api.let.clear()
-    first = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    first = asyncio.create_task(client.upload(RUN, one_more(result), milliseconds=1))
     async with asyncio.timeout(PATIENCE):
         while not api.groups:
             await asyncio.sleep(0)
         client.admit(client._endpoint, "another")
-        second = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+        second = asyncio.create_task(client.upload(RUN, one_more(result), milliseconds=1))
         while not client._commits._waiting:
             await asyncio.sleep(0)
         api.let.set()
         await asyncio.gather(first, second)
-        await client.upload(RUN, result, milliseconds=1)
+        await client.upload(RUN, one_more(result), milliseconds=1)
     assert (api.asked, api.sent, api.committed) == (2, [RESULT], [RESULT, RESULT])
 
 
@@ -347,11 +410,12 @@ async def test_results_that_come_while_one_is_committed_are_committed_together(
 ) -> None:
     """Each is answered, and none waits for more of them."""
     api.let.clear()
-    first = asyncio.create_task(client.upload(RUN, result, milliseconds=1))
+    first = asyncio.create_task(client.upload(RUN, one_more(result), milliseconds=1))
     async with asyncio.timeout(PATIENCE):
         while not api.groups:
             await asyncio.sleep(0)
-        others = [asyncio.create_task(client.upload(RUN, result, milliseconds=1)) for _ in "abc"]
+        uploads = [client.upload(RUN, one_more(result), milliseconds=1) for _ in "abc"]
+        others = [asyncio.create_task(upload) for upload in uploads]
         while len(client._commits._waiting) < len(others):
             await asyncio.sleep(0)
         api.let.set()

@@ -13,6 +13,7 @@ from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode
 from dpip.wire.messages import Outcome, OutcomeKind, Run
 from dpip.worker import workshop as workshop_module
+from dpip.worker.commits import MoreToCome
 from dpip.worker.image_client import ApiAway, AttemptIsStale, ImageClient, OriginalUnavailable
 from dpip.worker.slot import FilteredPicture, SlotFailure
 from dpip.worker.workshop import Workshop
@@ -77,7 +78,12 @@ class ScriptedImages(ImageClient):
         target.write_text(run.image_id)
 
     async def upload(
-        self, run: Run, result: Path, *, milliseconds: float, more_to_come: bool = False
+        self,
+        run: Run,
+        result: Path,
+        *,
+        milliseconds: float,
+        more_to_come: MoreToCome = lambda: False,
     ) -> None:
         assert milliseconds == COST.milliseconds
         assert result.exists()
