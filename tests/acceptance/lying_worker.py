@@ -10,23 +10,17 @@ import pyvips
 
 from dpip.cli.main import main
 from dpip.wire.messages import Run
-from dpip.worker.commits import MoreToCome
 from dpip.worker.image_client import ImageClient
 
 hand_in = ImageClient.upload
 
 
 async def hand_in_another(
-    self: ImageClient,
-    run: Run,
-    result: Path,
-    *,
-    milliseconds: float,
-    more_to_come: MoreToCome = lambda: False,
+    self: ImageClient, run: Run, result: Path, *, milliseconds: float
 ) -> None:
     if Path(os.environ["BROKEN"]).exists():
         pyvips.Image.black(3, 3).write_to_file(str(result))
-    await hand_in(self, run, result, milliseconds=milliseconds, more_to_come=more_to_come)
+    await hand_in(self, run, result, milliseconds=milliseconds)
 
 
 if __name__ == "__main__":

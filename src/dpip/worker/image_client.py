@@ -18,7 +18,7 @@ from dpip.errors import DpipError, ImageDamaged
 from dpip.model.image import ImageKind
 from dpip.model.image_place import place_of_image
 from dpip.wire.messages import Run
-from dpip.worker.commits import Answer, Commits, MoreToCome, StagedResult
+from dpip.worker.commits import Answer, Commits, StagedResult
 from dpip.worker.scratch import ScratchUnusable
 from dpip.worker.store_access import StoreAccess
 
@@ -63,11 +63,6 @@ class ApiAway(DpipError):
 
     code = "api_away"
     sentence = "The image store did not answer for {seconds:g} s: {reason}."
-
-
-def _alone() -> bool:
-    """No other result is to come."""
-    return False
 
 
 class ImageClient:
@@ -142,21 +137,16 @@ class ImageClient:
 
         await _patiently(attempt)
 
-    async def upload(
-        self, run: Run, result: Path, *, milliseconds: float, more_to_come: MoreToCome = _alone
-    ) -> None:
+    async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
         """Hand in the filtered image of an attempt; on return it is committed.
 
-        ``result`` may be used up by that: nobody may be able to write to it any more. While there
-        is ``more_to_come`` it may be held for a moment, so that several are committed together.
+        ``result`` may be used up by that: nobody may be able to write to it any more.
         Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
         """
 
         async def attempt() -> None:
             store = await self._access.store()
-            if store is None or not await self._commit(
-                store, run, result, milliseconds, more_to_come
-            ):
+            if store is None or not await self._commit(store, run, result, milliseconds):
                 await self._send(run, result, milliseconds)
 
         await _patiently(attempt)
@@ -167,7 +157,6 @@ class ImageClient:
         run: Run,
         result: Path,
         milliseconds: float,
-        more_to_come: MoreToCome,
     ) -> bool:
         """Hand in a result that lies in the store already; whether it could be put there."""
         staged = await _moved_in(store, result)
@@ -182,8 +171,7 @@ class ImageClient:
                     attempt=run.attempt,
                     milliseconds=milliseconds,
                     sha256=staged.sha256,
-                ),
-                more_to_come=more_to_come,
+                )
             )
         except asyncio.CancelledError:
             store.let_go(staged)

@@ -46,7 +46,6 @@ class Workshop:
         self._scratch = scratch
         self._work: dict[Run, asyncio.Task[Outcome]] = {}
         self._begun: set[Run] = set()
-        self._handing_in = 0
 
     async def open(self) -> None:
         """Warm the slots. Raises ``CannotStart``."""
@@ -89,16 +88,9 @@ class Workshop:
                         )
                     # Its place is kept until it can be handed in, which bounds what lies here.
                     await self._desks.acquire()
-                self._handing_in += 1
                 try:
-                    await images.upload(
-                        run,
-                        target,
-                        milliseconds=filtered.cost.milliseconds,
-                        more_to_come=lambda: not run.express and self._has_more_to_hand_in,
-                    )
+                    await images.upload(run, target, milliseconds=filtered.cost.milliseconds)
                 finally:
-                    self._handing_in -= 1
                     self._desks.release()
         except SlotFailure as error:
             if error.failure.code is FailureCode.TIMED_OUT:  # What waits was to wait for less.
@@ -115,10 +107,6 @@ class Workshop:
         finally:
             self._begun.discard(run)
         return _outcome(run, OutcomeKind.DONE, cost=filtered.cost)
-
-    @property
-    def _has_more_to_hand_in(self) -> bool:
-        return len(self._work) > self._handing_in
 
     def _place_of(self, run: Run) -> asyncio.Semaphore:
         return self._express_places if run.express else self._places

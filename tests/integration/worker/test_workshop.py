@@ -13,7 +13,6 @@ from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode
 from dpip.wire.messages import Outcome, OutcomeKind, Run
 from dpip.worker import workshop as workshop_module
-from dpip.worker.commits import MoreToCome
 from dpip.worker.image_client import ApiAway, AttemptIsStale, ImageClient, OriginalUnavailable
 from dpip.worker.slot import FilteredPicture, SlotFailure
 from dpip.worker.workshop import Workshop
@@ -77,14 +76,7 @@ class ScriptedImages(ImageClient):
             raise self.errors[run.image_id]
         target.write_text(run.image_id)
 
-    async def upload(
-        self,
-        run: Run,
-        result: Path,
-        *,
-        milliseconds: float,
-        more_to_come: MoreToCome = lambda: False,
-    ) -> None:
+    async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
         assert milliseconds == COST.milliseconds
         assert result.exists()
         self.uploaded.append(run.image_id)
