@@ -15,8 +15,9 @@ from dpip.bench.ways import AS_THE_WORKER, WAYS, Way
 from dpip.client.batch import Picture
 from dpip.errors import DpipError
 from dpip.filters.libvips import pyvips
-from dpip.filters.loading import is_in_other_colours
+from dpip.filters.loading import open_header
 from dpip.filters.pipeline import parse_pipeline
+from dpip.filters.profiles import has_other_colours
 from dpip.formats import read_header
 from dpip.model.image import PictureFormat
 
@@ -72,7 +73,7 @@ class Limit:
                 source.open("rb") as file,
             ):
                 format = read_header(file).format  # noqa: A001
-                if is_in_other_colours(source, format):
+                if has_other_colours(open_header(source, format)):
                     self._in_other_colours.add(source)
                 else:
                     by_format[format].append(source)

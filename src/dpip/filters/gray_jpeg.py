@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageFile  # noqa: F401
 
 from dpip.filters.libvips import pyvips
-from dpip.filters.profiles import PROFILE, is_srgb
+from dpip.filters.profiles import PROFILE, has_other_colours
 
 Image.preinit()  # Which a confined child cannot do either.
 
@@ -53,7 +53,7 @@ def decode_luma(source: Path, image: pyvips.Image, shrink: int) -> Image.Image |
     size = width, height = -(-image.width // shrink), -(-image.height // shrink)
     if image.bands != 3 or image.format != "uchar" or width * height > _MOST_PIXELS:
         return None
-    if PROFILE in image.get_fields() and not is_srgb(image.get(PROFILE)):
+    if has_other_colours(image):
         return None
     try:
         return Image.frombytes("L", size, source.read_bytes(), "jpeg", "L", "", shrink, 0)

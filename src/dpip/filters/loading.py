@@ -11,7 +11,6 @@ from dpip.filters.gray_jpeg import load_luma
 from dpip.filters.grayscale import Grayscale
 from dpip.filters.libvips import pyvips
 from dpip.filters.pipeline import Pipeline
-from dpip.filters.profiles import PROFILE, is_srgb
 from dpip.filters.thumbnail import Thumbnail, fitted
 from dpip.model.image import PictureFormat
 
@@ -86,12 +85,6 @@ def open_header(source: Path, format: PictureFormat) -> "pyvips.Image":  # noqa:
 def is_upright(image: "pyvips.Image") -> bool:
     """Whether pixels lie as they are to be seen."""
     return _orientation(image) == _AS_STORED
-
-
-def is_in_other_colours(source: Path, format: PictureFormat) -> bool:  # noqa: A002
-    """Whether ``source`` has a profile by which its colours are others than in sRGB."""
-    image = open_header(source, format)
-    return PROFILE in image.get_fields() and not is_srgb(image.get(PROFILE))
 
 
 def check_decodes(source: Path, format: PictureFormat) -> None:  # noqa: A002

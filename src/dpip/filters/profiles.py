@@ -2,6 +2,10 @@
 
 from functools import lru_cache
 from itertools import product
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyvips
 
 PROFILE = "icc-profile-data"
 """The name under which libvips keeps a picture's profile."""
@@ -11,6 +15,11 @@ _LONGEST = 1 << 16
 
 _LEVELS = range(0, 256, 51)
 _PROBE = bytes(level for colour in product(_LEVELS, repeat=3) for level in colour)
+
+
+def has_other_colours(image: "pyvips.Image") -> bool:
+    """Whether ``image`` has a profile by which its colours are others than in sRGB."""
+    return PROFILE in image.get_fields() and not is_srgb(image.get(PROFILE))
 
 
 def is_srgb(profile: bytes) -> bool:

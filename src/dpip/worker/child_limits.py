@@ -34,7 +34,7 @@ class ChildLimits:
         """
         if sys.platform != "linux":
             return  # Elsewhere only a process itself can be limited, and the slot watches alone.
-        with contextlib.suppress(ProcessLookupError):  # It has ended, which is seen elsewhere.
+        with contextlib.suppress(OSError):  # It has ended, which is seen elsewhere.
             self._limit(resource.RLIMIT_DATA, memory)
             self._limit(resource.RLIMIT_FSIZE, _FILE_BYTES_OF_MEMORY * memory)
             self._limit(resource.RLIMIT_CPU, math.ceil(self._spent() + seconds))
