@@ -134,6 +134,7 @@ class _Batch:
         self._uploaded: dict[str, Picture] = {}
         self._settled: dict[str, Result] = {}
         self._uploads = self._in_flight = self._filtered = self._finished = 0
+        self._unsettled = len(pictures)  # Not refused at upload, and no result is known.
         self._failures: list[PictureFailure] = []
         self._lost: DpipError | None = None
         self._times: dict[str, list[float]] = {}
@@ -147,7 +148,7 @@ class _Batch:
     def follow(self) -> None:
         """Match what settles on the server with its picture, until all have."""
         after = 0
-        while not self.over.is_set():
+        while self._unsettled and not self.over.is_set():
             try:
                 results = self._client.results(self._workload.id, after=after, wait=_WAIT_SECONDS)
             except DpipError as error:
@@ -156,7 +157,7 @@ class _Batch:
             for result in results:
                 after = result.position
                 self._settle(result)
-            if self._total - self._finished > _NEARLY_DONE:
+            if self._unsettled > _NEARLY_DONE:
                 # Lets results gather, so that a busy server is not asked for each by itself.
                 self.over.wait(_GATHER_SECONDS)
 
@@ -223,7 +224,9 @@ class _Batch:
         answers = self._client.upload_all(self._workload.id, sources)
         for picture, answer in zip(pictures, answers, strict=True):
             if isinstance(answer, Exception):
-                self._fail_by(picture, answer)
+                with self._changed:
+                    self._unsettled -= 1
+                    self._fail_by(picture, answer)
             else:
                 self._came_in(picture, answer)
 
@@ -258,6 +261,7 @@ class _Batch:
         if image_id not in self._uploaded or image_id not in self._settled:
             return
         picture, result = self._uploaded.pop(image_id), self._settled.pop(image_id)
+        self._unsettled -= 1
         if result.filtered_image_id is None:
             self._fail(picture, result.code or "failed", result.reason or "the server gives none")
             return

@@ -125,6 +125,7 @@ def _handler(api: StubApi) -> type[BaseHTTPRequestHandler]:
         def _serve(self, path: str, query: dict[str, list[str]], body: bytes) -> None:
             match self.command, path.strip("/").split("/"):
                 case "DELETE", ["logout"]:
+                    api.token = "another"
                     self._json(200, {"logout_message": "bye"})
                 case "POST", ["workloads"]:
                     wanted = json.loads(body)

@@ -1,6 +1,7 @@
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,23 @@ def test_uploads_and_downloads_overlap(
     monkeypatch.setattr(batch, "IN_FLIGHT", 3)
     pictures = make_pictures(tmp_path, [b"x"] * 30)
     assert filter_pictures(client, pictures, "blur").filtered == 30
+
+
+def test_the_server_is_asked_no_more_once_every_result_is_known(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Downloads may still be under way; one of them here waits for the end of the questions."""
+    download = client.download_result
+
+    def download_after_the_questions(*arguments: Any) -> None:
+        for thread in threading.enumerate():
+            if thread.name == "follow":
+                thread.join(30)
+                assert not thread.is_alive()
+        download(*arguments)
+
+    monkeypatch.setattr(client, "download_result", download_after_the_questions)
+    assert filter_pictures(client, make_pictures(tmp_path, [b"one"]), "blur").filtered == 1
 
 
 def test_each_failure_is_told_and_holds_up_no_other(client: Client, tmp_path: Path) -> None:
