@@ -247,10 +247,11 @@ async def test_a_reader_with_a_cursor_misses_nothing(
     )
     positions: list[int] = []
     while len(positions) < len(jobs):
+        all_are_settled = settling.done()
         after = positions[-1] if positions else 0
         page = await datastore.settled_jobs(workload.id, after=after, limit=7)
         positions += [job.position for job in page]
-        if settling.done() and not page:
+        if all_are_settled and not page:
             break
     await settling
     assert positions == list(range(1, 31))

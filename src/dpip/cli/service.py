@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from dpip.cli.logs import write_logs
 from dpip.config import Settings, load_settings
 from dpip.errors import NotFound
 
@@ -52,6 +51,8 @@ def settings_from(**arguments: object) -> Settings:
     Sections and names of ``arguments`` are separated by two underscores. From here on what the
     process writes is readable by its owner alone: passwords' hashes, strangers' pictures.
     """
+    from dpip.cli.logs import write_logs
+
     os.umask(0o077)
     settings, _ = load_settings(
         {name.replace("__", "."): value for name, value in arguments.items()}

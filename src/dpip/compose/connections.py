@@ -11,7 +11,7 @@ from dpip.config import Settings
 from dpip.data_directory import DataDirectory
 from dpip.ports.bus import Bus
 from dpip.tls.contexts import client_context
-from dpip.wire.nats_bus import NatsBus, without_credentials
+from dpip.wire.server_url import without_credentials
 
 if TYPE_CHECKING:
     from dpip.controller.nats_credentials import Issuer
@@ -60,6 +60,7 @@ async def bus(
 ) -> AsyncIterator[Bus]:
     """Connect one of DPIP's own parts, to ``server_url`` or to where the settings have it."""
     from dpip.controller.nats_configuration import SERVER_USER
+    from dpip.wire.nats_bus import NatsBus
 
     address = controller_address(settings, settings.controller_port)
     connection = NatsBus(

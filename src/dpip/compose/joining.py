@@ -14,10 +14,11 @@ from dpip.errors import CannotStart
 from dpip.model.join_token import JoinSecret
 from dpip.model.worker import check_tags, check_worker_name
 from dpip.tls.contexts import client_context
-from dpip.wire.nats_bus import NatsBus, without_credentials
+from dpip.wire.server_url import without_credentials
 from dpip.worker.local_workers import until_admitted
 
 if TYPE_CHECKING:
+    from dpip.wire.nats_bus import NatsBus
     from dpip.worker.agent import Agent
 
 _NATS_PORT = 4222
@@ -30,6 +31,7 @@ async def worker(
 ) -> AsyncIterator["Agent"]:
     """Run a worker; yields its agent, which may fail or be over. A ``local`` one is admitted."""
     # Imported here because no other part needs libvips' children and an HTTP client.
+    from dpip.wire.nats_bus import NatsBus
     from dpip.worker.agent import Agent, AgentSettings
     from dpip.worker.identity import Identity
     from dpip.worker.politeness import PoliteSettings
@@ -87,7 +89,7 @@ def _images(settings: Settings) -> Path | None:
     return None if settings.direct_store == "off" else DataDirectory(settings.data_dir).images
 
 
-async def _connect(bus: NatsBus, *, local: bool) -> None:
+async def _connect(bus: "NatsBus", *, local: bool) -> None:
     if local:
         await until_admitted()
     await bus.open()

@@ -19,7 +19,7 @@ from dpip.compose.parts import run_api, run_controller, run_scheduler
 from dpip.compose.storage import data_directory, ensure_administrator, open_datastore
 from dpip.config import Settings
 from dpip.data_directory import DataDirectory
-from dpip.wire.nats_bus import without_credentials
+from dpip.wire.server_url import without_credentials
 from dpip.worker.local_workers import LocalWorkers
 from dpip.worker.machine import usable_cores
 

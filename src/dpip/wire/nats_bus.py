@@ -3,16 +3,12 @@
 import asyncio
 import contextlib
 import random
-import re
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-import nats.errors
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from dpip.chores import end, is_cancelled
 from dpip.errors import (
@@ -25,6 +21,8 @@ from dpip.errors import (
 )
 from dpip.ports.bus import Handler
 from dpip.wire.nats_client import drain, put_away, until_received
+from dpip.wire.nats_py import Client, Msg, errors
+from dpip.wire.server_url import without_credentials
 
 log = structlog.get_logger()
 
@@ -121,18 +119,18 @@ class NatsBus:
         """Send ``payload``; raises ``BusUnavailable`` while there is no connection."""
         try:
             await self._client.publish(subject, payload)
-        except (nats.errors.Error, OSError) as error:
+        except (errors.Error, OSError) as error:
             raise self._unavailable(error) from error
 
     async def request(self, subject: str, payload: bytes, timeout: float) -> bytes:
         """Return the first answer to ``payload``, as the port promises."""
         try:
             answer = await self._client.request(subject, payload, timeout=timeout)
-        except nats.errors.NoRespondersError as error:
+        except errors.NoRespondersError as error:
             raise NoResponder(subject=subject) from error
-        except (TimeoutError, nats.errors.TimeoutError) as error:
+        except (TimeoutError, errors.TimeoutError) as error:
             raise NoAnswerInTime(subject=subject, seconds=timeout) from error
-        except (nats.errors.Error, OSError) as error:
+        except (errors.Error, OSError) as error:
             raise self._unavailable(error) from error
         return answer.data
 
@@ -152,7 +150,7 @@ class NatsBus:
                 await asyncio.sleep(seconds)
             finally:
                 await subscription.unsubscribe()
-        except (nats.errors.Error, OSError) as error:
+        except (errors.Error, OSError) as error:
             raise self._unavailable(error) from error
         return answers
 
@@ -171,7 +169,7 @@ class NatsBus:
             await self._subscribe(client, subject, queue, handlers)
             # The server knows of the subscription before anybody is told to use it.
             await until_received(client)
-        except (nats.errors.Error, OSError) as error:
+        except (errors.Error, OSError) as error:
             if client.is_connected:
                 raise self._unavailable(error) from error
             # The next connection makes it.
@@ -205,7 +203,7 @@ class NatsBus:
             await self._let_in(client, lost)
             await self._subscribe_to_all(client)
             self._client, self._lost = client, lost
-        except (nats.errors.Error, OSError, UnicodeDecodeError) as error:
+        except (errors.Error, OSError, UnicodeDecodeError) as error:
             if "authorization" in str(error).lower():
                 raise BusRefused(address=self._address) from error
             raise self._unavailable(error) from error
@@ -281,7 +279,7 @@ class NatsBus:
                 note = log.debug if refused else log.warning
                 note("not let in, will try again", server=self._address, reason=str(error))
                 refused = True
-            except (DpipError, nats.errors.Error, OSError) as error:
+            except (DpipError, errors.Error, OSError) as error:
                 log.debug("no connection yet", server=self._address, reason=str(error))
             except Exception:
                 log.exception("no connection yet", server=self._address)
@@ -294,11 +292,6 @@ class NatsBus:
 
     def _unavailable(self, error: Exception) -> BusUnavailable:
         return BusUnavailable(address=self._address, reason=str(error) or type(error).__name__)
-
-
-def without_credentials(url: str) -> str:
-    """``url`` as it may be shown: without user and password, in each server that it names."""
-    return re.sub(r"//[^@/,]*@", "//", url)
 
 
 def _retry_delays() -> Iterator[float]:

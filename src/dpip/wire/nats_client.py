@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Coroutine
 
-from nats.aio.client import Client
-
 from dpip.chores import end
+from dpip.wire.nats_py import Client
 
 _CLOSE_SECONDS = 1.0
 _DRAIN_SECONDS = 1.0

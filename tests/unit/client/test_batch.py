@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dpip.client import Client, batch
+from dpip.client import Client, batch, transport
 from dpip.client.batch import Picture, Progress, filter_pictures
 from dpip.errors import ApiRefused
 from tests.unit.client.stub_api import StubApi
@@ -80,8 +80,11 @@ def test_each_failure_is_told_and_holds_up_no_other(client: Client, tmp_path: Pa
     assert not list((tmp_path / "out/sub").glob(".*"))
 
 
-def test_a_lost_upload_fails_its_picture_alone(client: Client, tmp_path: Path) -> None:
-    """A connection that breaks while a picture is sent costs that picture."""
+def test_a_lost_upload_fails_its_picture_alone(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that breaks whenever a picture is sent costs that picture."""
+    monkeypatch.setattr(transport, "_PATIENCE_SECONDS", 0.5)
     pictures = make_pictures(tmp_path, [b"one", b"cut", b"three"])
     report = filter_pictures(client, pictures, "blur")
     assert report.filtered == 2

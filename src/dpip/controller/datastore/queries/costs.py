@@ -3,16 +3,9 @@
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from dpip.controller.datastore.queries.upsert import insert_into
 from dpip.controller.datastore.tables import cost_models
-
-_KEEP = {
-    dialect: insert(cost_models)
-    .values(key=bindparam("of_key"), model=bindparam("fresh"))
-    .on_conflict_do_update(index_elements=["key"], set_={"model": bindparam("fresh")})
-    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
 
 
 def all_cost_models(connection: Connection) -> dict[str, str]:
@@ -21,6 +14,8 @@ def all_cost_models(connection: Connection) -> dict[str, str]:
 
 def keep_cost_models(connection: Connection, models: Mapping[str, str]) -> None:
     connection.execute(
-        _KEEP[connection.dialect.name],
+        insert_into(connection, cost_models)
+        .values(key=bindparam("of_key"), model=bindparam("fresh"))
+        .on_conflict_do_update(index_elements=["key"], set_={"model": bindparam("fresh")}),
         [{"of_key": key, "fresh": model} for key, model in sorted(models.items())],
     )

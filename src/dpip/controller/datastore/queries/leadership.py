@@ -1,21 +1,14 @@
 """Who leads, by a compare-and-set on the term."""
 
 from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from dpip.controller.datastore.prepared import Prepared
+from dpip.controller.datastore.queries.upsert import insert_into
 from dpip.controller.datastore.tables import leadership
 from dpip.errors import Deposed
 from dpip.model.leadership import Leader
 
 _LEADER = select(leadership).where(leadership.c.part == bindparam("wanted"))
-_FIRST_TERM = {
-    dialect: insert(leadership)
-    .values(part=bindparam("wanted"), term=1, holder=bindparam("by_holder"), beat=0)
-    .on_conflict_do_nothing()
-    .returning(leadership.c.term)
-    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
 _OF_TERM = update(leadership).where(
     leadership.c.part == bindparam("wanted"), leadership.c.term == bindparam("of_term")
 )
@@ -38,9 +31,15 @@ def leader(connection: Connection, part: str) -> Leader:
 
 
 def take_lead(connection: Connection, part: str, holder: str, after_term: int) -> int | None:
-    take = _NEXT_TERM if after_term else _FIRST_TERM[connection.dialect.name]
+    first_term = (
+        insert_into(connection, leadership)
+        .values(part=bindparam("wanted"), term=1, holder=bindparam("by_holder"), beat=0)
+        .on_conflict_do_nothing()
+        .returning(leadership.c.term)
+    )
     term: int | None = connection.scalar(
-        take, {"wanted": part, "by_holder": holder, "of_term": after_term}
+        _NEXT_TERM if after_term else first_term,
+        {"wanted": part, "by_holder": holder, "of_term": after_term},
     )
     return term
 
