@@ -35,7 +35,7 @@ def test_a_single_picture_does_not_wait_for_a_batch(system: System) -> None:
     """
     batch, single = system.api, other_user(system)
     workload_id = batch.create(filter=SLOW)["workload_id"]
-    original = picture(0, suffix=".jpg", size=800)
+    original = picture(0, suffix=".jpg", size=600)
     for _ in range(BATCH):
         batch.push(workload_id, original)
 
