@@ -48,7 +48,7 @@ def grayscale_milliseconds(header: PictureHeader, _: Grayscale) -> float:
 
 def _luma(colour: "pyvips.Image") -> "pyvips.Image":
     eight_bits = colour.format == "uchar"
-    if PROFILE in colour.get_fields():
+    if colour.get_typeof(PROFILE):
         if not is_srgb(colour.get(PROFILE)):
             colour = colour.icc_transform("srgb", embedded=True, depth=8 if eight_bits else 16)
     else:

@@ -121,4 +121,4 @@ def _upright(image: "pyvips.Image") -> "pyvips.Image":
 
 
 def _orientation(image: "pyvips.Image") -> int:
-    return int(image.get("orientation")) if "orientation" in image.get_fields() else _AS_STORED
+    return int(image.get("orientation")) if image.get_typeof("orientation") else _AS_STORED

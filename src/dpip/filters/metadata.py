@@ -42,7 +42,7 @@ def keep_credits(image: "pyvips.Image") -> "pyvips.Image":
 def without_thumbnail(image: "pyvips.Image") -> "pyvips.Image":
     """Return ``image`` with all of its metadata but a thumbnail, which shows it unfiltered."""
     image = image.copy()
-    if _THUMBNAIL in image.get_fields():
+    if image.get_typeof(_THUMBNAIL):
         image.remove(_THUMBNAIL)
     return image
 

@@ -19,7 +19,7 @@ _PROBE = bytes(level for colour in product(_LEVELS, repeat=3) for level in colou
 
 def has_other_colours(image: "pyvips.Image") -> bool:
     """Whether ``image`` has a profile by which its colours are others than in sRGB."""
-    return PROFILE in image.get_fields() and not is_srgb(image.get(PROFILE))
+    return bool(image.get_typeof(PROFILE)) and not is_srgb(image.get(PROFILE))
 
 
 def is_srgb(profile: bytes) -> bool:

@@ -84,5 +84,5 @@ def _avif_options(image: pyvips.Image) -> dict[str, Any]:
     options = {"compression": "av1", "Q": _AVIF_QUALITY, "effort": 1}
     if image.format == "uchar":
         return options
-    bits = image.get("bits-per-sample") if "bits-per-sample" in image.get_fields() else 0
+    bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
     return {**options, "bitdepth": bits if bits in (10, 12) else 12}
