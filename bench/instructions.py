@@ -82,14 +82,15 @@ def main() -> int:
         baselines[VERSION] = counts
         given.baselines.write_text(json.dumps(baselines, indent=2, sort_keys=True) + "\n")
         return 0
-    if not known:
-        print(f"There are no baselines for Python {VERSION}: make bench-check UPDATE=yes")
+    new = sorted(counts.keys() - known.keys())
+    if new:
+        print(f"No baseline for Python {VERSION}: {', '.join(new)}. make bench-check UPDATE=yes")
     if grown:
         print(
             f"A path takes over {TOLERANCE:.0%} more instructions than before. If that is meant, "
             "renew the baselines: make bench-check UPDATE=yes"
         )
-    return int(grown or not known)
+    return int(grown or bool(new))
 
 
 if __name__ == "__main__":

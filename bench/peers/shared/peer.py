@@ -43,7 +43,11 @@ def main(start: Callable[[], AbstractContextManager[Started]]) -> None:
     try:
         with start() as peer:
             if len(sys.argv) > 1:
-                print(f"{peer.how}: {_filter(peer, _typed(*sys.argv[1:]))}", file=answers)
+                job = _typed(*sys.argv[1:])
+                print(f"{peer.how}: {_filter(peer, job)}", file=answers)
+                absent = [target for _, target in job["pictures"] if not Path(target).exists()]
+                if absent:
+                    sys.exit(f"{len(absent)} of {len(job['pictures'])} pictures did not come out.")
                 return
             _answer(answers, ready=peer.how)
             for line in sys.stdin:
@@ -72,7 +76,8 @@ def _typed(filter: str, source: str, target: str) -> dict:  # noqa: A002
     from dpip.client.folder import plan_batch
     from dpip.filters.pipeline import parse_pipeline
 
-    pictures = plan_batch([Path(source)], Path(target)).pictures
+    # Servers have working directories of their own.
+    pictures = plan_batch([Path(source).resolve()], Path(target).resolve()).pictures
     for picture in pictures:
         picture.target.parent.mkdir(parents=True, exist_ok=True)
     return {

@@ -14,6 +14,7 @@ from typing import Self
 from msgspec import Struct
 
 from dpip.client.batch import Picture
+from dpip.errors import DpipError
 from dpip.model.image import PictureFormat
 
 
@@ -23,6 +24,16 @@ class Task(Struct, frozen=True):
     picture: Picture
     format: PictureFormat
     way: int
+
+
+class LoopEnded(DpipError):
+    """A process of the bare loop is gone, so that there is no limit to compare with."""
+
+    code = "loop_ended"
+    sentence = (
+        "A process of the bare loop has ended while it filtered by {filter}: it was killed, or a "
+        "library crashed on a picture."
+    )
 
 
 class BareLoop:
@@ -65,18 +76,21 @@ class BareLoop:
     def run(self, tasks: Sequence[Task], filter: str) -> float:  # noqa: A002
         """Filter every picture once; the seconds it took. One that fails leaves no file.
 
-        That the processes are told their tasks is not counted.
+        That the processes are told their tasks is not counted. Raises ``LoopEnded``.
         """
         self._next.value = 0
-        for connection in self._connections:
-            connection.send((list(tasks), filter))
-        for connection in self._connections:
-            connection.recv()
-        begin = perf_counter()
-        for connection in self._connections:
-            connection.send(None)
-        for connection in self._connections:
-            connection.recv()
+        try:
+            for connection in self._connections:
+                connection.send((list(tasks), filter))
+            for connection in self._connections:
+                connection.recv()
+            begin = perf_counter()
+            for connection in self._connections:
+                connection.send(None)
+            for connection in self._connections:
+                connection.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+            raise LoopEnded(filter=filter) from error
         return perf_counter() - begin
 
 

@@ -30,6 +30,13 @@ class CannotTakePart(DpipError):
     sentence = "{name} is left out: {reason}."
 
 
+class NothingToMeasure(DpipError):
+    """A folder in which there is no picture that can be filtered."""
+
+    code = "nothing_to_measure"
+    sentence = "None of the {count} pictures in {folder} can be filtered by {filter}."
+
+
 class Contender(Protocol):
     """Whoever can filter a folder of pictures, started and warm."""
 
@@ -62,7 +69,8 @@ class Spread(Struct, frozen=True, kw_only=True):
 class Result(Struct, frozen=True, kw_only=True):
     """How a contender did; ``milliseconds_a_picture`` is wall time with all cores at work.
 
-    ``of_limit`` is its speed by that of the limit in the same round. Whoever is slow has one turn.
+    ``of_limit`` is its speed by that of the limit in the same round; of one that is slow, and has
+    one turn only, by the median of the limit.
     """
 
     name: str
@@ -85,11 +93,12 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """What was measured with one folder and one filter, the limit first.
 
     ``ratio`` is DPIP's speed by the limit's, the median of all rounds. In ``trials`` the limit
-    chose its ways.
+    chose its ways. ``unfit`` are files that cannot be filtered, which nobody was given.
     """
 
     mix: str
     filter: str
+    unfit: tuple[str, ...]
     pictures: int
     bytes: int
     rounds: int
@@ -100,13 +109,17 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 class Contest(Struct, frozen=True, kw_only=True):
-    """What all contenders are given: the pictures of ``folder``, which are called ``mix``."""
+    """What all contenders are given: the pictures of ``folder`` that are not ``unfit``.
+
+    The folder is called ``mix``.
+    """
 
     mix: str
     folder: Path
     filter: str
     scratch: Path
     rounds: int
+    unfit: frozenset[Path] = frozenset()
 
 
 def compete(
@@ -115,8 +128,8 @@ def compete(
     """Let each filter the folder once to warm up, then all in turns for as many rounds.
 
     Every round begins with another contender. Before a turn its folder is empty, and what was
-    written before is on the disk. Whoever takes many times as long as the limit has no further
-    turn: the one is its result. ``on_turn`` is called with the round, 0 for the warm-up, and the
+    written before is on the disk. Whoever takes many times as long as the limit to warm up has one
+    more turn, which is its result. ``on_turn`` is called with the round, 0 for the warm-up, and the
     name. Raises what the limit and DPIP raise; of others, who cannot take part is left out.
     """
     field = _Contenders(contest, contenders, on_turn)
@@ -144,16 +157,18 @@ class _Contenders:
         self._left_out: list[LeftOut] = []
 
     def warm_up(self) -> None:
-        """Let each take a turn, which counts for those alone that are slow."""
+        """Let each take a turn that does not count, and those that are slow the one that does."""
         limit = math.inf
         for contender in list(self._taking_part):
             taken = self._turn(0, contender)
             if contender.name == LIMIT:
                 limit = taken
             elif contender.name != DPIP and _SLOW * limit < taken < math.inf:
-                self._taking_part.remove(contender)
-                self._slow.append(contender)
-                self._seconds[contender.name].append(taken)
+                taken = self._turn(1, contender)
+                if taken < math.inf:
+                    self._taking_part.remove(contender)
+                    self._slow.append(contender)
+                    self._seconds[contender.name].append(taken)
 
     def take_turns(self, number: int) -> None:
         """Let each have its turn of this round."""
@@ -174,6 +189,7 @@ class _Contenders:
         return Comparison(
             mix=contest.mix,
             filter=contest.filter,
+            unfit=tuple(sorted(map(str, contest.unfit))),
             pictures=len(sources),
             bytes=sum(source.stat().st_size for source in sources),
             rounds=contest.rounds,
@@ -216,7 +232,8 @@ def _made(pictures: Sequence[Picture]) -> int:
 
 
 def _pictures(contest: Contest, name: str) -> tuple[Picture, ...]:
-    return plan_batch([contest.folder], contest.scratch / name).pictures
+    pictures = plan_batch([contest.folder], contest.scratch / name).pictures
+    return tuple(picture for picture in pictures if picture.source not in contest.unfit)
 
 
 def _result(

@@ -5,6 +5,7 @@ they are. All else is as for any picture: upload, rows, placement, call, downloa
 decodes and encodes, upload of the result, and download by the user.
 """
 
+import contextlib
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -79,6 +80,7 @@ def measure_control_plane(
 
     ``settings`` are those of the system, as variables.
     """
+    machine = this_machine()
     with (
         tempfile.TemporaryDirectory(prefix="dpip-bench-") as scratch,
         local_system(settings=settings) as system,
@@ -97,24 +99,26 @@ def measure_control_plane(
         seconds = run(jobs)
         used = cpu_seconds()
         processes = {name: 1e6 * (used[name] - before.get(name, 0.0)) / jobs for name in used}
-        parts, slowed = {}, None
-        if missing_sampler() is None:
+        parts, slowed, not_sampled = {}, None, missing_sampler()
+        if not_sampled is None:
             say(f"{jobs} jobs while processes are sampled")
             with Sampler(_chosen()) as sampler:
                 slowed = run(jobs) / seconds
+            not_sampled = sampler.failed
+        if not_sampled is None:
             parts = {
                 name: {part: share * processes[name] for part, share in of_process.items()}
                 for name, of_process in sampler.shares().items()
             }
     return Account(
-        machine=this_machine(),
+        machine=machine,
         jobs=jobs,
         seconds=seconds,
         jobs_per_second=jobs / seconds,
         processes=processes,
         parts=parts,
-        slowed=slowed,
-        not_sampled=missing_sampler(),
+        slowed=slowed if parts else None,
+        not_sampled=not_sampled,
     )
 
 
@@ -133,8 +137,9 @@ def cpu_seconds() -> dict[str, float]:
     spent: dict[str, float] = defaultdict(float)
     this = psutil.Process()
     for process in [this, *this.children(recursive=True)]:
-        times = process.cpu_times()
-        spent[_CLIENT if process == this else _kind(process)] += times.user + times.system
+        with contextlib.suppress(psutil.NoSuchProcess):  # It has ended meanwhile.
+            times = process.cpu_times()
+            spent[_CLIENT if process == this else _kind(process)] += times.user + times.system
     return spent
 
 

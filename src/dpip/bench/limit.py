@@ -14,7 +14,6 @@ from dpip.bench.outputs import Judgement, Reference
 from dpip.bench.ways import AS_THE_WORKER, WAYS, Way
 from dpip.client.batch import Picture
 from dpip.errors import DpipError
-from dpip.filters.libvips import pyvips
 from dpip.filters.loading import open_header
 from dpip.filters.pipeline import parse_pipeline
 from dpip.filters.profiles import has_other_colours
@@ -62,22 +61,36 @@ class Limit:
         ways = [f"{each} {way.name}" for each, way in sorted(self._chosen.items())]
         return f"bare loop, a process a core; {', '.join(ways)}"
 
+    def unfit(self, sources: Sequence[Path], filter: str) -> list[Path]:  # noqa: A002
+        """Those of ``sources`` that DPIP's own filters cannot filter."""
+        place = self._scratch / "unfit"
+        pictures = _numbered(sources, place)
+        tasks = [
+            Task(picture, known, WAYS.index(AS_THE_WORKER))
+            for picture in pictures
+            if (known := _format_of(picture.source)) is not None
+        ]
+        self._loop.run(tasks, filter)
+        unfit = [picture.source for picture in pictures if not picture.target.exists()]
+        shutil.rmtree(place)
+        return unfit
+
     def choose(self, sources: Sequence[Path], filter: str) -> list[Trial]:  # noqa: A002
-        """Try all ways that can do ``filter`` on some pictures of every format of ``sources``."""
+        """Try all ways that can do ``filter`` on some pictures of every format of ``sources``.
+
+        They are pictures that can be filtered.
+        """
         self._chosen, self._formats = {}, {}
         self._in_other_colours.clear()
         by_format: dict[PictureFormat, list[Path]] = defaultdict(list)
         for source in sources:
-            with (
-                contextlib.suppress(DpipError, OSError, pyvips.Error),
-                source.open("rb") as file,
-            ):
+            with source.open("rb") as file:
                 format = read_header(file).format  # noqa: A001
-                if has_other_colours(open_header(source, format)):
-                    self._in_other_colours.add(source)
-                else:
-                    by_format[format].append(source)
-                self._formats[source] = format
+            if has_other_colours(open_header(source, format)):
+                self._in_other_colours.add(source)
+            else:
+                by_format[format].append(source)
+            self._formats[source] = format
         trials = []
         for format, files in by_format.items():  # noqa: A001
             trial = _Trial(self._loop, format, files, filter, self._scratch / "trial")
@@ -87,18 +100,17 @@ class Limit:
         return trials
 
     def filter(self, pictures: Sequence[Picture], filter: str) -> float:  # noqa: A002
-        """Filter every picture that ``choose`` has seen and could read."""
-        return self._loop.run(
-            [
-                Task(picture, known, WAYS.index(self._way_of(picture.source, known)))
-                for picture in pictures
-                if (known := self._formats.get(picture.source)) is not None
-            ],
-            filter,
-        )
+        """Filter every picture, all of which ``choose`` has seen."""
+        tasks = [
+            Task(picture, self._formats[picture.source], WAYS.index(self._way_of(picture.source)))
+            for picture in pictures
+        ]
+        return self._loop.run(tasks, filter)
 
-    def _way_of(self, source: Path, format: PictureFormat) -> Way:  # noqa: A002
-        return AS_THE_WORKER if source in self._in_other_colours else self._chosen[format]
+    def _way_of(self, source: Path) -> Way:
+        if source in self._in_other_colours:
+            return AS_THE_WORKER
+        return self._chosen[self._formats[source]]
 
 
 class _Trial:
@@ -154,6 +166,12 @@ class _Trial:
         if not self._is_right(way):
             return f"not the same picture: {TOLERANCE:g} levels of 255 are allowed"
         return "chosen" if way is self.fastest else "slower"
+
+
+def _format_of(source: Path) -> PictureFormat | None:
+    with contextlib.suppress(DpipError, OSError), source.open("rb") as file:
+        return read_header(file).format
+    return None
 
 
 def _numbered(files: Sequence[Path], folder: Path) -> list[Picture]:

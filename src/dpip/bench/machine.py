@@ -9,12 +9,16 @@ import psutil
 from msgspec import Struct
 
 from dpip import __version__
+from dpip.worker.machine import usable_cores
 
 _MODEL = "model name"
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """The machine, when it was looked at, and how busy it was with other things (load average)."""
+    """The machine, when it was looked at, and how busy it was with other things (load average).
+
+    ``cores`` are those that this process may use.
+    """
 
     at: str
     cores: int
@@ -31,7 +35,7 @@ def this_machine() -> Machine:
     """Look at the machine that this runs on."""
     return Machine(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        cores=os.cpu_count() or 1,
+        cores=usable_cores(),
         architecture=platform.machine(),
         processor=_processor(),
         memory_bytes=psutil.virtual_memory().total,

@@ -3,6 +3,7 @@
 What they are told and answer is written in ``bench/peers/shared/peer.py``.
 """
 
+import contextlib
 import os
 import queue
 import signal
@@ -63,7 +64,8 @@ class Peer:
         if process is None:
             return
         if process.stdin:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # It has ended already.
+                process.stdin.close()
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -89,6 +91,7 @@ class Peer:
                 stream.write(job + b"\n")
                 stream.flush()
         except OSError as error:
+            self.stop()
             raise CannotTakePart(name=self.name, reason="it has ended") from error
 
     def _answer(self, seconds: float) -> _Answer:
@@ -101,6 +104,7 @@ class Peer:
         try:
             answer = msgspec.json.decode(line, type=_Answer)
         except msgspec.DecodeError:
+            self.stop()
             raise CannotTakePart(name=self.name, reason="it has ended") from None
         if answer.left_out is not None:
             raise CannotTakePart(name=self.name, reason=answer.left_out)

@@ -3,13 +3,21 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from dpip.bench.bare_loop import BareLoop
-from dpip.bench.contest import DPIP, Comparison, Contender, Contest, LeftOut, compete
+from dpip.bench.contest import (
+    DPIP,
+    Comparison,
+    Contender,
+    Contest,
+    LeftOut,
+    NothingToMeasure,
+    compete,
+)
 from dpip.bench.limit import Limit
 from dpip.bench.machine import Machine, this_machine
 from dpip.bench.mixes import make_mix
@@ -18,6 +26,7 @@ from dpip.client.api_client import Client
 from dpip.client.batch import Picture, filter_pictures
 from dpip.client.folder import plan_batch
 from dpip.compose import default_workers
+from dpip.errors import DpipError
 
 FILTERS = (
     "grayscale",
@@ -45,10 +54,19 @@ class ThroughDpip:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._workloads: list[str] = []
 
     def filter(self, pictures: Sequence[Picture], filter: str) -> float:  # noqa: A002
         """Filter every picture in a workload of its own."""
-        return filter_pictures(self._client, pictures, filter).seconds
+        report = filter_pictures(self._client, pictures, filter)
+        self._workloads.append(report.workload_id)
+        return report.seconds
+
+    def clean_up(self) -> None:
+        """Remove the workloads; not before all is measured, as it has the disk work."""
+        for workload_id in self._workloads:
+            with suppress(DpipError):  # What was measured is worth more than its traces.
+                self._client.remove_workload(workload_id)
 
 
 @contextmanager
@@ -88,17 +106,28 @@ def measure(
             peers, left_out = stack.enter_context(
                 running_peers(lambda name: say(f"starting {name}"))
             )
-        contenders: list[Contender] = [limit, ThroughDpip(client), *peers]
+        dpip = ThroughDpip(client)
+        contenders: list[Contender] = [limit, dpip, *peers]
         for mix, folder in folders.items():
-            sources = [picture.source for picture in plan_batch([folder], scratch).pictures]
+            found = [picture.source for picture in plan_batch([folder], scratch).pictures]
             for filter in filters:  # noqa: A001
                 say(f"{mix}, {filter}: choosing the limit's ways")
+                unfit = frozenset(limit.unfit(found, filter))
+                sources = [source for source in found if source not in unfit]
+                if not sources:
+                    raise NothingToMeasure(count=len(found), folder=folder, filter=filter)
                 trials = tuple(limit.choose(sources, filter))
                 contest = Contest(
-                    mix=mix, folder=folder, filter=filter, scratch=scratch, rounds=rounds
+                    mix=mix,
+                    folder=folder,
+                    filter=filter,
+                    scratch=scratch,
+                    rounds=rounds,
+                    unfit=unfit,
                 )
                 comparison = compete(contest, contenders, _teller(contest, say))
                 comparisons.append(structs.replace(comparison, trials=trials))
+        dpip.clean_up()
     return Report(
         machine=machine,
         seconds=time.perf_counter() - begin,

@@ -67,6 +67,8 @@ class Sampler:
         self._folder = tempfile.TemporaryDirectory(prefix="dpip-samples-")
         self._running: list[subprocess.Popen[bytes]] = []
         self._cpu_seconds: Counter[str] = Counter()
+        self.failed: str | None = None
+        """Why there are no samples, once there should be."""
 
     def __enter__(self) -> Self:
         self._cpu_seconds.subtract(self._cpu())
@@ -95,13 +97,18 @@ class Sampler:
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+        if not all(self._file(number).exists() for number in range(len(self._running))):
+            self.failed = (
+                "Parts are not shown, because py-spy could not look at the processes: it needs "
+                "root's rights or, in a container, the capability SYS_PTRACE."
+            )
 
     def shares(self) -> dict[str, dict[str, float]]:
-        """The share of each part in the CPU that each process used while it was sampled."""
+        """The share of each part in the CPU that each process used, unless sampling ``failed``."""
         found = {}
         for number, name in enumerate(self._processes):
             file = self._file(number)
-            counts = count_parts(file.read_text() if file.exists() else "")
+            counts = count_parts(file.read_text())
             samples = max(counts.total(), _RATE * self._cpu_seconds[name], 1)
             found[name] = {part: count / samples for part, count in counts.items()}
             found[name][_WITHOUT_LOCK] = 1 - counts.total() / samples

@@ -1,5 +1,6 @@
 """``dpip bench``: the whole system beside the limit of the machine and beside its peers."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ from dpip.cli.service import TlsCa, UserOnServer
 
 if TYPE_CHECKING:
     from dpip.bench.run import Report
+
+
+_JOBS = 2000
 
 
 def bench(
@@ -41,7 +45,9 @@ def bench(
         bool,
         typer.Option("--control-plane", help="Measure what a job costs beside its picture."),
     ] = False,
-    jobs: Annotated[int, typer.Option(min=100, help="Jobs of --control-plane.")] = 2000,
+    jobs: Annotated[
+        int | None, typer.Option(min=100, help="Jobs of --control-plane, 2000 by default.")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that are measured.")] = 3,
     chart: Annotated[Path | None, typer.Option(help="Draw the result into this SVG file.")] = None,
     server: Annotated[
@@ -57,7 +63,8 @@ def bench(
     """Measure DPIP from folder to folder against the limit, and against its peers.
 
     The limit is a bare loop, a process a core, by the fastest correct way for each format. All take
-    turns within one run, after a warm-up of each; start-up is not counted.
+    turns within one run, after a warm-up of each; start-up is not counted. Pictures that cannot be
+    filtered are named, and nobody is given them; the exit code is then 3.
     """
     from dpip.bench.mixes import MIXES
     from dpip.bench.run import FILTERS, folders_of, measure
@@ -69,15 +76,20 @@ def bench(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if control_plane:
-        if folder or mix or all or peers or chart or server:
-            raise refuse_usage(["--control-plane has pictures and a system of its own."])
-        return _control_plane(jobs, as_json=json)
+        if folder or mix or all or filter or peers or chart or server or user or tls_ca:
+            raise refuse_usage(["--control-plane has pictures, a filter and a system of its own."])
+        return _control_plane(jobs or _JOBS, as_json=json)
     mixes = list(MIXES) if all else mix.split("+") if mix else []
     filters = list(filter or (FILTERS if all else ["grayscale"]))
     problems = [f"There is no mix {each}: {', '.join(MIXES)}." for each in set(mixes) - set(MIXES)]
-    if (folder is None) == (not mixes):
-        problems.append("Give a folder, or --mix, or --all.")
+    if [folder is not None, mix is not None, all].count(True) != 1:
+        problems.append("Give one of these: a folder, --mix or --all.")
+    if jobs:
+        problems.append("--jobs is for --control-plane.")
+    if chart and (chart.is_dir() or not os.access(chart.absolute().parent, os.W_OK)):
+        problems.append(f"{chart} cannot be written: name a file in a folder that is there.")
     if folder is not None:
+        folder = folder.resolve()  # Peers have working directories of their own.
         problems += plan_batch([folder], folder / ".out").problems
     for each in filters:
         try:
@@ -107,7 +119,11 @@ def bench(
         _print(report)
     if chart:
         _draw(report, chart)
-    if any(each.results[side].outputs.missing for each in report.comparisons for side in (0, 1)):
+    if any(
+        each.unfit or each.results[side].outputs.missing
+        for each in report.comparisons
+        for side in (0, 1)
+    ):
         raise typer.Exit(3)
 
 
@@ -136,6 +152,8 @@ def _print(report: "Report") -> None:
                 f"({share.least:.2f} to {share.most:.2f}); {outputs.pictures} pictures, "
                 f"{outputs.wrong} wrong, {outputs.difference:.1f} levels off"
             )
+        for file in each.unfit:
+            print(f"  {file} left out of all: it cannot be filtered")
         for absent in each.left_out:
             print(f"  {absent.name:<20}left out: {absent.reason}")
     for absent in report.left_out:

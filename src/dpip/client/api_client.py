@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypedDict, TypeVar, Unpack
@@ -29,7 +30,7 @@ from dpip.client.answers import (
     WorkloadsPage,
     WorkloadSummary,
 )
-from dpip.client.multipart import UploadForm, opened
+from dpip.client.multipart import CannotRead, UploadForm, opened
 from dpip.client.transport import IDEMPOTENCY_KEY, Transport
 from dpip.errors import ApiRefused, DpipError, UnexpectedAnswer
 from dpip.model.image import ImageKind
@@ -220,7 +221,8 @@ class Client:
         """Send an original, and return its image id once it is durable on the server.
 
         A file is streamed from where it lies. The upload is repeated after a connection that broke
-        midway: it has a key by which the server knows it again, ``key`` or one of its own.
+        midway: it has a key by which the server knows it again, ``key`` or one of its own. Raises
+        ``OSError`` for a file that cannot be read to its end.
         """
         with opened(picture) as stream:
             form = UploadForm(
@@ -229,7 +231,10 @@ class Client:
                 fields={"workload_id": workload_id, "type": "original"},
             )
             headers = {**form.headers, IDEMPOTENCY_KEY: key or secrets.token_hex(16)}
-            answer = self._ask("POST", "/images", UploadedImage, headers=headers, body=form)
+            try:
+                answer = self._ask("POST", "/images", UploadedImage, headers=headers, body=form)
+            except CannotRead as unread:
+                raise unread.error from None
         return answer.image_id
 
     def upload_all(
@@ -301,10 +306,11 @@ class Client:
     ) -> list[str | DpipError | OSError]:
         named = [(picture, secrets.token_hex(16), _staged(store, picture)) for picture in pictures]
         wanted = [{"name": name, "key": key} for _, key, name in named if name is not None]
+        answers: Iterator[StagedPicture | DpipError]
         try:
             answers = iter(self._ask_staged(workload_id, wanted) if wanted else ())
         except DpipError as error:
-            return [error] * len(pictures)
+            answers = repeat(error)
         finally:
             for each in wanted:
                 store.forget(each["name"])
@@ -325,11 +331,17 @@ class Client:
         }
         path = f"/workloads/{workload_id}/staged"
         body = msgspec.json.encode({"pictures": pictures})
-        return self._ask("POST", path, StagedPictures, headers=headers, body=body).pictures
+        answers = self._ask("POST", path, StagedPictures, headers=headers, body=body).pictures
+        if len(answers) != len(pictures):
+            reason = f"{len(answers)} answers to {len(pictures)} pictures"
+            raise UnexpectedAnswer(url=f"{self._http.url}{path}", reason=reason)
+        return answers
 
     def _settled(
-        self, workload_id: str, picture: Path, key: str, answer: StagedPicture
+        self, workload_id: str, picture: Path, key: str, answer: StagedPicture | DpipError
     ) -> str | DpipError | OSError:
+        if isinstance(answer, DpipError):
+            return answer
         if answer.image_id is not None:
             return answer.image_id
         if answer.status in _TO_BE_SENT:  # One that was taken all the same is known by its key.

@@ -37,7 +37,7 @@ def plan_batch(paths: Sequence[Path], out: Path) -> Plan:
     left_alone = 0
     for path in paths:
         if path.is_dir():
-            for file in _files(path, leave=out):
+            for file in _files(path, out, problems):
                 if _is_picture(file) and not _hidden(file, path):
                     pictures.append(Picture(file, out / file.relative_to(path)))
                 else:
@@ -59,13 +59,18 @@ def plan_batch(paths: Sequence[Path], out: Path) -> Plan:
     )
 
 
-def _files(folder: Path, leave: Path) -> Iterator[Path]:
+def _files(folder: Path, leave: Path, problems: list[str]) -> Iterator[Path]:
     """All files below ``folder`` in the order of their paths, but those below ``leave``.
 
-    Results of an earlier batch are no sources of the next.
+    Results of an earlier batch are no sources of the next. A folder that cannot be read is added to
+    the ``problems``.
     """
     leave = leave.resolve()
-    for place, folders, names in os.walk(folder):
+
+    def note(error: OSError) -> None:
+        problems.append(f"{error.filename} cannot be read: {error.strerror}.")
+
+    for place, folders, names in os.walk(folder, onerror=note):
         here = Path(place)
         folders[:] = sorted(name for name in folders if (here / name).resolve() != leave)
         yield from (here / name for name in sorted(names))

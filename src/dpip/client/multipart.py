@@ -10,11 +10,20 @@ from typing import BinaryIO
 _BLOCK = 1 << 20
 
 
+class CannotRead(Exception):
+    """``error`` is of the stream that is sent, and none of the connection."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class UploadForm:
     """A ``multipart/form-data`` body of text fields, and then the file as field ``data``.
 
     Every iteration sends the stream from where it stood at first, so a request can be repeated.
-    Only one block of it is in memory at a time. The stream must be seekable.
+    Only one block of it is in memory at a time. The stream must be seekable. Iterating raises
+    ``CannotRead``.
     """
 
     def __init__(self, stream: BinaryIO, *, filename: str, fields: Mapping[str, str]) -> None:
@@ -49,9 +58,12 @@ class UploadForm:
         yield self._tail
 
     def _read(self, size: int) -> bytes:
-        block = self._stream.read(size)
+        try:
+            block = self._stream.read(size)
+        except OSError as error:
+            raise CannotRead(error) from error
         if len(block) < size:
-            raise OSError("the file shrank while it was sent")
+            raise CannotRead(OSError("the file shrank while it was sent"))
         return block
 
 

@@ -1,7 +1,8 @@
 """What DPIP uses of nats-py.
 
 nats-py loads aiohttp wherever that is installed, for WebSockets, which DPIP does not speak. That is
-a fifth of the time that a controller or a scheduler takes to start, so it is not found here.
+a tenth of the time that a controller or a scheduler takes to start, so it is not found while this
+module loads; nor would a thread find it that imports it in the same moment.
 """
 
 import sys

@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import psutil
+import pytest
 import pyvips
 
-from dpip.bench.bare_loop import BareLoop, Task
+from dpip.bench.bare_loop import BareLoop, LoopEnded, Task
 from dpip.client.batch import Picture
 from dpip.model.image import PictureFormat
 
@@ -25,3 +27,15 @@ def test_every_run_filters_every_picture_that_can_be_filtered(tmp_path: Path) ->
             assert sorted(target.name for target in out.iterdir()) == names
             for target in out.iterdir():
                 target.unlink()
+
+
+def test_a_process_that_is_killed_is_said() -> None:
+    """There is no limit without it."""
+    with BareLoop(processes=1) as loop:
+        loop.run([], "grayscale")
+        for process in psutil.Process().children():
+            if "spawn_main" in " ".join(process.cmdline()):
+                process.kill()
+                process.wait()
+        with pytest.raises(LoopEnded, match="has ended"):
+            loop.run([], "grayscale")

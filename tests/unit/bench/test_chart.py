@@ -25,6 +25,7 @@ def test_bars_are_as_long_as_contenders_are_fast() -> None:
     names = ("limit", "dpip", "a <peer>")
     comparison = Comparison(
         mix="frames & more",
+        unfit=(),
         filter="blur",
         pictures=1,
         bytes=1,

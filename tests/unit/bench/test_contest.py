@@ -43,13 +43,20 @@ def write(file: Path, shade: int) -> None:
     (pyvips.Image.black(8, 8) + shade).cast("uchar").pngsave(str(file))
 
 
-def hold(tmp_path: Path, *contenders: Runner, rounds: int = 3) -> Comparison:
+def hold(
+    tmp_path: Path, *contenders: Runner, rounds: int = 3, unfit: str | None = None
+) -> Comparison:
     folder = tmp_path / "pictures"
     (folder / "sub").mkdir(parents=True)
     for number in range(2):
         write(folder / "sub" / f"{number}.png", 100)
     contest = Contest(
-        mix="mine", folder=folder, filter="grayscale", scratch=tmp_path / "out", rounds=rounds
+        mix="mine",
+        folder=folder,
+        filter="grayscale",
+        scratch=tmp_path / "out",
+        rounds=rounds,
+        unfit=frozenset([folder / unfit] if unfit else []),
     )
     return compete(contest, contenders, lambda _number, _name: None)
 
@@ -113,10 +120,19 @@ def test_dpip_is_never_left_out(tmp_path: Path) -> None:
 
 
 def test_one_turn_of_a_slow_contender_is_enough(tmp_path: Path) -> None:
-    """Whoever takes far longer than the limit is compared by its one turn."""
+    """Whoever takes far longer than the limit is compared by one turn, after its warm-up."""
     log: list[str] = []
     limit = Runner("limit", [1.0, 1.0, 2.0, 3.0], log)
     dpip = Runner("dpip", [1.0] * 4, log)
-    result = hold(tmp_path, limit, dpip, Runner("mogrify", [8.0], log)).results[2]
-    assert log.count("mogrify") == result.turns == 1
+    result = hold(tmp_path, limit, dpip, Runner("mogrify", [9.0, 8.0], log)).results[2]
+    assert (log.count("mogrify"), result.turns) == (2, 1)
     assert result.of_limit.median == 0.25
+
+
+def test_nobody_is_given_what_cannot_be_filtered(tmp_path: Path) -> None:
+    """It counts in no figure, and is named."""
+    limit = Runner("limit", LIMIT_SECONDS, [])
+    comparison = hold(tmp_path, limit, Runner("dpip", LIMIT_SECONDS, []), unfit="sub/1.png")
+    assert comparison.unfit == (str(tmp_path / "pictures/sub/1.png"),)
+    assert comparison.pictures == 1
+    assert [result.outputs.missing for result in comparison.results] == [0, 0]

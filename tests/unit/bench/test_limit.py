@@ -109,3 +109,17 @@ def test_a_picture_in_other_colours_goes_the_only_way_that_knows_them(
         [Picture(plain, tmp_path / "a.png"), Picture(wide, tmp_path / "b.png")], "grayscale"
     )
     assert {task.picture.source: task.way for task in ran} == {plain: 1, wide: 0}
+
+
+def test_pictures_that_cannot_be_filtered_are_found(
+    photograph: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Those that are none, those that end too soon, and those that are gone."""
+    sound = photograph(".jpg")
+    cut, text = tmp_path / "cut.jpg", tmp_path / "text.png"
+    cut.write_bytes(sound.read_bytes()[:-200])
+    text.write_text("no picture")
+    with BareLoop(processes=1) as loop:
+        limit = Limit(loop, tmp_path / "scratch")
+        unfit = limit.unfit([sound, cut, text, tmp_path / "gone.png"], "grayscale")
+    assert unfit == [cut, text, tmp_path / "gone.png"]
