@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -133,15 +134,28 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
+def list_workloads(system: System) -> list[dict[str, Any]]:
+    answer = system.api.session.get(f"{system.ready['api']}/workloads")
+    workloads: list[dict[str, Any]] = answer.json()["workloads"]
+    return workloads
+
+
 def test_bench_prints_its_ratio(folder: Path, system: System, tmp_path: Path) -> None:
-    """Speeds and their ratio are in the JSON, in the order of the filters, and in a chart."""
+    """Speeds and their ratio are in the JSON, in the order of the filters, and in a chart.
+
+    What cannot be filtered is named, and on the server nothing stays.
+    """
+    (folder / "broken.png").write_text("no picture")
+    workloads = len(list_workloads(system))
     env = {**system.env, "DPIP_USER": ADMIN[0], "DPIP_USER_PASSWORD": ADMIN[1]}
     chart = tmp_path / "chart.svg"
     arguments = ["--rounds", "1", "--json", "--server", system.ready["api"], "--chart", str(chart)]
     filters = ["--filter", "blur", "--filter", "grayscale"]
     ran = dpip("bench", str(folder), *filters, *arguments, env=env)
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 3, ran.stderr
     comparisons = json.loads(ran.stdout)["comparisons"]
+    assert [each["unfit"] for each in comparisons] == [[str(folder / "broken.png")]] * 2
+    assert len(list_workloads(system)) == workloads
     assert [each["filter"] for each in comparisons] == ["blur", "grayscale"]
     assert all(each["ratio"] > 0 for each in comparisons)
     assert [result["name"] for result in comparisons[0]["results"]] == ["limit", "dpip"]

@@ -1,4 +1,9 @@
-from dpip.bench.sampling import count_parts
+import os
+
+import pytest
+
+from dpip.bench import sampling
+from dpip.bench.sampling import Sampler, count_parts
 
 STACKS = """\
 <module> (/x/dpip/__main__.py:1);run (/x/uvicorn/server.py:2);upload (/x/dpip/api/upload.py:3) 5
@@ -16,3 +21,12 @@ def test_a_stack_counts_for_the_innermost_part_that_it_is_in() -> None:
         "placement": 2,
         "event loop and others": 1,
     }
+
+
+def test_a_process_that_cannot_be_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without samples, all of its time would count as spent outside the interpreter."""
+    monkeypatch.setattr(sampling, "_py_spy", lambda: "false")  # A program that fails.
+    with Sampler({"this": os.getpid()}) as sampler:
+        pass
+    assert sampler.failed is not None
+    assert "SYS_PTRACE" in sampler.failed

@@ -180,6 +180,20 @@ def test_an_upload_is_repeated_when_the_connection_breaks(api: StubApi, client: 
     assert second == again != first
 
 
+class Shrinking(io.BytesIO):
+    """A file of which less is there than was at first."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size)[:-1]
+
+
+def test_a_file_that_shrinks_is_no_lost_connection(api: StubApi, client: Client) -> None:
+    """It is said what is wrong with it, and not tried again."""
+    with pytest.raises(OSError, match="shrank"):
+        client.upload("w1", Shrinking(b"picture"))
+    assert api.images == {}
+
+
 def test_a_workload_is_not_created_twice(api: StubApi, client: Client) -> None:
     """A request without a key is not repeated: the server may have served it."""
     client.upload("w1", b"first")

@@ -1,5 +1,9 @@
+import errno
 import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from dpip.client.batch import Picture
 from dpip.client.folder import plan_batch
@@ -28,6 +32,23 @@ def test_what_is_no_picture_is_left_alone_and_counted(tmp_path: Path) -> None:
     plan = plan_batch([tmp_path / "in"], tmp_path / "out")
     assert [picture.source.name for picture in plan.pictures] == ["a.png"]
     assert plan.left_alone == 3
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pictures would be missed without a word."""
+    touch(tmp_path / "in", "a.png", "closed/b.png")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    problems = plan_batch([tmp_path / "in"], tmp_path / "out").problems
+    assert problems == (f"{tmp_path / 'in/closed'} cannot be read: Permission denied.",)
 
 
 def test_a_file_that_is_named_is_always_taken(tmp_path: Path) -> None:
