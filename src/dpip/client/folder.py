@@ -68,7 +68,8 @@ def _files(folder: Path, leave: Path, problems: list[str]) -> Iterator[Path]:
     leave = leave.resolve()
 
     def note(error: OSError) -> None:
-        problems.append(f"{error.filename} cannot be read: {error.strerror}.")
+        if not _hidden(Path(error.filename), folder):
+            problems.append(f"{error.filename} cannot be read: {error.strerror}.")
 
     for place, folders, names in os.walk(folder, onerror=note):
         here = Path(place)

@@ -37,8 +37,8 @@ def test_what_is_no_picture_is_left_alone_and_counted(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its pictures would be missed without a word."""
-    touch(tmp_path / "in", "a.png", "closed/b.png")
+    """Its pictures would be missed without a word; those of a hidden one are left alone anyway."""
+    touch(tmp_path / "in", "a.png", "closed/b.png", ".closed/c.png")
     scandir = os.scandir
 
     def refuse(path: str) -> Any:
