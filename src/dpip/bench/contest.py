@@ -119,7 +119,7 @@ class Contest(Struct, frozen=True, kw_only=True):
     filter: str
     scratch: Path
     rounds: int
-    unfit: frozenset[Path] = frozenset()
+    unfit: frozenset[Path]
 
 
 def compete(

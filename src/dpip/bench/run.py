@@ -107,6 +107,7 @@ def measure(
                 running_peers(lambda name: say(f"starting {name}"))
             )
         dpip = ThroughDpip(client)
+        stack.callback(dpip.clean_up)
         contenders: list[Contender] = [limit, dpip, *peers]
         for mix, folder in folders.items():
             found = [picture.source for picture in plan_batch([folder], scratch).pictures]
@@ -127,7 +128,6 @@ def measure(
                 )
                 comparison = compete(contest, contenders, _teller(contest, say))
                 comparisons.append(structs.replace(comparison, trials=trials))
-        dpip.clean_up()
     return Report(
         machine=machine,
         seconds=time.perf_counter() - begin,
