@@ -34,7 +34,8 @@ class ChildLimits:
         """
         if sys.platform != "linux":
             return  # Elsewhere only a process itself can be limited, and the slot watches alone.
-        with contextlib.suppress(OSError):  # It has ended, which is seen elsewhere.
+        # It has ended, which is seen elsewhere; or the kernel refuses, and the slot watches alone.
+        with contextlib.suppress(OSError):
             self._limit(resource.RLIMIT_DATA, memory)
             self._limit(resource.RLIMIT_FSIZE, _FILE_BYTES_OF_MEMORY * memory)
             self._limit(resource.RLIMIT_CPU, math.ceil(self._spent() + seconds))

@@ -1,6 +1,9 @@
 """Who leads, by a compare-and-set on the term."""
 
+from typing import Any
+
 from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.upsert import insert_into
@@ -31,17 +34,20 @@ def leader(connection: Connection, part: str) -> Leader:
 
 
 def take_lead(connection: Connection, part: str, holder: str, after_term: int) -> int | None:
-    first_term = (
+    take = _NEXT_TERM if after_term else _first_term(connection)
+    term: int | None = connection.scalar(
+        take, {"wanted": part, "by_holder": holder, "of_term": after_term}
+    )
+    return term
+
+
+def _first_term(connection: Connection) -> ReturningInsert[Any]:
+    return (
         insert_into(connection, leadership)
         .values(part=bindparam("wanted"), term=1, holder=bindparam("by_holder"), beat=0)
         .on_conflict_do_nothing()
         .returning(leadership.c.term)
     )
-    term: int | None = connection.scalar(
-        _NEXT_TERM if after_term else first_term,
-        {"wanted": part, "by_holder": holder, "of_term": after_term},
-    )
-    return term
 
 
 def keep_lead(connection: Connection, part: str, term: int) -> bool:
