@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from msgspec import Struct
+
 from dpip.filters.failures import (
     LONGEST_REASON,
     DecodeFailed,
@@ -26,10 +28,18 @@ from dpip.filters.pipeline import Pipeline
 from dpip.filters.registry import filter_of
 from dpip.filters.saving import JPEG_QUALITY, save, write
 from dpip.model.image import PictureFormat, PictureHeader
+from dpip.model.note import Note
 
 _MEMORY_SIGNS = ("out of memory", "cannot allocate", "unable to allocate", "insufficient memory")
 _BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "double": 64}
 _USUAL_BITS = 32
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What was written: its header, and what its owner should know of it."""
+
+    header: PictureHeader
+    notes: tuple[Note, ...] = ()
 
 
 def filter_picture(
@@ -37,11 +47,11 @@ def filter_picture(
     target: Path,
     pipeline: Pipeline,
     format: PictureFormat,  # noqa: A002
-) -> PictureHeader:
+) -> Result:
     """Filter the picture in ``source`` into ``target``, in the same ``format``.
 
     It is turned upright as its EXIF orientation says; frames of animations and pages of TIFFs stay
-    apart. Returns the header of what was written. Raises ``DecodeFailed``, ``FilterFailed``,
+    apart. Raises ``DecodeFailed``, ``FilterFailed``,
     ``OutOfMemory`` or ``CannotWrite``, and then leaves no ``target``.
     """
     try:
@@ -64,7 +74,7 @@ def _luma_alone(
     target: Path,
     pipeline: Pipeline,
     format: PictureFormat,  # noqa: A002
-) -> PictureHeader | None:
+) -> Result | None:
     """Write the gray of a JPEG as its decoder gives it, where that is all that is asked for.
 
     ``None`` for any other picture, and then nothing is written.
@@ -79,8 +89,10 @@ def _luma_alone(
     if luma is None:
         return None
     write(luma, target)
-    return PictureHeader(
-        format=format, width=image.width, height=image.height, frames=1, bands=1, depth=8
+    return Result(
+        header=PictureHeader(
+            format=format, width=image.width, height=image.height, frames=1, bands=1, depth=8
+        )
     )
 
 
@@ -89,18 +101,20 @@ def _filtered(
     target: Path,
     pipeline: Pipeline,
     format: PictureFormat,  # noqa: A002
-) -> PictureHeader:
+) -> Result:
     image = _apply(pipeline, load(source, format, draft_for(pipeline)))
     image = without_thumbnail(image) if pipeline.keep_metadata else keep_credits(image)
     keep = ALL_METADATA if pipeline.keep_metadata else metadata_to_save(image)
     save(image, source, target, format, keep, pipeline.png_compression)
-    return PictureHeader(
-        format=format,
-        width=image.width,
-        height=image.get_page_height(),
-        frames=image.get_n_pages(),
-        bands=image.bands,
-        depth=_BITS.get(image.format, _USUAL_BITS),
+    return Result(
+        header=PictureHeader(
+            format=format,
+            width=image.width,
+            height=image.get_page_height(),
+            frames=image.get_n_pages(),
+            bands=image.bands,
+            depth=_BITS.get(image.format, _USUAL_BITS),
+        )
     )
 
 

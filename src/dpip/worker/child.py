@@ -62,7 +62,7 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
 def _answer(task: Task, directory: Path) -> Filtered | Failed | Unwritten:
     begin, begin_of_cpu = time.perf_counter(), time.process_time()
     try:
-        header = filter_picture(
+        result = filter_picture(
             directory / ORIGINAL,
             directory / FILTERED,
             decode_pipeline(task.pipeline),
@@ -77,7 +77,8 @@ def _answer(task: Task, directory: Path) -> Filtered | Failed | Unwritten:
     return Filtered(
         milliseconds=(time.perf_counter() - begin) * 1000,
         cpu_milliseconds=(time.process_time() - begin_of_cpu) * 1000,
-        header=header,
+        header=result.header,
+        notes=result.notes,
     )
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from dpip.model.cost import Milliseconds
 from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.job import Failure
+from dpip.model.note import Note
 
 LENGTH = struct.Struct(">L")
 """The number of bytes of the message that follows."""
@@ -48,6 +49,7 @@ class Filtered(Struct, frozen=True, kw_only=True, tag=True):
     milliseconds: Milliseconds
     cpu_milliseconds: Milliseconds
     header: PictureHeader
+    notes: tuple[Note, ...] = ()
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag=True):

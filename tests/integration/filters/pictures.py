@@ -10,6 +10,7 @@ from dpip.filters.picture import filter_picture
 from dpip.filters.pipeline import parse_pipeline
 from dpip.model.image import PictureFormat as F
 from dpip.model.image import PictureHeader
+from dpip.model.note import Note
 
 PHOTOGRAPH_SIZE = (64, 48)
 LOADERS = {
@@ -29,6 +30,7 @@ class Bench:
         self.directory = directory
         self.target = directory / "target"
         self.header: PictureHeader | None = None
+        self.notes: tuple[Note, ...] = ()
 
     def filter(self, image: Any, pipeline: str, kind: F = F.PNG, **options: Any) -> Any:
         source = self.directory / f"source{kind.suffix}"
@@ -37,7 +39,8 @@ class Bench:
 
     def filter_file(self, source: Path, pipeline: str, kind: F, **writing: int) -> Any:
         parsed = parse_pipeline(pipeline, **writing)  # type: ignore[arg-type]
-        self.header = filter_picture(source, self.target, parsed, kind)
+        filtered = filter_picture(source, self.target, parsed, kind)
+        self.header, self.notes = filtered.header, filtered.notes
         return self.result(kind)
 
     def result(self, kind: F, **options: Any) -> Any:
