@@ -55,7 +55,7 @@ _FIELDS = {
         "keep_metadata": {
             "type": "boolean",
             "default": False,
-            "description": "Results carry the place, camera and history of their originals.",
+            "description": "Results carry all metadata, such as place, owner and serial numbers.",
         },
         "png_compression": {
             "type": "integer",

@@ -28,7 +28,9 @@ def run(
     ] = "grayscale",
     keep_metadata: Annotated[
         bool,
-        typer.Option("--keep-metadata", help="Keep GPS, camera and other metadata in the results."),
+        typer.Option(
+            "--keep-metadata", help="Keep all metadata, also place, serial numbers, owner."
+        ),
     ] = False,
     png_compression: Annotated[
         int,

@@ -174,7 +174,7 @@ class Client:
     ) -> Workload:
         """Create an empty workload; ``filter`` is a name and parameters, as in blur:sigma=5.
 
-        Results carry where and with which camera their originals were taken if ``keep_metadata``.
+        Results carry all metadata of their originals, place and owner too, if ``keep_metadata``.
         ``Asked`` names what else may be asked for.
         """
         wanted: dict[str, object] = {"filter": filter, "keep_metadata": keep_metadata, **asked}

@@ -82,7 +82,7 @@ def filter_pictures(
 ) -> Report:
     """Send ``pictures`` through ``filter`` in a new workload and fetch what comes of them.
 
-    Results carry where and with which camera their originals were taken if ``keep_metadata``.
+    Results carry all metadata of their originals, place and owner too, if ``keep_metadata``.
     ``asked`` is as ``create_workload`` takes it. ``transfers`` pictures are on the wire at once.
     ``on_progress`` is called from this thread, about ten times a second and at the end. What
     goes wrong with one picture is in the report; a server that stays away fails all that are not

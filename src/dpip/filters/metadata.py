@@ -1,4 +1,4 @@
-"""What of a picture's metadata is kept: by default who made it, and how its colours are meant."""
+"""Which metadata of a picture its result carries: by default, all but what is private."""
 
 import re
 from typing import TYPE_CHECKING
@@ -21,17 +21,49 @@ ALL_METADATA = "all"
 
 _THUMBNAIL = "jpeg-thumbnail-data"
 _CREDITS = ("Copyright", "Artist", "Author")
+_EXIF_FIELD = re.compile(r"exif-ifd[02]-(.+)")
+_KEPT_EXIF = frozenset(
+    {
+        "DateTime",
+        "DateTimeOriginal",
+        "DateTimeDigitized",
+        "OffsetTime",
+        "OffsetTimeOriginal",
+        "OffsetTimeDigitized",
+        "SubsecTime",
+        "SubSecTimeOriginal",
+        "SubSecTimeDigitized",
+        "ImageDescription",
+        "Make",
+        "Model",
+        "LensMake",
+        "LensModel",
+        "ExposureTime",
+        "FNumber",
+        "ExposureProgram",
+        "ISOSpeedRatings",
+        "ExposureBiasValue",
+        "MeteringMode",
+        "Flash",
+        "FocalLength",
+        "FocalLengthIn35mmFilm",
+        "WhiteBalance",
+    }
+)
+"""Names of libexif. A list of what stays, so that a field nobody thought of does not leak."""
+
 _DESCRIPTION = re.compile(r", ASCII, (\d+) components, \d+ bytes\)$")
 
 
-def keep_credits(image: "pyvips.Image") -> "pyvips.Image":
-    """Return ``image`` without metadata on camera, place and history.
+def drop_private(image: "pyvips.Image") -> "pyvips.Image":
+    """Return ``image`` without what says where it was taken, by whose camera, and its history.
 
-    Copyright and artist stay, and so does the colour profile.
+    Credits, dates, the kind of camera and its exposure stay, and so does the colour profile. XMP
+    and IPTC go whole: place, serial numbers and owner have copies in them under many names.
     """
     image = image.copy()
     for name in image.get_fields():
-        if name.startswith(_PRIVATE) and not name.endswith(_CREDITS):
+        if name.startswith(_PRIVATE) and not _stays(name):
             image.remove(name)
         elif name.startswith("exif-"):
             # Savers cut a value off at its last " (", where they expect its description to begin.
@@ -59,13 +91,18 @@ def _without_description(shown: str) -> str:
 
 
 def metadata_to_save(image: "pyvips.Image") -> str:
-    """What the savers of libvips are to write of an image that has been through ``keep_credits``.
+    """What the savers of libvips are to write of an image that has been through ``drop_private``.
 
     They make up an EXIF block of their own where there is nothing to say, unless told not to.
     """
-    return "icc|exif|other" if has_credits(image) else "icc"
+    return "icc|exif|other" if has_kept_metadata(image) else "icc"
 
 
-def has_credits(image: "pyvips.Image") -> bool:
-    """Whether ``image`` says who made it."""
-    return any(name.endswith(_CREDITS) for name in image.get_fields())
+def has_kept_metadata(image: "pyvips.Image") -> bool:
+    """Whether ``image`` carries something that ``drop_private`` keeps, beside its profile."""
+    return any(_stays(name) for name in image.get_fields())
+
+
+def _stays(name: str) -> bool:
+    field = _EXIF_FIELD.fullmatch(name)
+    return name.endswith(_CREDITS) or (field is not None and field[1] in _KEPT_EXIF)

@@ -19,8 +19,8 @@ from dpip.filters.libvips import pyvips
 from dpip.filters.loading import check_decodes, draft_for, is_upright, load, open_header
 from dpip.filters.metadata import (
     ALL_METADATA,
-    has_credits,
-    keep_credits,
+    drop_private,
+    has_kept_metadata,
     metadata_to_save,
     without_thumbnail,
 )
@@ -83,7 +83,7 @@ def _luma_alone(
     if format is not PictureFormat.JPEG or not is_asked:
         return None
     image = open_header(source, format)
-    if not is_upright(image) or has_credits(image):
+    if not is_upright(image) or has_kept_metadata(image):
         return None
     luma = as_gray_jpeg(source, image, JPEG_QUALITY)
     if luma is None:
@@ -103,7 +103,7 @@ def _filtered(
     format: PictureFormat,  # noqa: A002
 ) -> Result:
     image = _apply(pipeline, load(source, format, draft_for(pipeline)))
-    image = without_thumbnail(image) if pipeline.keep_metadata else keep_credits(image)
+    image = without_thumbnail(image) if pipeline.keep_metadata else drop_private(image)
     keep = ALL_METADATA if pipeline.keep_metadata else metadata_to_save(image)
     save(image, source, target, format, keep, pipeline.png_compression)
     return Result(

@@ -19,7 +19,7 @@ USUAL_PNG_COMPRESSION = 1
 class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Steps in the order in which they are applied, at least one, and how results are written.
 
-    ``keep_metadata``: the result says where and with which camera its original was taken.
+    ``keep_metadata``: the result says where and by whose camera its original was taken.
     """
 
     steps: tuple[Step, ...]
