@@ -266,7 +266,7 @@ async def test_two_schedulers_never_lease_one_job_twice(
 async def test_a_completed_job_is_done_with_its_result(datastore: SqlDatastore) -> None:
     """The answer says how it settled, and the result's image is there."""
     job = await add_job(datastore)
-    filtered = build_filtered(job.original)
+    filtered = msgspec.structs.replace(build_filtered(job.original), notes=("of_today", "a_newer"))
     held = await lease(datastore, job)
     settled = await datastore.complete(held, filtered, milliseconds=12.5, now=NOW)
     assert settled == SettledJob(
@@ -278,8 +278,13 @@ async def test_a_completed_job_is_done_with_its_result(datastore: SqlDatastore) 
         filtered_sha256=filtered.sha256,
         worker="ada",
         milliseconds=12.5,
+        notes=filtered.notes,
     )
+    assert await datastore.settled_jobs(filtered.workload_id, after=0, limit=1) == [settled]
     assert await datastore.image(filtered.id) == filtered
+    seen = await datastore.job_of_image(filtered.id)
+    assert seen
+    assert seen.notes == filtered.notes
     assert await counts_of(datastore, job) == JobCounts(done=1)
 
 

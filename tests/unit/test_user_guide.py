@@ -10,6 +10,7 @@ from dpip.cli.main import app
 from dpip.config import load_settings
 from dpip.filters.registry import FILTERS
 from dpip.model.job import FailureCode
+from dpip.model.note import Note
 
 GUIDE = Path(__file__).parents[2].joinpath("user-guide.md").read_text()
 
@@ -67,6 +68,12 @@ def test_every_failure_code_is_explained() -> None:
     """The codes of failed images are those of the model."""
     codes = {code.value for code in FailureCode}
     assert codes <= set(first_cells("Errors"))
+
+
+def test_every_note_is_explained() -> None:
+    """The codes in the table of notes are those of the model."""
+    rows = re.findall(r"^\| `(\w+)` \|", GUIDE.split("### Notes on results")[1], flags=re.MULTILINE)
+    assert set(rows[: len(Note)]) == {note.value for note in Note}
 
 
 def test_every_filter_is_described() -> None:

@@ -6,6 +6,7 @@ from dpip.api.explanation_schemas import ExplanationAnswer, ObstacleAnswer
 from dpip.api.schemas import utc
 from dpip.errors import BusUnavailable, DpipError, MalformedMessage, NoAnswerInTime, NoResponder
 from dpip.model.job import MAX_FAILURES, MAX_RETRY_DELAY, FailureCode, JobState
+from dpip.model.note import sentence_of
 from dpip.model.placement import JobView
 from dpip.wire.messages import Refusal, Waiting
 
@@ -91,6 +92,7 @@ def explain(job: JobView, said: Said | None, now: float) -> ExplanationAnswer:
         competing=waiting.competing if waiting else None,
         obstacles=[ObstacleAnswer(worker=each.worker, reason=each.reason) for each in obstacles],
         filtered_image_id=job.filtered_image_id,
+        notes=list(job.notes),
     )
 
 
@@ -145,7 +147,7 @@ def _leased(job: JobView, now: float) -> _Story:
 
 def _done(job: JobView) -> _Story:
     took = "" if job.milliseconds is None else f" in {job.milliseconds:.0f} ms"
-    details = _placement(job)
+    details = [*map(sentence_of, job.notes), *_placement(job)]
     if job.why and job.why.backup:
         details.append("It was begun beside an attempt that took too long.")
     if job.attempt > 1:

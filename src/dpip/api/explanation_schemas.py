@@ -46,3 +46,4 @@ class ExplanationAnswer(BaseModel):
     competing: int | None = Field(description="Jobs of other workloads that could go before it.")
     obstacles: list[ObstacleAnswer]
     filtered_image_id: str | None
+    notes: list[str] = Field(description="Codes for what the filtered image lacks on purpose.")

@@ -14,6 +14,7 @@ from dpip.filters.result_header import check_result_header
 from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind
 from dpip.model.job import Lease, LeasedJob
+from dpip.model.note import notes_in_text
 from dpip.model.user import User
 from dpip.model.workload import Workload
 
@@ -96,6 +97,7 @@ async def take_result(context: Context, upload: Upload, lease: Lease, job: Lease
     try:
         _check_equal("workload_id", workload_id, original.workload_id, "the job is of the workload")
         _check_equal("sha256", sha256, upload.staged.sha256, "what came in has")
+        notes = notes_in_text(upload.fields.get("notes", ""))
         header = await context.headers.do(upload.staged)
         check_result_header(header, original.header, decode_pipeline(job.pipeline))
     except (InvalidValue, UnsupportedPicture) as error:
@@ -113,6 +115,7 @@ async def take_result(context: Context, upload: Upload, lease: Lease, job: Lease
         sha256=upload.staged.sha256,
         created_at=now,
         source_id=original.id,
+        notes=notes,
     )
     await context.images.keep(upload.staged, image)
     try:

@@ -144,6 +144,7 @@ class Result(BaseModel):
     filtered_sha256: str | None
     worker: str | None
     milliseconds: float | None
+    notes: list[str] = Field(description="Codes for what the filtered image lacks on purpose.")
     code: FailureCode | None
     reason: str | None
 
@@ -159,6 +160,7 @@ class Result(BaseModel):
             filtered_sha256=job.filtered_sha256,
             worker=job.worker,
             milliseconds=job.milliseconds,
+            notes=list(job.notes),
             code=job.failure.code if job.failure else None,
             reason=job.failure.reason if job.failure else None,
         )

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpip.client.batch import Report
+from dpip.model.note import sentence_of
 
 _WIDTH_OF_A_FILE = 160
 
@@ -34,6 +35,8 @@ def print_report(report: Report, out: Path) -> None:
             )
         console.print(failures)
         console.print()
+    for line in _lines_of_notes(report):
+        print(line)
     speed = report.filtered / report.seconds
     print(
         f"{report.filtered} of {report.filtered + len(report.failures)} pictures are in "
@@ -53,8 +56,29 @@ def print_json(report: Report, out: Path) -> None:
             {"picture": _printable(failure.source), "code": failure.code, "reason": failure.reason}
             for failure in report.failures
         ],
+        "notes": [
+            {"picture": _printable(noted.source), "notes": noted.notes} for noted in report.notes
+        ],
     }
     print(msgspec.json.encode(document).decode())
+
+
+def _lines_of_notes(report: Report) -> list[str]:
+    """A line for each code: how many pictures, one of them, and what it means."""
+    noted: dict[str, list[Path]] = {}
+    for picture in report.notes:
+        for code in picture.notes:
+            noted.setdefault(code, []).append(picture.source)
+    return [
+        f"{code} ({_pictures(sources)}): {sentence_of(code)}"
+        for code, sources in sorted(noted.items())
+    ]
+
+
+def _pictures(sources: list[Path]) -> str:
+    if len(sources) == 1:
+        return _printable(sources[0])
+    return f"{len(sources)} pictures, such as {_printable(sources[0])}"
 
 
 def _printable(path: Path) -> str:

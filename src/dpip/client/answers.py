@@ -57,8 +57,8 @@ class Result(Struct, frozen=True, kw_only=True):
 
     ``position`` counts the settled originals of a workload from 1, in the order in which they
     settled. A ``done`` one has ``filtered_image_id``, the format and SHA-256 of that image,
-    ``worker`` and the ``milliseconds`` spent on its pixels; a ``failed`` one has ``code`` and
-    ``reason``.
+    ``worker``, the ``milliseconds`` spent on its pixels, and ``notes``: codes for what it lacks on
+    purpose, which a newer server may add to. A ``failed`` one has ``code`` and ``reason``.
     """
 
     position: int
@@ -69,6 +69,7 @@ class Result(Struct, frozen=True, kw_only=True):
     filtered_sha256: str | None = None
     worker: str | None = None
     milliseconds: float | None = None
+    notes: tuple[str, ...] = ()
     code: str | None = None
     reason: str | None = None
 
@@ -116,6 +117,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     competing: int | None = None
     obstacles: tuple[Obstacle, ...] = ()
     filtered_image_id: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Memory(Struct, frozen=True, kw_only=True):

@@ -51,6 +51,15 @@ class PictureFailure(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class PictureNotes(Struct, frozen=True, kw_only=True):
+    """What the filtered form of ``source`` lacks on purpose: codes, of which the server may know
+    more than ``dpip.model.note``.
+    """
+
+    source: Path
+    notes: tuple[str, ...]
+
+
 class WorkerShare(Struct, frozen=True, kw_only=True):
     """What one worker did: pictures, and mean milliseconds on the pixels of one."""
 
@@ -67,6 +76,7 @@ class Report(Struct, frozen=True, kw_only=True):
     seconds: float
     workers: tuple[WorkerShare, ...]
     failures: tuple[PictureFailure, ...]
+    notes: tuple[PictureNotes, ...] = ()
 
 
 def filter_pictures(
@@ -136,6 +146,7 @@ class _Batch:
         self._uploads = self._in_flight = self._filtered = self._finished = 0
         self._unsettled = len(pictures)  # Not refused at upload, and no result is known.
         self._failures: list[PictureFailure] = []
+        self._notes: list[PictureNotes] = []
         self._lost: DpipError | None = None
         self._times: dict[str, list[float]] = {}
         self._end_if_finished()
@@ -199,6 +210,7 @@ class _Batch:
                 for worker, times in sorted(self._times.items())
             ),
             failures=tuple(sorted(self._failures, key=lambda failure: failure.source)),
+            notes=tuple(sorted(self._notes, key=lambda noted: noted.source)),
         )
 
     def _next_task(self) -> _Task | None:
@@ -250,6 +262,8 @@ class _Batch:
             self._times.setdefault(result.worker or "unknown", []).append(
                 result.milliseconds or 0.0
             )
+            if result.notes:
+                self._notes.append(PictureNotes(source=picture.source, notes=result.notes))
             self._finish()
 
     def _settle(self, result: Result) -> None:

@@ -78,7 +78,8 @@ class Image(Struct, frozen=True, kw_only=True):
     """A picture in the image store together with where it belongs.
 
     ``source_id`` is the original that a filtered image was made from. ``size`` is in bytes,
-    ``sha256`` in hexadecimal digits.
+    ``sha256`` in hexadecimal digits. ``notes`` are codes of ``dpip.model.note``, of this or a newer
+    version.
     """
 
     id: str
@@ -91,3 +92,4 @@ class Image(Struct, frozen=True, kw_only=True):
     sha256: str
     created_at: float
     source_id: str | None = None
+    notes: tuple[str, ...] = ()

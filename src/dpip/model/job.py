@@ -111,8 +111,8 @@ class SettledJob(Struct, frozen=True, kw_only=True):
 
     ``position`` numbers the settled jobs of the workload, in the order in which they settled, from
     1: the cursor to read on from. A failed job that is tried again leaves its number for a new one.
-    ``milliseconds`` is the time spent on the pixels. Of a done one, format and SHA-256 of the
-    filtered image are told too.
+    ``milliseconds`` is the time spent on the pixels. Of a done one, format, SHA-256
+    and notes of the filtered image are told too.
     """
 
     position: int
@@ -124,6 +124,7 @@ class SettledJob(Struct, frozen=True, kw_only=True):
     worker: str | None = None
     milliseconds: float | None = None
     failure: Failure | None = None
+    notes: tuple[str, ...] = ()
 
 
 def retry_delay(failures: int, jitter: float) -> float:

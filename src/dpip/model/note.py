@@ -1,6 +1,18 @@
-"""Notes on results: what a filtered picture has lost, or what was passed over, on purpose."""
+"""Notes on results: what a filtered picture has lost, or what was passed over, on purpose.
 
+Between parts of different versions notes travel, and are kept, as text: codes separated by commas.
+"""
+
+import re
+from collections.abc import Iterable
 from enum import StrEnum
+
+from dpip.errors import InvalidValue
+
+MAX_NOTES = 16
+"""Notes that a result may have."""
+
+_CODE = re.compile(r"[a-z_]{1,40}")
 
 
 class Note(StrEnum):
@@ -8,3 +20,30 @@ class Note(StrEnum):
 
     FRAMES_DROPPED = "frames_dropped"
     GAIN_MAP_DROPPED = "gain_map_dropped"
+
+
+_SENTENCES: dict[str, str] = {
+    Note.FRAMES_DROPPED: "The first frame was kept, and the other frames of the animation were "
+    "dropped.",
+    Note.GAIN_MAP_DROPPED: "The gain map, which brightens the picture on HDR displays, was "
+    "dropped.",
+}
+
+
+def sentence_of(code: str) -> str:
+    """What ``code`` says to people; a newer worker may send one that is not known here."""
+    return _SENTENCES.get(code, f"This note comes from a newer version of DPIP: {code}.")
+
+
+def notes_as_text(notes: Iterable[str]) -> str:
+    """``notes`` as text, each once."""
+    return ",".join(dict.fromkeys(notes))
+
+
+def notes_in_text(text: str) -> tuple[str, ...]:
+    """The codes in ``text``, known or not. Raises ``InvalidValue``."""
+    notes = tuple(dict.fromkeys(text.split(","))) if text else ()
+    if len(notes) > MAX_NOTES or not all(map(_CODE.fullmatch, notes)):
+        allowed = f"at most {MAX_NOTES} codes of a to z and _, each of 1 to 40 characters"
+        raise InvalidValue(field="notes", value=text[:100], allowed=f"{allowed}, between commas")
+    return notes

@@ -46,7 +46,8 @@ class JobView(Struct, frozen=True, kw_only=True):
 
     ``image_id`` is the original's. ``worker`` holds the newest lease, numbered ``attempt``, or has
     settled the job; ``rival`` is an earlier lease that goes on beside it. ``why`` tells of the
-    worker, or of the rival's where that is alone. ``failure`` is the latest that counted.
+    worker, or of the rival's where that is alone. ``failure`` is the latest that counted,
+    ``notes`` are those of the filtered image.
     """
 
     id: str
@@ -63,3 +64,4 @@ class JobView(Struct, frozen=True, kw_only=True):
     milliseconds: float | None = None
     position: int | None = None
     filtered_image_id: str | None = None
+    notes: tuple[str, ...] = ()

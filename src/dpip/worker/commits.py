@@ -9,8 +9,8 @@ MOST_AT_ONCE = 64
 """Results that one request may name."""
 
 
-class StagedResult(Struct, frozen=True, kw_only=True):
-    """What a result is committed by."""
+class StagedResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a result is committed by. ``notes`` is text, as of ``dpip.model.note``."""
 
     name: str
     workload_id: str
@@ -18,6 +18,7 @@ class StagedResult(Struct, frozen=True, kw_only=True):
     attempt: int
     milliseconds: float
     sha256: str
+    notes: str = ""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

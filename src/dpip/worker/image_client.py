@@ -17,6 +17,7 @@ from dpip.direct_store import DirectStore, Staged
 from dpip.errors import DpipError, ImageDamaged
 from dpip.model.image import ImageKind
 from dpip.model.image_place import place_of_image
+from dpip.model.note import Note, notes_as_text
 from dpip.wire.messages import Run
 from dpip.worker.commits import Answer, Commits, StagedResult
 from dpip.worker.scratch import ScratchUnusable
@@ -137,17 +138,20 @@ class ImageClient:
 
         await _patiently(attempt)
 
-    async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
+    async def upload(
+        self, run: Run, result: Path, *, milliseconds: float, notes: Sequence[Note] = ()
+    ) -> None:
         """Hand in the filtered image of an attempt; on return it is committed.
 
         ``result`` may be used up by that: nobody may be able to write to it any more.
         Raises ``AttemptIsStale``, ``ResultRefused``, ``ApiAway``.
         """
+        said = notes_as_text(notes)
 
         async def attempt() -> None:
             store = await self._access.store()
-            if store is None or not await self._commit(store, run, result, milliseconds):
-                await self._send(run, result, milliseconds)
+            if store is None or not await self._commit(store, run, result, milliseconds, said):
+                await self._send(run, result, milliseconds, said)
 
         await _patiently(attempt)
 
@@ -157,6 +161,7 @@ class ImageClient:
         run: Run,
         result: Path,
         milliseconds: float,
+        notes: str,
     ) -> bool:
         """Hand in a result that lies in the store already; whether it could be put there."""
         staged = await _moved_in(store, result)
@@ -171,6 +176,7 @@ class ImageClient:
                     attempt=run.attempt,
                     milliseconds=milliseconds,
                     sha256=staged.sha256,
+                    notes=notes,
                 )
             )
         except asyncio.CancelledError:
@@ -198,7 +204,7 @@ class ImageClient:
             _check_taken(answer.status, (await _problem_in(answer)).detail)
             raise aiohttp.ClientPayloadError(f"{answer.status} is no answer to commits")
 
-    async def _send(self, run: Run, result: Path, milliseconds: float) -> None:
+    async def _send(self, run: Run, result: Path, milliseconds: float, notes: str) -> None:
         sha256 = await asyncio.to_thread(_sha256_of, result)
         with result.open("rb") as file:
             form = aiohttp.FormData(
@@ -211,6 +217,8 @@ class ImageClient:
                     "sha256": sha256,
                 }
             )
+            if notes:
+                form.add_field("notes", notes)
             form.add_field(
                 "data",
                 file,

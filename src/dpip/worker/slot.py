@@ -11,6 +11,7 @@ from dpip.errors import DpipError
 from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode
+from dpip.model.note import Note
 from dpip.worker.child_messages import Failed, Filtered, Task, Unwritten
 from dpip.worker.scratch import ScratchUnusable
 from dpip.worker.slot_process import ChildEnded, ChildProcess
@@ -31,10 +32,11 @@ class SlotFailure(DpipError):
 
 
 class FilteredPicture(Struct, frozen=True, kw_only=True):
-    """What was written, and what it took."""
+    """What was written, what it took, and what its owner should know of it."""
 
     header: PictureHeader
     cost: Cost
+    notes: tuple[Note, ...] = ()
 
 
 class Slot:
@@ -101,7 +103,7 @@ class Slot:
                 cpu_milliseconds=filtered.cpu_milliseconds,
                 memory=child.memory.peak(),
             )
-            return FilteredPicture(header=filtered.header, cost=cost)
+            return FilteredPicture(header=filtered.header, cost=cost, notes=filtered.notes)
 
     async def close(self) -> None:
         """End the child, and with it the picture in work."""

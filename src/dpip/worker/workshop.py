@@ -89,7 +89,12 @@ class Workshop:
                     # Its place is kept until it can be handed in, which bounds what lies here.
                     await self._desks.acquire()
                 try:
-                    await images.upload(run, target, milliseconds=filtered.cost.milliseconds)
+                    await images.upload(
+                        run,
+                        target,
+                        milliseconds=filtered.cost.milliseconds,
+                        notes=filtered.notes,
+                    )
                 finally:
                     self._desks.release()
         except SlotFailure as error:

@@ -14,6 +14,7 @@ LIES: dict[str, tuple[bytes, dict[str, object], int, str]] = {
     "no picture": (b"no picture", {}, 415, "no known format"),
     "another format": (picture(suffix=".jpg"), {}, 422, "png"),
     "another size": (picture(3, 3), {}, 422, "4 x 3"),
+    "notes of no known form": (picture(), {"notes": "\x1b[31m"}, 422, "notes"),
     "another workload": (picture(), {"workload_id": "0" * 26}, 422, "workload_id"),
 }
 

@@ -49,6 +49,7 @@ def test_results_come_in_the_order_in_which_they_settled(system: System, user: A
         "filtered_sha256": hashlib.sha256(picture()).hexdigest(),
         "worker": worker,
         "milliseconds": 2.5,
+        "notes": [],
         "code": None,
         "reason": None,
     }
@@ -64,6 +65,20 @@ def test_results_come_in_the_order_in_which_they_settled(system: System, user: A
     assert shown["failed_images"] == [
         {"image_id": first, "code": "decode_failed", "reason": "The picture is broken."}
     ]
+
+
+def test_results_carry_their_notes(system: System, user: ApiSession) -> None:
+    """Those that only a newer worker knows too, also in the explanation of the picture."""
+    workload = user.create_workload()
+    image = user.upload(workload)
+    name, worker = system.worker()
+    notes = "frames_dropped,tea_spilled"
+    assert worker.hand_in(workload, system.lease(image, name), notes=notes).status_code == 201
+    (result,) = user.get(f"/workloads/{workload}/results").json()["results"]
+    assert result["notes"] == ["frames_dropped", "tea_spilled"]
+    explanation = user.get(f"/images/{image}/explain").json()
+    assert explanation["notes"] == ["frames_dropped", "tea_spilled"]
+    assert any("other frames" in sentence for sentence in explanation["details"])
 
 
 def test_a_wait_ends_with_the_first_result(system: System, user: ApiSession) -> None:

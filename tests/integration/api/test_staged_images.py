@@ -174,6 +174,16 @@ def test_a_staged_result_is_committed(
     assert not [path for path in system.files() if name in path.name]
 
 
+def test_a_staged_result_carries_its_notes(
+    user: ApiSession, neighbour: Neighbour, workload: str, lease: Lease
+) -> None:
+    """As one that is sent does."""
+    answer = neighbour.commit(workload, lease, neighbour.stage(picture()), notes="frames_dropped")
+    assert answer.status == 201, answer.detail
+    (result,) = user.get(f"/workloads/{workload}/results").json()["results"]
+    assert result["notes"] == ["frames_dropped"]
+
+
 def test_staged_originals_are_taken_in(program: Program, workload: str) -> None:
     """Each is an image or has its own reason, and its source is left alone."""
     source = program.area.parent.parent.parent / f"{new_id()}.png"

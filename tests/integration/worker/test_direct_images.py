@@ -15,6 +15,7 @@ from dpip.direct_store import DirectStore
 from dpip.model.ids import new_id
 from dpip.model.image import ImageKind, PictureFormat
 from dpip.model.image_place import STAGING, place_of_image, staging_area
+from dpip.model.note import Note
 from dpip.wire.messages import Run
 from dpip.worker import store_access
 from dpip.worker.image_client import AttemptIsStale, ImageClient, ResultRefused
@@ -48,6 +49,7 @@ class ScriptedApi:
         self.answers.set()
         self.sent: list[bytes] = []
         self.committed: list[bytes] = []
+        self.notes: list[object] = []
         self.files: list[int] = []
         self.loses = 0
         self.groups: list[int] = []
@@ -65,6 +67,7 @@ class ScriptedApi:
         token = request.headers["Authorization"].removeprefix("Bearer ")
         results = (await request.json())["results"]
         self.groups.append(len(results))
+        self.notes.extend(result.get("notes") for result in results)
         await self.let.wait()
         area = self.images / STAGING / staging_area(token)
         statuses = [self._take(area / result["name"], result["sha256"]) for result in results]
@@ -140,6 +143,15 @@ async def client(api: ScriptedApi, original: Path) -> AsyncIterator[ImageClient]
         yield client
         await client.close()
     assert not list((api.images / STAGING).iterdir())
+
+
+async def test_notes_go_with_the_commit(
+    api: ScriptedApi, client: ImageClient, result: Path
+) -> None:
+    """As text; without any, as workers of earlier versions asked for a commit."""
+    await client.upload(RUN, one_more(result), milliseconds=1, notes=list(Note))
+    await client.upload(RUN, one_more(result), milliseconds=1)
+    assert api.notes == [",".join(Note), None]
 
 
 async def test_pictures_do_not_go_through_an_api_that_sees_the_staging_area(

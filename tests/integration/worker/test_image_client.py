@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from dpip.model.image import PictureFormat
+from dpip.model.note import Note
 from dpip.wire.messages import Run
 from dpip.worker import image_client as image_client_module
 from dpip.worker.image_client import ApiAway, ImageClient
@@ -33,6 +34,7 @@ class ScriptedApi:
     def __init__(self) -> None:
         self.statuses = [201]
         self.bodies: list[bytes] = []
+        self.notes: list[object] = []
 
     async def upload(self, request: web.Request) -> web.Response:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -43,6 +45,7 @@ class ScriptedApi:
         field = form["data"]
         assert isinstance(field, web.FileField)
         self.bodies.append(field.file.read())
+        self.notes.append(form.get("notes"))
         return web.Response(status=status, headers={"Retry-After": "1"})
 
 
@@ -77,6 +80,15 @@ async def test_an_upload_is_repeated_while_the_api_is_too_busy_or_away(
     await images.upload(RUN, result, milliseconds=1)
     assert api.bodies[-1] == result.read_bytes()
     assert api.statuses == [201]
+
+
+async def test_notes_go_with_the_result(
+    api: ScriptedApi, images: ImageClient, result: Path
+) -> None:
+    """As text; without any, as workers of earlier versions sent a result."""
+    await images.upload(RUN, result, milliseconds=1, notes=list(Note))
+    await images.upload(RUN, result, milliseconds=1)
+    assert api.notes == [",".join(Note), None]
 
 
 async def test_patience_with_the_api_has_an_end(

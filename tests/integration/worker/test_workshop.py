@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from dpip.errors import DpipError
 from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode
+from dpip.model.note import Note
 from dpip.wire.messages import Outcome, OutcomeKind, Run
 from dpip.worker import workshop as workshop_module
 from dpip.worker.image_client import ApiAway, AttemptIsStale, ImageClient, OriginalUnavailable
@@ -22,6 +23,7 @@ SLOTS, PREFETCH = 1, 1
 PLACES = 3
 HEADER = PictureHeader(format=PictureFormat.PNG, width=1, height=1, bands=3, depth=8)
 COST = Cost(milliseconds=3, cpu_milliseconds=2, memory=1)
+NOTES = (Note.FRAMES_DROPPED,)
 
 
 class Gate:
@@ -58,7 +60,7 @@ class ScriptedSlot:
         if name == "hanging":
             raise SlotFailure(Failure(code=FailureCode.TIMED_OUT, reason="It took too long."))
         target.write_bytes(b"")
-        return FilteredPicture(header=HEADER, cost=COST)
+        return FilteredPicture(header=HEADER, cost=COST, notes=NOTES)
 
 
 class ScriptedImages(ImageClient):
@@ -76,8 +78,10 @@ class ScriptedImages(ImageClient):
             raise self.errors[run.image_id]
         target.write_text(run.image_id)
 
-    async def upload(self, run: Run, result: Path, *, milliseconds: float) -> None:
-        assert milliseconds == COST.milliseconds
+    async def upload(
+        self, run: Run, result: Path, *, milliseconds: float, notes: Sequence[Note] = ()
+    ) -> None:
+        assert (milliseconds, notes) == (COST.milliseconds, NOTES)
         assert result.exists()
         self.uploaded.append(run.image_id)
 

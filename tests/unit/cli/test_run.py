@@ -78,6 +78,24 @@ def test_json_is_one_object(url: str, folder: Path, tmp_path: Path) -> None:
     assert sum(share["pictures"] for share in report["workers"]) == 2
 
 
+def test_what_was_dropped_is_said(url: str, folder: Path, tmp_path: Path) -> None:
+    """A line for each code, with how many and an example; of each picture in JSON."""
+    for name in ("c.png", "d.png"):
+        (folder / name).write_bytes(b"film")
+    asked = (folder, "--out", tmp_path / "out", "--server", url)
+    result = dpip_run(*asked, DPIP_TOKEN="t0ken")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    (frames,) = [line for line in lines if line.startswith("frames_dropped")]
+    assert f"(2 pictures, such as {folder / 'c.png'}): The first frame was kept" in frames
+    assert any(line.startswith("tea_spilled") and "newer version" in line for line in lines)
+    report = json.loads(dpip_run(*asked, "--json", DPIP_TOKEN="t0ken").stdout)
+    assert report["notes"] == [
+        {"picture": str(folder / name), "notes": ["frames_dropped", "tea_spilled"]}
+        for name in ("c.png", "d.png")
+    ]
+
+
 @pytest.mark.parametrize("by", ["option", "variable"])
 def test_a_user_logs_in_with_a_password_from_the_environment(
     api: StubApi, url: str, folder: Path, tmp_path: Path, by: str

@@ -27,7 +27,7 @@ EXPLANATION: dict[str, Any] = {
 
 class StubApi:
     """Filters a picture by reversing its bytes; one that starts with ``bad`` fails, with
-    ``refuse`` is refused, and with ``cut`` breaks the connection off.
+    ``refuse`` is refused, with ``cut`` breaks the connection off, and with ``film`` loses frames.
 
     ``script`` holds answers (status, headers, problem) that the next requests get in place of the
     real ones; the status 0 breaks the connection off.
@@ -65,6 +65,8 @@ class StubApi:
                     "worker": f"w{len(self.results) % 2}",
                     "milliseconds": 2.0,
                 }
+                if content.startswith(b"film"):
+                    result["notes"] = ["frames_dropped", "tea_spilled"]
             self.results.append(result)
             self.settled.notify_all()
         workload_id = form["workload_id"][1].decode()

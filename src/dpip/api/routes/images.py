@@ -36,6 +36,7 @@ _TEXTS = {
     "attempt": {"type": "integer", "description": "Of workers, before the picture."},
     "milliseconds": {"type": "number", "description": "Of workers: time spent on the pixels."},
     "sha256": {"type": "string", "description": "Of workers: of the picture, in hexadecimal."},
+    "notes": {"type": "string", "description": "Of workers: codes, separated by commas."},
 }
 _BODY = taken(
     {

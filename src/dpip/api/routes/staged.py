@@ -70,6 +70,7 @@ class StagedResult(Struct, frozen=True, forbid_unknown_fields=True):
     attempt: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     milliseconds: Annotated[float, Meta(ge=0, le=2**31 - 1)]
     sha256: Text
+    notes: Annotated[str, Meta(max_length=1000)] = ""
 
 
 class StagedResults(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,8 +90,8 @@ _RESULT: dict[str, Any] = {
 }
 
 
-def _body(field: str, properties: dict[str, Any]) -> dict[str, Any]:
-    item = {"type": "object", "properties": properties, "required": list(properties)}
+def _body(field: str, required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+    item = {"type": "object", "properties": required | optional, "required": list(required)}
     items = {"type": "array", "items": item, "minItems": 1, "maxItems": MOST_AT_ONCE}
     schema = {"type": "object", "properties": {field: items}, "required": [field]}
     return taken({"application/json": schema}, required=True)
@@ -141,7 +142,7 @@ async def take_staged(
 @router.post(
     "/staged-results",
     status_code=HTTPStatus.CREATED,
-    openapi_extra=_body("results", _RESULT),
+    openapi_extra=_body("results", _RESULT, notes=_TEXT),
     responses=_PROBLEMS,
 )
 async def take_staged_results(

@@ -89,6 +89,8 @@ images = Table(
     Column("sha256", String(64), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("upload_key", Text),
+    # Codes separated by commas.
+    Column("notes", Text, nullable=False, server_default=text("''")),
     Index("images_of_workload", "workload_id"),
     Index(
         "images_by_upload_key",

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, inspect, text
 
 from dpip.controller.datastore import SqlDatastore, migrations
 from dpip.controller.datastore.engines import open_engines
+from dpip.controller.datastore.queries.workloads import image
 from dpip.controller.datastore.schema import bring_up_to_date
 from dpip.controller.datastore.tables import metadata
 from dpip.errors import CannotStart, StorageUnavailable
@@ -94,11 +95,8 @@ def test_bringing_up_to_date_again_changes_nothing(engine: Engine) -> None:
 
 def test_what_is_stored_already_is_counted(engine: Engine) -> None:
     """The bytes of each workload, in a database of before they were counted."""
+    _upgrade(engine, "0002")
     with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
         for workload in ("full", "empty"):
             connection.execute(
                 text(
@@ -108,19 +106,52 @@ def test_what_is_stored_already_is_counted(engine: Engine) -> None:
                 ),
                 {"id": workload},
             )
-        for image, size in (("a", 2**40), ("b", 5)):
+        for original, size in (("a", 2**40), ("b", 5)):
             connection.execute(
                 text(
                     "INSERT INTO images (id, workload_id, kind, format, width, height, frames,"
                     " bands, depth, size, sha256, created_at)"
                     " VALUES (:id, 'full', 'original', 'png', 1, 1, 1, 1, 8, :size, '', 0)"
                 ),
-                {"id": image, "size": size},
+                {"id": original, "size": size},
             )
     bring_up_to_date(engine)
     with engine.connect() as connection:
         counted = connection.execute(text("SELECT id, stored_bytes FROM workloads"))
         assert {row.id: row.stored_bytes for row in counted} == {"full": 2**40 + 5, "empty": 0}
+
+
+def test_results_of_before_there_were_notes_have_none(engine: Engine) -> None:
+    """A database of an earlier version is read as it was."""
+    _upgrade(engine, "0007")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO workloads (id, name, owner_id, pipeline, created_at, started,"
+                " pending, leased, done, failed, settled) VALUES ('w', '', 'o', '', 0, false,"
+                " 0, 0, 0, 0, 0)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO images (id, workload_id, kind, format, width, height, frames,"
+                " bands, depth, size, sha256, created_at)"
+                " VALUES ('i', 'w', 'filtered', 'png', 1, 1, 1, 1, 8, 1, '', 0)"
+            )
+        )
+    bring_up_to_date(engine)
+    with engine.connect() as connection:
+        found = image(connection, "i")
+        assert found
+        assert found.notes == ()
+
+
+def _upgrade(engine: Engine, revision: str) -> None:
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def test_a_migration_that_fails_leaves_nothing(engine: Engine) -> None:

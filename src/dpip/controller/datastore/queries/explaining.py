@@ -3,12 +3,17 @@
 from sqlalchemy import Connection, bindparam, func, or_, select
 
 from dpip.controller.datastore.queries.placing import leases_in, why_in
-from dpip.controller.datastore.tables import jobs
+from dpip.controller.datastore.tables import images, jobs
 from dpip.model.job import Failure, FailureCode, JobState
+from dpip.model.note import notes_in_text
 from dpip.model.placement import JobView
 
-_JOB_OF_IMAGE = select(jobs).where(
-    or_(jobs.c.image_id == bindparam("wanted"), jobs.c.filtered_image_id == bindparam("wanted"))
+_JOB_OF_IMAGE = (
+    select(jobs, images.c.notes)
+    .outerjoin_from(jobs, images, jobs.c.filtered_image_id == images.c.id)
+    .where(
+        or_(jobs.c.image_id == bindparam("wanted"), jobs.c.filtered_image_id == bindparam("wanted"))
+    )
 )
 _OF_JOB = select(jobs.c.workload_id).where(jobs.c.id == bindparam("wanted")).scalar_subquery()
 _JOBS_BEFORE = (
@@ -45,6 +50,7 @@ def job_of_image(connection: Connection, image_id: str) -> JobView | None:
         milliseconds=row.milliseconds,
         position=row.position,
         filtered_image_id=row.filtered_image_id,
+        notes=notes_in_text(row.notes or ""),
     )
 
 

@@ -116,7 +116,7 @@ def complete(
     if row is None:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
     _FORGIVE.run(connection, {"by_worker": held.worker})
-    return settled_job(row, filtered.header.format, filtered.sha256)
+    return settled_job(row, filtered.header.format, filtered.sha256, filtered.notes)
 
 
 def give_back(connection: Connection, held: Lease) -> bool:

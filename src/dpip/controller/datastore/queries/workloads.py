@@ -14,6 +14,7 @@ from dpip.errors import NotFound
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode, JobState, SettledJob
+from dpip.model.note import notes_as_text, notes_in_text
 from dpip.model.requirements import Requirements
 from dpip.model.workload import JobCounts, Usage, Workload
 
@@ -89,7 +90,7 @@ _FAILED_JOBS = (
     .order_by(jobs.c.image_id)
 )
 _SETTLED_JOBS = Prepared(
-    select(jobs, images.c.format, images.c.sha256)
+    select(jobs, images.c.format, images.c.sha256, images.c.notes)
     .outerjoin_from(jobs, images, jobs.c.filtered_image_id == images.c.id)
     .where(jobs.c.workload_id == bindparam("wanted"), jobs.c.position > bindparam("after"))
     .order_by(jobs.c.position)
@@ -167,7 +168,8 @@ def settled_jobs(
 ) -> list[SettledJob]:
     blanks = {"wanted": workload_id, "after": after, "most": limit}
     return [
-        settled_job(row, row.format, row.sha256) for row in _SETTLED_JOBS.rows(connection, blanks)
+        settled_job(row, row.format, row.sha256, notes_in_text(row.notes or ""))
+        for row in _SETTLED_JOBS.rows(connection, blanks)
     ]
 
 
@@ -223,6 +225,7 @@ def insert_image(connection: Connection, image: Image, key: str | None = None) -
             "sha256": image.sha256,
             "created_at": image.created_at,
             "upload_key": key,
+            "notes": notes_as_text(image.notes),
         },
     )
 
@@ -252,6 +255,7 @@ def image_in(row: Any) -> Image:
         sha256=row.sha256,
         created_at=row.created_at,
         source_id=row.source_id,
+        notes=notes_in_text(row.notes),
     )
 
 
@@ -268,7 +272,10 @@ def header_in(row: Any) -> PictureHeader:
 
 
 def settled_job(
-    row: Any, filtered_format: str | None = None, filtered_sha256: str | None = None
+    row: Any,
+    filtered_format: str | None = None,
+    filtered_sha256: str | None = None,
+    notes: tuple[str, ...] = (),
 ) -> SettledJob:
     """The settled job in a row of ``jobs``, with what is told of its filtered image."""
     failure = None
@@ -284,6 +291,7 @@ def settled_job(
         worker=row.worker,
         milliseconds=row.milliseconds,
         failure=failure,
+        notes=notes,
     )
 
 
