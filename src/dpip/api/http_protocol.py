@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dpip.api.errors import problem
+from dpip.api.request_head import check_trailer, checked_target
 from dpip.api.security_headers import SECURITY_HEADERS
 from dpip.api.settings import HttpLimits
 from dpip.errors import (
@@ -18,6 +20,9 @@ from dpip.errors import (
     RequestTimeout,
     TooManyConnections,
 )
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # What is wrong with a request is told to whoever sent it.
 logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
@@ -110,19 +115,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer."""
+        """Take a header. A trailer, which comes behind the body, is left out: it is no header."""
         self._header_count += 1
         if self._header_count > self._limits.headers:
-            self._refusal = self._too_large("headers", "headers")
-            raise self._refusal
+            self._reject(self._too_large("headers", "headers"))
         self._count_header(len(name) + len(value))
-        super().on_header(name, value)
+        if self._phase is _Phase.HEADERS:
+            super().on_header(name, value)
+        else:
+            self._check(check_trailer, name)
 
     def on_headers_complete(self) -> None:
-        """Let the application begin."""
+        """Let the application begin, if the head of the request can be read in one way only."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self.url = self._check(checked_target, method, self.url, version, self.headers)
         self._enter(_Phase.BODY)
         self._incoming.restart()
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # The parser takes what follows for another protocol, which nobody here speaks.
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Take note that all of the request is there."""
@@ -190,8 +202,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > self._limits.header_bytes:
-            self._refusal = self._too_large("bytes of headers", "header_bytes")
-            raise self._refusal
+            self._reject(self._too_large("bytes of headers", "header_bytes"))
+
+    def _check(self, check: Callable[P, T], *what: P.args, **more: P.kwargs) -> T:
+        """Return what ``check`` does, or refuse the request as it says."""
+        try:
+            return check(*what, **more)
+        except MalformedRequest as refusal:
+            self._reject(refusal)
+
+    def _reject(self, refusal: DpipError) -> NoReturn:
+        """End the parser's work: it has the request answered by ``send_400_response``."""
+        self._refusal = refusal
+        raise refusal
 
     def _too_large(self, what: str, setting: str) -> HeadersTooLarge:
         limit = getattr(self._limits, setting)
