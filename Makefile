@@ -9,7 +9,7 @@ OUT ?= demo-out
 .PHONY: demo test fuzz bench-check check install clean
 
 demo: .venv/installed
-	$(BIN)/dpip run $(if $(IMAGES),"$(IMAGES)",$$($(BIN)/python -m dpip.cli.photographs)) --filter "$(FILTER)" --out "$(OUT)"
+	$(BIN)/dpip run $(if $(IMAGES),"$(IMAGES)",$$($(BIN)/python -m dpip.cli.photographs)) --filter "$(FILTER)" --out "$(OUT)" --overwrite
 
 test: .venv/installed-for-development
 	$(BIN)/pytest -n 3 --dist worksteal

@@ -126,7 +126,10 @@ def _pictures(folder: Path, count: int) -> Sequence[Picture]:
     content = pyvips.Image.black(_SIDE, _SIDE, bands=3).pngsave_buffer()
     out = folder / "out"
     out.mkdir()
-    pictures = [Picture(folder / f"{number}.png", out / f"{number}.png") for number in range(count)]
+    pictures = [
+        Picture(folder / f"{number}.png", out / f"{number}.png", replaces=True)
+        for number in range(count)
+    ]
     for picture in pictures:
         picture.source.write_bytes(content)
     return pictures

@@ -1,6 +1,7 @@
 """What became of a batch, for people and for programs."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from dpip.client.batch import Report
+from dpip.client.folder import Skipped
+from dpip.client.targets import listed
 from dpip.model.note import sentence_of
 
 _WIDTH_OF_A_FILE = 160
+_MOST_SUFFIXES = 10
 
 
 def print_report(report: Report, out: Path) -> None:
@@ -44,7 +48,7 @@ def print_report(report: Report, out: Path) -> None:
     )
 
 
-def print_json(report: Report, out: Path) -> None:
+def print_json(report: Report, out: Path, skipped: Skipped) -> None:
     """Print all of it as one JSON object on one line."""
     document = {
         "filtered": report.filtered,
@@ -59,6 +63,18 @@ def print_json(report: Report, out: Path) -> None:
         "notes": [
             {"picture": _printable(noted.source), "notes": noted.notes} for noted in report.notes
         ],
+        "skipped": {
+            "unsupported": {
+                _printable(suffix): count for suffix, count in skipped.unsupported.items()
+            },
+            "hidden": skipped.hidden,
+            "special": skipped.special,
+            "linked_folders": list(map(_printable, skipped.linked_folders)),
+            "unreadable_folders": [
+                {"folder": _printable(each.folder), "reason": each.reason}
+                for each in skipped.unreadable
+            ],
+        },
     }
     print(msgspec.json.encode(document).decode())
 
@@ -81,6 +97,34 @@ def _pictures(sources: list[Path]) -> str:
     return f"{len(sources)} pictures, such as {_printable(sources[0])}"
 
 
-def _printable(path: Path) -> str:
-    """The path with a mark in place of what is no text in it."""
+def lines_of_skipped(skipped: Skipped) -> list[str]:
+    """What is not filtered of the folders: files by why and suffix, and folders by name."""
+    unsupported = sum(skipped.unsupported.values())
+    kinds = [
+        f"{unsupported} unsupported ({_suffixes(skipped.unsupported)})" if unsupported else "",
+        f"{skipped.hidden} hidden" if skipped.hidden else "",
+        f"{skipped.special} pipes or devices" if skipped.special else "",
+    ]
+    count = unsupported + skipped.hidden + skipped.special
+    lines = [f"{each.folder} cannot be read: {each.reason}." for each in skipped.unreadable]
+    if count:
+        files = "1 file" if count == 1 else f"{count} files"
+        lines.append(f"Skipped {files}: {', '.join(filter(None, kinds))}.")
+    if links := skipped.linked_folders:
+        folders = "1 link to a folder" if len(links) == 1 else f"{len(links)} links to folders"
+        lines.append(f"Skipped {folders}; name a link to include it: {listed(links)}.")
+    return list(map(_printable, lines))
+
+
+def _suffixes(counts: Counter[str]) -> str:
+    most = [
+        f"{count} {suffix or 'without suffix'}"
+        for suffix, count in counts.most_common(_MOST_SUFFIXES)
+    ]
+    more = len(counts) - len(most)
+    return ", ".join([*most, f"{more} more suffixes"] if more else most)
+
+
+def _printable(path: Path | str) -> str:
+    """The text with a mark in place of what is no text in it."""
     return str(path).encode("utf-8", "replace").decode()

@@ -26,6 +26,9 @@ def run(
         str,
         typer.Option(help="Filter and its parameters, such as blur or blur:sigma=5."),
     ] = "grayscale",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files in --out that have a result's name.")
+    ] = False,
     keep_metadata: Annotated[
         bool,
         typer.Option(
@@ -79,11 +82,12 @@ def run(
 ) -> None:
     """Filter pictures: all of them go through the whole system and come back under their names.
 
-    Exits with 0 if every picture came back, with 3 if some did not, which are then listed.
+    Exits with 0 if every picture came back, with 3 if some did not, or a folder could not be read;
+    they are then listed.
     """
     from dpip.cli.connect import connected, refuse_usage
     from dpip.cli.progress import BatchProgress
-    from dpip.cli.report import print_json, print_report
+    from dpip.cli.report import lines_of_skipped, print_json, print_report
     from dpip.client.api_client import Asked
     from dpip.client.batch import filter_pictures
     from dpip.client.folder import plan_batch
@@ -95,7 +99,7 @@ def run(
     asked = Asked(tags=tags, prefer_tags=prefer_tags, gpu=gpu, priority=priority, weight=weight)
     if deadline is not None:
         asked["deadline"] = deadline
-    plan = plan_batch(paths, out)
+    plan = plan_batch(paths, out, overwrite=overwrite)
     problems = list(plan.problems)
     if server and workers:
         problems.append("--workers is for a system that is started here, not for --server.")
@@ -107,8 +111,8 @@ def run(
             problems.append(str(error))
     if problems:
         raise refuse_usage(problems)
-    if plan.left_alone:
-        print(_left_alone(plan.left_alone), file=sys.stderr)
+    for line in lines_of_skipped(plan.skipped):
+        print(line, file=sys.stderr)
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -137,13 +141,8 @@ def run(
         print(f"Interrupted: {display.came_back} pictures are in {out}.", file=sys.stderr)
         raise typer.Exit(130) from None
     if json:
-        print_json(report, out)
+        print_json(report, out, plan.skipped)
     else:
         print_report(report, out)
-    if report.failures:
+    if report.failures or plan.skipped.unreadable:
         raise typer.Exit(3)
-
-
-def _left_alone(files: int) -> str:
-    what = "1 file that is" if files == 1 else f"{files} files that are"
-    return f"Leaving alone {what} hidden or without the suffix of a picture."

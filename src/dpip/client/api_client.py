@@ -4,7 +4,6 @@ import base64
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from itertools import repeat
@@ -32,6 +31,7 @@ from dpip.client.answers import (
 )
 from dpip.client.multipart import CannotRead, UploadForm, opened
 from dpip.client.transport import IDEMPOTENCY_KEY, Transport
+from dpip.client.whole_file import whole_file
 from dpip.errors import ApiRefused, DpipError, UnexpectedAnswer
 from dpip.model.image import ImageKind
 from dpip.model.image_place import place_of_image
@@ -281,25 +281,29 @@ class Client:
 
         ``target`` appears whole or not at all; a file that is there is replaced.
         """
-        path = f"/images/{image_id}"
         if target is None:
-            return self._http.request("GET", path)
-        with _whole(target) as partial, partial.open("xb") as sink:
-            self._http.request("GET", path, sink=sink)
+            return self._http.request("GET", f"/images/{image_id}")
+        with whole_file(target) as partial:
+            self._download_to(image_id, partial)
         return None
 
     def download_result(self, workload: Workload, result: Result, target: Path) -> None:
-        """Write the filtered image of a ``done`` result of ``workload`` to ``target``, as above.
+        """Write the filtered image of a ``done`` result of ``workload`` to ``target``.
 
         It is read from the image store itself where that is open; its SHA-256 is checked there.
+        Until this returns, what ``target`` holds may be a part of it.
         """
         assert result.filtered_image_id  # noqa: S101  # nosec B101 # for the type checker
         if not (self._store and _copied_out(self._store, workload, result, target)):
-            self.download(result.filtered_image_id, target)
+            self._download_to(result.filtered_image_id, target)
 
     def explain(self, image_id: str) -> Explanation:
         """Why an original, or what came of it, went where it did, or why it still waits."""
         return self._ask("GET", f"/images/{image_id}/explain", Explanation)
+
+    def _download_to(self, image_id: str, target: Path) -> None:
+        with target.open("wb") as sink:
+            self._http.request("GET", f"/images/{image_id}", sink=sink)
 
     def _upload_staged(
         self, store: "DirectStore", workload_id: str, pictures: Sequence[Path]
@@ -383,21 +387,6 @@ def _copied_out(store: "DirectStore", workload: Workload, result: Result, target
         result.filtered_format,
     )
     try:
-        with _whole(target) as partial:
-            if not store.copy_out(place, result.filtered_sha256, partial):
-                raise OSError
+        return store.copy_out(place, result.filtered_sha256, target)
     except OSError:  # The API knows what is wrong.
         return False
-    return True
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Give a file beside ``target`` that takes its place at the end of the block, or goes."""
-    # The name is short and starts with a dot: it fits wherever the target's own name does.
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        yield partial
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

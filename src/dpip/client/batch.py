@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from dpip.client.answers import Result, Workload
 from dpip.client.api_client import Asked, Client
+from dpip.client.whole_file import whole_file
 from dpip.errors import DpipError
 
 IN_FLIGHT = 1000
@@ -27,10 +28,14 @@ _MOST_AT_ONCE = 16
 
 
 class Picture(Struct, frozen=True):
-    """Where a picture comes from, and where its filtered form goes."""
+    """Where a picture comes from, and where its filtered form goes.
+
+    Unless it ``replaces`` the file that is there, one that is there is not overwritten.
+    """
 
     source: Path
     target: Path
+    replaces: bool = False
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -254,7 +259,10 @@ class _Batch:
     def _download(self, picture: Picture, result: Result) -> None:
         try:
             picture.target.parent.mkdir(parents=True, exist_ok=True)
-            self._client.download_result(self._workload, result, picture.target)
+            with whole_file(
+                picture.target, replaces=picture.replaces, modified_ns=_modified(picture.source)
+            ) as partial:
+                self._client.download_result(self._workload, result, partial)
         except (DpipError, OSError) as error:
             self._fail_by(picture, error)
             return
@@ -318,6 +326,13 @@ class _Batch:
     def _end_if_finished(self) -> None:
         if self._finished == self._total:
             self.stop()
+
+
+def _modified(source: Path) -> int | None:
+    try:
+        return source.stat().st_mtime_ns
+    except OSError:  # It has gone meanwhile.
+        return None
 
 
 def _join(threads: Sequence[threading.Thread], seconds: float) -> None:

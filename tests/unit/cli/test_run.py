@@ -1,6 +1,9 @@
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -40,13 +43,14 @@ def dpip_run(*arguments: object, **variables: str) -> Result:
 
 def test_a_folder_comes_back_with_its_structure(url: str, folder: Path, tmp_path: Path) -> None:
     """Every picture is filtered; the report has a line per worker and the sum."""
-    (folder / "notes.txt").touch()
+    (folder / "x.heic").touch()
+    (folder / ".y").touch()
     out = tmp_path / "out"
     result = dpip_run(folder, "--out", out, "--server", url, DPIP_TOKEN="t0ken")
     assert result.exit_code == 0, result.output
     assert (out / "a.png").read_bytes() == b"cba"
     assert (out / "sub/b.png").read_bytes() == b"fed"
-    assert "Leaving alone 1 file" in result.stderr
+    assert "Skipped 2 files: 1 unsupported (1 .heic), 1 hidden." in result.stderr
     assert "w0" in result.stdout
     assert f"2 of 2 pictures are in {out}" in result.stdout
 
@@ -66,6 +70,8 @@ def test_what_failed_is_listed_and_told_by_the_exit_code(
 def test_json_is_one_object(url: str, folder: Path, tmp_path: Path) -> None:
     """Standard output holds the report for a program and nothing else."""
     (folder / "c.png").write_bytes(b"bad")
+    (folder / "x.NEF").touch()
+    (folder / "more").symlink_to(tmp_path)
     result = dpip_run(
         folder, "--out", tmp_path / "out", "--server", url, "--json", DPIP_TOKEN="t0ken"
     )
@@ -76,6 +82,54 @@ def test_json_is_one_object(url: str, folder: Path, tmp_path: Path) -> None:
         {"picture": str(folder / "c.png"), "code": "decode_failed", "reason": "It is broken."}
     ]
     assert sum(share["pictures"] for share in report["workers"]) == 2
+    assert report["skipped"] == {
+        "unsupported": {".nef": 1},
+        "hidden": 0,
+        "special": 0,
+        "linked_folders": [str(folder / "more")],
+        "unreadable_folders": [],
+    }
+
+
+def test_a_result_keeps_the_time_of_its_picture(url: str, folder: Path, tmp_path: Path) -> None:
+    """Albums sort by it."""
+    os.utime(folder / "a.png", ns=(10**18, 10**18 + 7))
+    dpip_run(folder, "--out", tmp_path / "out", "--server", url, DPIP_TOKEN="t0ken")
+    assert (tmp_path / "out/a.png").stat().st_mtime_ns == 10**18 + 7
+
+
+def test_files_that_are_there_are_overwritten_only_on_demand(
+    api: StubApi, url: str, folder: Path, tmp_path: Path
+) -> None:
+    """They are named before anything is sent, and are as they were."""
+    (folder.parent / "b.png").write_bytes(b"precious")
+    arguments = (folder / "sub", "--out", folder.parent, "--server", url)
+    result = dpip_run(*arguments, DPIP_TOKEN="t0ken")
+    assert result.exit_code == 2
+    assert str(folder.parent / "b.png") in result.stderr
+    assert api.requests == []
+    assert (folder.parent / "b.png").read_bytes() == b"precious"
+    result = dpip_run(*arguments, "--overwrite", DPIP_TOKEN="t0ken")
+    assert result.exit_code == 0, result.output
+    assert (folder.parent / "b.png").read_bytes() == b"fed"
+
+
+def test_a_folder_that_cannot_be_read_is_told_by_the_exit_code(
+    url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest comes back."""
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("sub"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = dpip_run(folder, "--out", tmp_path / "out", "--server", url, DPIP_TOKEN="t0ken")
+    assert result.exit_code == 3
+    assert f"{folder / 'sub'} cannot be read: Permission denied." in result.stderr
+    assert (tmp_path / "out/a.png").exists()
 
 
 def test_what_was_dropped_is_said(url: str, folder: Path, tmp_path: Path) -> None:
@@ -89,7 +143,7 @@ def test_what_was_dropped_is_said(url: str, folder: Path, tmp_path: Path) -> Non
     (frames,) = [line for line in lines if line.startswith("frames_dropped")]
     assert f"(2 pictures, such as {folder / 'c.png'}): The first frame was kept" in frames
     assert any(line.startswith("tea_spilled") and "newer version" in line for line in lines)
-    report = json.loads(dpip_run(*asked, "--json", DPIP_TOKEN="t0ken").stdout)
+    report = json.loads(dpip_run(*asked, "--json", "--overwrite", DPIP_TOKEN="t0ken").stdout)
     assert report["notes"] == [
         {"picture": str(folder / name), "notes": ["frames_dropped", "tea_spilled"]}
         for name in ("c.png", "d.png")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dpip.client.batch import Picture
-from dpip.client.folder import plan_batch
+from dpip.client.folder import Unreadable, plan_batch
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -26,18 +26,34 @@ def test_a_folder_keeps_its_structure(tmp_path: Path) -> None:
     assert plan.problems == ()
 
 
-def test_what_is_no_picture_is_left_alone_and_counted(tmp_path: Path) -> None:
-    """Hidden files and folders, and files without a picture's suffix, stay where they are."""
-    touch(tmp_path / "in", "a.png", "notes.txt", ".hidden.png", ".git/b.png")
+def test_what_is_no_picture_is_counted(tmp_path: Path) -> None:
+    """Files without a picture's suffix by suffix; hidden files, and those in hidden folders."""
+    touch(tmp_path / "in", "a.png", "x.HEIC", "sub/y.heic", "z.nef", "LICENSE")
+    touch(tmp_path / "in", ".hidden.png", ".git/b.png")
     plan = plan_batch([tmp_path / "in"], tmp_path / "out")
     assert [picture.source.name for picture in plan.pictures] == ["a.png"]
-    assert plan.left_alone == 3
+    assert plan.skipped.unsupported == {".heic": 2, ".nef": 1, "": 1}
+    assert plan.skipped.hidden == 2
 
 
-def test_a_folder_that_cannot_be_read_is_named(
+def test_links_to_folders_are_named_and_not_followed(tmp_path: Path) -> None:
+    """They may lead in a circle, or to all that there is; one that is named is followed."""
+    touch(tmp_path / "in", "a.png", "sub/b.png")
+    touch(tmp_path / "elsewhere", "c.png")
+    (tmp_path / "in/circle").symlink_to(tmp_path / "in")
+    (tmp_path / "in/sub/more").symlink_to(tmp_path / "elsewhere")
+    plan = plan_batch([tmp_path / "in"], tmp_path / "out")
+    assert [picture.source.name for picture in plan.pictures] == ["a.png", "b.png"]
+    assert plan.skipped.linked_folders == [tmp_path / "in/circle", tmp_path / "in/sub/more"]
+    named = plan_batch([tmp_path / "in/sub/more"], tmp_path / "out")
+    assert [picture.target for picture in named.pictures] == [tmp_path / "out/c.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_holds_up_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pictures would be missed without a word; those of a hidden one are left alone anyway."""
+    closed = Unreadable(tmp_path / "in/closed", "Permission denied")
     touch(tmp_path / "in", "a.png", "closed/b.png", ".closed/c.png")
     scandir = os.scandir
 
@@ -47,8 +63,15 @@ def test_a_folder_that_cannot_be_read_is_named(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    problems = plan_batch([tmp_path / "in"], tmp_path / "out").problems
-    assert problems == (f"{tmp_path / 'in/closed'} cannot be read: Permission denied.",)
+    plan = plan_batch([tmp_path / "in"], tmp_path / "out")
+    assert plan.skipped.unreadable == [closed]
+    assert [picture.source.name for picture in plan.pictures] == ["a.png"]
+    assert plan.problems == ()
+    (tmp_path / "in/a.png").unlink()
+    assert plan_batch([tmp_path / "in"], tmp_path / "out").problems == (
+        f"{tmp_path / 'in/closed'} cannot be read: Permission denied.",
+        f"There is no picture in {tmp_path / 'in'}.",
+    )
 
 
 def test_a_file_that_is_named_is_always_taken(tmp_path: Path) -> None:
@@ -61,14 +84,17 @@ def test_a_file_that_is_named_is_always_taken(tmp_path: Path) -> None:
 def test_results_below_a_source_folder_are_no_sources(tmp_path: Path) -> None:
     """A second run with the output inside of the input does not filter the results of the first."""
     touch(tmp_path, "a.png", "out/a.png")
-    plan = plan_batch([tmp_path], tmp_path / "out")
-    assert plan.pictures == (Picture(tmp_path / "a.png", tmp_path / "out/a.png"),)
+    plan = plan_batch([tmp_path], tmp_path / "out", overwrite=True)
+    assert plan.pictures == (Picture(tmp_path / "a.png", tmp_path / "out/a.png", replaces=True),)
 
 
 def test_missing_paths_are_named(tmp_path: Path) -> None:
     """Each path that is not there is a problem of its own."""
     plan = plan_batch([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
-    assert plan.problems == (f"There is no {tmp_path / 'x'}.", f"There is no {tmp_path / 'y'}.")
+    assert plan.problems == (
+        f"{tmp_path / 'x'} does not exist.",
+        f"{tmp_path / 'y'} does not exist.",
+    )
 
 
 def test_nothing_to_do_is_a_problem(tmp_path: Path) -> None:
@@ -78,30 +104,11 @@ def test_nothing_to_do_is_a_problem(tmp_path: Path) -> None:
     )
 
 
-def test_two_sources_of_one_output_are_a_problem(tmp_path: Path) -> None:
-    """Neither of the two is lost in silence."""
-    touch(tmp_path, "one/a.png", "two/a.png")
-    plan = plan_batch([tmp_path / "one", tmp_path / "two/a.png"], tmp_path / "out")
-    assert plan.problems == (
-        f"{tmp_path / 'one/a.png'} and {tmp_path / 'two/a.png'} would both become "
-        f"{tmp_path / 'out/a.png'}.",
-    )
-
-
-def test_a_source_is_never_overwritten(tmp_path: Path) -> None:
-    """An output that is one of the sources is a problem, by whatever path it is reached."""
-    touch(tmp_path, "a.png")
-    (tmp_path / "link").symlink_to(tmp_path)
-    plan = plan_batch([tmp_path / "a.png"], tmp_path / "link")
-    assert len(plan.problems) == 1
-    assert "would be overwritten" in plan.problems[0]
-
-
 def test_an_output_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
     """The output is a folder or does not exist yet."""
     touch(tmp_path, "a.png", "out")
     assert plan_batch([tmp_path / "a.png"], tmp_path / "out").problems == (
-        f"{tmp_path / 'out'} is no folder.",
+        f"{tmp_path / 'out'} is not a folder.",
     )
 
 
@@ -113,5 +120,8 @@ def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
     (folder / "a.png").write_bytes(b"")
     plan = plan_batch([folder], tmp_path / "out")
     assert [picture.source.name for picture in plan.pictures] == ["a.png"]
-    assert plan.left_alone == 1
-    assert "is no file" in plan_batch([folder / "pipe.png"], tmp_path / "out").problems[0]
+    assert plan.skipped.special == 1
+    assert (
+        "is neither a file nor a folder"
+        in plan_batch([folder / "pipe.png"], tmp_path / "out").problems[0]
+    )
