@@ -130,6 +130,8 @@ class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     history_days: Annotated[float, Meta(gt=0)] = 7.0
     """Days for which readings, workers that have gone and the record of activity are kept."""
+    orphan_days: Annotated[float, Meta(gt=0)] = 7.0
+    """Days for which pictures that the database does not know are kept in images/.orphans."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

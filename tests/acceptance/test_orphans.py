@@ -1,4 +1,4 @@
-"""What a killed API leaves among the images is swept; what it has acknowledged stays."""
+"""What a killed API leaves among the images is moved aside; what it has acknowledged stays."""
 
 import sqlite3
 import threading
@@ -13,7 +13,7 @@ from tests.acceptance.system import System
 from tests.waiting import eventually
 
 
-def test_a_picture_without_a_row_is_swept_at_the_next_start(tmp_path: Path) -> None:
+def test_a_picture_without_a_row_is_moved_aside_at_the_next_start(tmp_path: Path) -> None:
     """The API is killed when it has put a picture in its place and waits to commit the row."""
     system = System(tmp_path, workers=0)
     api = system.api
@@ -40,10 +40,12 @@ def test_a_picture_without_a_row_is_swept_at_the_next_start(tmp_path: Path) -> N
     (tmp_path / "again").mkdir()
     system = System(tmp_path / "again", workers=1, DPIP_DATA_DIR=str(data.path))
     try:
-        eventually(lambda: files() == {acknowledged}, "the orphan to be swept")
+        eventually(lambda: files() == {acknowledged}, "the orphan to be moved aside")
         done = system.api.until_completed(workload_id)
         assert system.api.pull(acknowledged) == picture(0)
         assert len(done["filtered_images"]) == 1
-        assert "nothing tells of images=1" in system.process.said
+        (aside,) = data.images.glob(f".orphans/*/*/{workload_id}/original/*")
+        assert aside.read_bytes() == picture(1)
+        assert "images without a row moved aside" in system.process.said
     finally:
         system.process.stop()

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from dpip.controller import orphan_sweep
 from dpip.controller.datastore import SqlDatastore
@@ -71,8 +73,16 @@ def locked_by_another_process(path: Path) -> Iterator[None]:
         process.kill()
 
 
-async def test_what_is_not_recorded_goes(datastore: SqlDatastore, store: ImageDirectories) -> None:
-    """Originals and results without a row, and nothing else."""
+def aside(root: Path) -> list[Path]:
+    """Where images that were moved aside come from, below the root."""
+    days = [*root.glob(".orphans/*")]
+    return sorted(path.relative_to(day) for day in days for path in files_below(day))
+
+
+async def test_what_is_not_recorded_is_moved_aside(
+    datastore: SqlDatastore, store: ImageDirectories, root: Path
+) -> None:
+    """Originals and results without a row, and nothing else; their places are to be seen."""
     workload = await add_workload(datastore)
     recorded = await record(datastore, store, workload)
     image = build_original(workload)
@@ -80,7 +90,74 @@ async def test_what_is_not_recorded_goes(datastore: SqlDatastore, store: ImageDi
     assert await store.sweep(datastore) == 2
     assert recorded.exists()
     assert not any(orphan.exists() for orphan in orphans)
+    assert aside(root) == sorted(orphan.relative_to(root) for orphan in orphans)
+    assert [path.read_bytes() for path in files_below(root / ".orphans")] == [b"picture"] * 2
     assert await store.sweep(datastore) == 0
+    assert len(aside(root)) == 2
+
+
+@pytest.mark.parametrize(("recorded", "lost", "moved"), [(0, 20, 20), (0, 21, 0), (80, 21, 0)])
+async def test_nothing_is_moved_when_rows_must_have_been_lost(
+    datastore: SqlDatastore,
+    store: ImageDirectories,
+    root: Path,
+    recorded: int,
+    lost: int,
+    moved: int,
+) -> None:
+    """A crash leaves a few; more than that, and more than a few percent, it does not."""
+    workload = await add_workload(datastore)
+    for _ in range(recorded):
+        await record(datastore, store, workload)
+    paths = [await leave(store, build_original(workload)) for _ in range(lost)]
+    with capture_logs() as logs:
+        assert await store.sweep(datastore) == moved
+    assert len(aside(root)) == moved
+    assert sum(path.exists() for path in paths) == lost - moved
+    (said,) = logs
+    assert said["log_level"] == "warning"
+    assert said["images"] == recorded + lost
+    assert "dpip store check" in said["event"]
+
+
+async def test_of_a_large_store_a_few_percent_are_moved(
+    datastore: SqlDatastore, store: ImageDirectories, root: Path
+) -> None:
+    """One more than a few is not much of a store that is large enough."""
+    workload = await add_workload(datastore)
+    known = [await leave(store, build_original(workload)) for _ in range(400)]
+    lost = [await leave(store, build_original(workload)) for _ in range(21)]
+    assert await store.sweep(cast("Workloads", KnowsOnly(known))) == 21
+    assert len(aside(root)) == 21
+    assert not any(path.exists() for path in lost)
+
+
+class KnowsOnly:
+    """Knows of these images, and of every workload."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.known = {path.stem for path in paths}
+
+    async def recorded_images(self, image_ids: Collection[str]) -> set[str]:
+        return self.known & set(image_ids)
+
+    async def workload(self, workload_id: str) -> str:
+        return workload_id
+
+
+async def test_what_was_moved_aside_goes_after_some_days(
+    datastore: SqlDatastore, root: Path
+) -> None:
+    """Not a day too early, and nothing that somebody else has put there."""
+    store = ImageDirectories(root, orphan_days=2)
+    today = datetime.now(UTC).date()
+    days = {age: root / ".orphans" / str(today - timedelta(days=age)) for age in range(5)}
+    theirs = root / ".orphans" / "notes"
+    for directory in (*days.values(), theirs):
+        (directory / "holidays").mkdir(parents=True)
+    await store.sweep(datastore)
+    assert [age for age, directory in days.items() if directory.exists()] == [0, 1, 2]
+    assert theirs.exists()
 
 
 async def test_what_is_about_to_be_recorded_stays(
@@ -204,13 +281,14 @@ async def test_what_is_no_image_is_left_alone(
 async def test_a_file_that_cannot_be_opened_does_not_stop_the_sweep(
     datastore: SqlDatastore, store: ImageDirectories
 ) -> None:
-    """The others go."""
+    """The others are moved."""
     workload = await add_workload(datastore)
     paths = sorted([await leave(store, build_original(workload)) for _ in range(2)])
     paths[0].unlink()
     paths[0].symlink_to(paths[0])  # A loop.
     assert await store.sweep(datastore) == 1
     assert not paths[1].exists()
+    assert paths[0].is_symlink()
 
 
 class Away:

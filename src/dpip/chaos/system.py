@@ -13,6 +13,7 @@ from dpip.chaos.parts import Part
 from dpip.chaos.plan import Fault, Kind, Target
 from dpip.client import Client
 from dpip.errors import ApiUnreachable, CannotStart
+from dpip.model.image_place import ORPHANS
 
 _START_SECONDS = 120.0
 _LOOK_AGAIN_SECONDS = 0.1
@@ -84,8 +85,13 @@ class System:
                 return client
 
     def files(self) -> int:
-        """How many files there are in the image directories, those on their way in too."""
-        return sum(len(files) for _, _, files in os.walk(self.images))
+        """How many pictures there are in the image directories, those on their way in too."""
+        return sum(
+            not name.startswith(".")
+            for directory, _, names in os.walk(self.images)
+            if ORPHANS not in Path(directory).parts
+            for name in names
+        )
 
     def inflict(self, fault: Fault) -> None:
         """Do what ``fault`` says; returns when the part is on its way back."""

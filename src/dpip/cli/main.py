@@ -5,7 +5,7 @@ import sys
 import typer
 
 from dpip import __version__
-from dpip.cli import join_token, parts, token, user, worker
+from dpip.cli import join_token, parts, store, token, user, worker
 from dpip.cli.bench import bench
 from dpip.cli.certs import certs
 from dpip.cli.chaos import chaos
@@ -36,6 +36,7 @@ app.command()(parts.api)
 app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")
 app.add_typer(join_token.app, name="join-token")
+app.add_typer(store.app, name="store")
 app.command()(certs)
 app.command()(bench)
 app.command()(chaos)

@@ -6,11 +6,13 @@ them all in one process, every other command enters its own.
 
 from dpip.compose.connections import message_server_rules
 from dpip.compose.joining import worker
-from dpip.compose.storage import has_datastore, open_datastore
+from dpip.compose.maintenance import adopt_store
+from dpip.compose.storage import has_datastore, open_datastore, shown_database
 from dpip.compose.system import Running, api, controller, default_workers, scheduler, up
 
 __all__ = [
     "Running",
+    "adopt_store",
     "api",
     "controller",
     "default_workers",
@@ -18,6 +20,7 @@ __all__ = [
     "message_server_rules",
     "open_datastore",
     "scheduler",
+    "shown_database",
     "up",
     "worker",
 ]

@@ -97,7 +97,7 @@ async def run_api(
     from dpip.chores import again_and_again, end
     from dpip.controller.image_directories import ImageDirectories
 
-    images = ImageDirectories(data.images)
+    images = ImageDirectories(data.images, orphan_days=settings.retention.orphan_days)
     app = create_app(
         datastore=datastore,
         images=images,

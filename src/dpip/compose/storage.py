@@ -38,6 +38,28 @@ async def open_datastore(settings: Settings) -> AsyncIterator[Datastore]:
         await datastore.close()
 
 
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Datastore]:
+    """Open the datastore together with the image directory, once it is sure that they match.
+
+    Raises ``CannotStart`` for two that do not match.
+    """
+    from dpip.controller import store_identity
+
+    async with open_datastore(settings) as datastore:
+        images = data_directory(settings).images
+        with store_identity.opened(images):
+            await store_identity.tie(images, datastore, where=shown_database(settings))
+            yield datastore
+
+
+def shown_database(settings: Settings) -> str:
+    """Where the database is, without a password."""
+    from dpip.controller.datastore.engines import without_password
+
+    return without_password(settings.database_url or DataDirectory(settings.data_dir).database_url)
+
+
 async def ensure_administrator(
     datastore: Datastore, settings: Settings, data: DataDirectory
 ) -> str | None:

@@ -16,7 +16,7 @@ from dpip.compose.connections import (
     message_server,
 )
 from dpip.compose.parts import run_api, run_controller, run_scheduler
-from dpip.compose.storage import data_directory, ensure_administrator, open_datastore
+from dpip.compose.storage import data_directory, ensure_administrator, open_datastore, open_store
 from dpip.config import Settings
 from dpip.data_directory import DataDirectory
 from dpip.wire.server_url import without_credentials
@@ -74,7 +74,7 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
                 drain_seconds=settings.worker.drain_seconds,
             )
         )
-        datastore = await parts.enter_async_context(open_datastore(settings))
+        datastore = await parts.enter_async_context(open_store(settings))
         new_password = await ensure_administrator(datastore, settings, data)
         await join_tokens.admit_local(datastore, local)
         connection = await parts.enter_async_context(
@@ -130,7 +130,7 @@ async def api(settings: Settings) -> AsyncIterator[Running]:
         listener = listen_for_requests(settings)
         parts.callback(listener.close)
         settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
-        datastore = await parts.enter_async_context(open_datastore(settings))
+        datastore = await parts.enter_async_context(open_store(settings))
         new_password = await ensure_administrator(datastore, settings, data)
         connection = await parts.enter_async_context(bus(settings, data, name="api"))
         await parts.enter_async_context(run_api(settings, datastore, connection, data, listener))

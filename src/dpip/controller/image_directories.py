@@ -2,11 +2,12 @@
 
 import hashlib
 import shutil
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from dpip.controller.medium import BLOCK, explained, in_thread
-from dpip.controller.orphan_sweep import sweep_orphans
+from dpip.controller.orphan_sweep import remove_expired_orphans, sweep_orphans
 from dpip.controller.staging import (
     StagingFile,
     adopt,
@@ -37,8 +38,9 @@ class ImageDirectories:
     about to be recorded. A staging area is a directory there, locked by the process that made it.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, orphan_days: float = 7.0) -> None:
         self._root = root
+        self._orphan_days = orphan_days
         self._staging = root / STAGING
         self._durable: set[Path] = set()
         self._adopting = Together(for_each(self._adopt))
@@ -92,9 +94,12 @@ class ImageDirectories:
         await in_thread(self._remove_workload, workload)
 
     async def sweep(self, workloads: Workloads) -> int:
-        """Forget what ``workloads`` does not know, as the port promises."""
+        """Move aside what ``workloads`` does not know, as the port promises."""
+        now = time.time()
         await in_thread(remove_leftovers, self._staging)
-        return await sweep_orphans(self._root, workloads)
+        await in_thread(remove_expired_orphans, self._root, now, self._orphan_days)
+        with explained():
+            return await sweep_orphans(self._root, workloads, now)
 
     def path(self, image: Image) -> Path:
         """Where the bytes of ``image`` lie."""

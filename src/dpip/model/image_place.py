@@ -10,6 +10,9 @@ from dpip.model.image import ImageKind, PictureFormat
 STAGING = ".staging"
 """The directory of what is on its way in, on the file system of all others."""
 
+ORPHANS = ".orphans"
+"""The directory of what the database does not know: below a day, each at its place."""
+
 _UNSAFE = frozenset('/\\%:*?<>|"')
 _LONGEST_SEGMENT = 150
 """Bytes of a workload's name in a path; file systems allow 255 a segment."""

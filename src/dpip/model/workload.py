@@ -54,6 +54,14 @@ class Workload(Struct, frozen=True, kw_only=True):
         return WorkloadStatus.COMPLETED
 
 
+class RemovedWorkload(Struct, frozen=True, kw_only=True):
+    """A workload that was removed; nothing may be left, or come back, of its files."""
+
+    id: str
+    name: str
+    removed_at: float
+
+
 class WaitingWorkload(Struct, frozen=True, kw_only=True):
     """A workload with pending jobs, and with what its share depends on.
 

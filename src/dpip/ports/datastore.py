@@ -24,7 +24,7 @@ from dpip.model.leadership import Leader
 from dpip.model.placement import JobView, PlacedJob, Placement
 from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Command, Reading, Worker, WorkerState
-from dpip.model.workload import Usage, WaitingWorkload, Workload
+from dpip.model.workload import RemovedWorkload, Usage, WaitingWorkload, Workload
 
 
 class Users(Protocol):
@@ -147,8 +147,16 @@ class Workloads(Protocol):
     async def remove_workload(self, workload_id: str, now: float) -> None:
         """Forget a workload, its images and its jobs, running ones too, and record it.
 
-        Raises ``NotFound`` if it is gone.
+        That its files are to go is kept. Raises ``NotFound`` if it is gone.
         """
+        ...
+
+    async def removed_workloads(self, workload_id: str | None = None) -> list[RemovedWorkload]:
+        """The workloads that were removed and are not forgotten yet: all, or the one of that id."""
+        ...
+
+    async def forget_removed_workloads(self, before: float) -> None:
+        """Forget which workloads were removed before that time."""
         ...
 
     async def image(self, image_id: str) -> Image | None:
@@ -422,8 +430,27 @@ class JoinTokens(Protocol):
         ...
 
 
-class Datastore(Users, Workloads, Jobs, Leadership, Costs, Workers, JoinTokens, Protocol):
-    """All of it; every part takes the narrowest of the seven that will do."""
+class StoreTie(Protocol):
+    """The image store that the database belongs with."""
+
+    async def store_id(self) -> str | None:
+        """The id of that image store; ``None`` if the database belongs with none yet."""
+        ...
+
+    async def tie_store(self, store_id: str, *, anew: bool = False) -> str:
+        """Belong with the image store of that id, unless with another already; the id that holds.
+
+        With ``anew`` in place of any other.
+        """
+        ...
+
+    async def workloads_with_images(self) -> set[str]:
+        """Ids of the workloads that have images."""
+        ...
+
+
+class Datastore(Users, Workloads, Jobs, Leadership, Costs, Workers, JoinTokens, StoreTie, Protocol):
+    """All of it; every part takes the narrowest of these that will do."""
 
     async def ready(self) -> None:
         """Return if the datastore can be read and written, else raise."""

@@ -87,8 +87,10 @@ class ImageStore(Protocol):
         ...
 
     async def sweep(self, workloads: Workloads) -> int:
-        """Forget the bytes of images that ``workloads`` does not know; how many images that were.
+        """Move the bytes of images that ``workloads`` does not know aside; how many images.
 
-        Those that some process has kept, and may be about to record, are left alone.
+        Those that some process has kept, and may be about to record, are left alone; and all of
+        them, if they are so many that rows must have been lost. What was moved aside can be brought
+        back for some days, and goes then.
         """
         ...

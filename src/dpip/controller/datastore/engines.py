@@ -22,10 +22,7 @@ def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
 
     Raises ``CannotStart`` for a URL that is none, or of another kind of database.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise CannotStart(part="The datastore", reason=f"{url!r} is no database URL") from error
+    parsed = _parsed(url)
     match parsed.get_backend_name():
         case "sqlite":
             return _sqlite(url, 1), _sqlite(url, readers, **_READING)
@@ -36,6 +33,19 @@ def open_engines(url: str, *, readers: int) -> tuple[Engine, Engine]:
                 part="The datastore",
                 reason=f"{other!r} is not supported; use a sqlite:/// or postgresql:// URL",
             )
+
+
+def without_password(url: str) -> str:
+    """``url`` as it may be shown. Raises ``CannotStart`` for one that is none."""
+    shown = _parsed(url).difference_update_query(["password", "sslpassword"])
+    return shown.render_as_string(hide_password=True)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise CannotStart(part="The datastore", reason=f"{url!r} is no database URL") from error
 
 
 def _postgresql(url: URL, connections: int, **options: Any) -> Engine:

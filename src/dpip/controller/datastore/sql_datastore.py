@@ -20,6 +20,7 @@ from dpip.controller.datastore.queries import (
     leadership,
     placing,
     refusals,
+    store,
     users,
     workers,
     workloads,
@@ -43,7 +44,7 @@ from dpip.model.leadership import Leader
 from dpip.model.placement import JobView, PlacedJob, Placement
 from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Command, Reading, Worker, WorkerState
-from dpip.model.workload import Usage, WaitingWorkload, Workload
+from dpip.model.workload import RemovedWorkload, Usage, WaitingWorkload, Workload
 
 T = TypeVar("T")
 
@@ -179,6 +180,12 @@ class SqlDatastore:
 
     async def remove_workload(self, workload_id: str, now: float) -> None:
         await self._write(workloads.remove_workload, workload_id, now)
+
+    async def removed_workloads(self, workload_id: str | None = None) -> list[RemovedWorkload]:
+        return await self._read(workloads.removed_workloads_of, workload_id)
+
+    async def forget_removed_workloads(self, before: float) -> None:
+        await self._write(workloads.forget_removed_workloads, before)
 
     async def image(self, image_id: str) -> Image | None:
         return await self._read_row(workloads.image, image_id)
@@ -323,6 +330,17 @@ class SqlDatastore:
 
     async def join_tokens(self) -> list[JoinToken]:
         return await self._read(join_tokens.all_join_tokens)
+
+    # The image store
+
+    async def store_id(self) -> str | None:
+        return await self._read(store.store_id)
+
+    async def tie_store(self, store_id: str, *, anew: bool = False) -> str:
+        return await self._write(store.tie_store, store_id, anew)
+
+    async def workloads_with_images(self) -> set[str]:
+        return await self._read(store.workloads_with_images)
 
     # History
 

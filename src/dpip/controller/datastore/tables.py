@@ -102,6 +102,22 @@ images = Table(
     ),
 )
 
+removed_workloads = Table(
+    "removed_workloads",
+    metadata,
+    # Whose directories in the image store are to go, if they have not gone yet.
+    Column("id", String(26), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("removed_at", Double, nullable=False),
+)
+
+image_store = Table(
+    "image_store",
+    metadata,
+    # One row: the id that the image store has, too.
+    Column("id", String(26), primary_key=True),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.locks import lock_workload
 from dpip.controller.datastore.queries.workers import record
-from dpip.controller.datastore.tables import images, jobs, workloads
+from dpip.controller.datastore.tables import images, jobs, removed_workloads, workloads
 from dpip.errors import NotFound
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode, JobState, SettledJob
 from dpip.model.note import notes_as_text, notes_in_text
 from dpip.model.requirements import Requirements
-from dpip.model.workload import JobCounts, Usage, Workload
+from dpip.model.workload import JobCounts, RemovedWorkload, Usage, Workload
 
 _INSERT_WORKLOAD = insert(workloads)
 _INSERT_IMAGE = Prepared(insert(images))
@@ -200,10 +200,27 @@ def remove_workload(connection: Connection, workload_id: str, now: float) -> Non
     connection.execute(delete(jobs).where(jobs.c.workload_id == workload_id))
     connection.execute(delete(images).where(images.c.workload_id == workload_id))
     connection.execute(delete(workloads).where(workloads.c.id == workload_id))
+    connection.execute(
+        insert(removed_workloads), {"id": workload_id, "name": name, "removed_at": now}
+    )
     record(
         connection,
         Activity(at=now, kind=ActivityKind.WORKLOAD_REMOVED, subject=workload_id, detail=name),
     )
+
+
+def removed_workloads_of(connection: Connection, workload_id: str | None) -> list[RemovedWorkload]:
+    query = select(removed_workloads)
+    if workload_id is not None:
+        query = query.where(removed_workloads.c.id == workload_id)
+    return [
+        RemovedWorkload(id=row.id, name=row.name, removed_at=row.removed_at)
+        for row in connection.execute(query)
+    ]
+
+
+def forget_removed_workloads(connection: Connection, before: float) -> None:
+    connection.execute(delete(removed_workloads).where(removed_workloads.c.removed_at < before))
 
 
 def insert_image(connection: Connection, image: Image, key: str | None = None) -> None:
