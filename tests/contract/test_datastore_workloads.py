@@ -365,6 +365,22 @@ async def test_an_unknown_workload_is_neither_tried_again_nor_removed(
         await datastore.remove_workload(new_id(), NOW)
 
 
+async def test_a_removed_workload_is_remembered(datastore: SqlDatastore) -> None:
+    """Its files are to go, whatever becomes of the process that removes them; then it may not."""
+    kept, first, second = [await add_workload(datastore) for _ in range(3)]
+    await datastore.remove_workload(first.id, NOW)
+    await datastore.remove_workload(second.id, NOW + 1)
+    removed = await datastore.removed_workloads()
+    assert {(each.id, each.name) for each in removed} == {
+        (first.id, first.name),
+        (second.id, second.name),
+    }
+    assert await datastore.removed_workloads(kept.id) == []
+    assert [each.id for each in await datastore.removed_workloads(first.id)] == [first.id]
+    await datastore.forget_removed_workloads(NOW + 1)
+    assert [each.id for each in await datastore.removed_workloads()] == [second.id]
+
+
 async def test_an_upload_with_a_known_key_is_the_image_it_was(datastore: SqlDatastore) -> None:
     """Within its workload: nothing is added, and the first image comes back."""
     workload, other = [await add_workload(datastore) for _ in range(2)]

@@ -16,7 +16,6 @@ from dpip.controller.image_directories import ImageDirectories
 from dpip.errors import ImageDamaged, StorageFull, StorageUnavailable
 from dpip.model.image import Image, ImageKind, PictureFormat
 from dpip.model.image_place import directory_name
-from dpip.model.workload import Workload
 from tests.contract.builders import build_filtered, build_original, build_workload
 from tests.contract.small_disk import SmallDisk, small_disk
 
@@ -537,16 +536,9 @@ async def test_a_removed_workload_leaves_no_bytes(store: ImageDirectories, root:
     image, neighbour = image_of(), image_of()
     await put(store, image)
     await put(store, neighbour)
-    workload = Workload(
-        id=image.workload_id,
-        name=image.workload_name,
-        owner_id=image.owner_id,
-        pipeline=b"[]",
-        created_at=0.0,
-    )
-    await store.remove_workload(workload)
+    await store.remove_workload(image.workload_name, image.workload_id)
     assert not [path for path in root.rglob("*") if image.workload_id in path.parts]
     assert await read(store, neighbour) == CONTENT
-    await store.remove_workload(workload)
+    await store.remove_workload(image.workload_name, image.workload_id)
     await put(store, image)
     assert await read(store, image) == CONTENT

@@ -8,7 +8,7 @@ from dpip.api.lookup import is_id, visible_workload
 from dpip.api.picture_limits import check_limits
 from dpip.api.refusal import refuse_result
 from dpip.api.upload import Upload
-from dpip.errors import DpipError, InvalidValue, StaleAttempt, UnsupportedPicture
+from dpip.errors import DpipError, InvalidValue, NotFound, StaleAttempt, UnsupportedPicture
 from dpip.filters.pipeline import decode_pipeline
 from dpip.filters.result_header import check_result_header
 from dpip.model.ids import new_id
@@ -117,7 +117,10 @@ async def take_result(context: Context, upload: Upload, lease: Lease, job: Lease
         source_id=original.id,
         notes=notes,
     )
-    await context.images.keep(upload.staged, image)
+    try:
+        await context.images.keep(upload.staged, image)
+    except NotFound as gone:
+        raise StaleAttempt(job_id=lease.job_id, attempt=lease.attempt) from gone
     try:
         await context.datastore.complete(lease, image, milliseconds=milliseconds, now=now)
     except DpipError:
@@ -130,8 +133,12 @@ async def take_result(context: Context, upload: Upload, lease: Lease, job: Lease
 async def _remove_unrecorded(context: Context, image: Image) -> None:
     # A commit whose answer was lost may have happened, so only what the datastore denies goes.
     with contextlib.suppress(DpipError):
-        if not await context.datastore.recorded_images([image.id]):
-            await context.images.remove(image)
+        if await context.datastore.recorded_images([image.id]):
+            return
+        await context.images.remove(image)
+        # Of a workload that was removed the upload has made the directories anew.
+        if await context.datastore.removed_workloads(image.workload_id):
+            await context.images.remove_workload(image.workload_name, image.workload_id)
 
 
 def _required(fields: Mapping[str, str], name: str) -> str:

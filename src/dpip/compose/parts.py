@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,6 +20,7 @@ from dpip.tls.contexts import server_context
 
 _SECONDS_A_DAY = 86_400
 _SWEEP_SECONDS = 3600
+_REMOVE_SECONDS = 30
 
 
 @asynccontextmanager
@@ -96,6 +98,7 @@ async def run_api(
     from dpip.api.settings import ApiSettings, HttpLimits, QuotaLimits
     from dpip.chores import again_and_again, end
     from dpip.controller.image_directories import ImageDirectories
+    from dpip.controller.removals import finish_removals
 
     images = ImageDirectories(data.images, orphan_days=settings.retention.orphan_days)
     app = create_app(
@@ -116,14 +119,21 @@ async def run_api(
         ),
     )
 
+    async def remove() -> None:
+        await finish_removals(datastore, images, time.time())
+
     async def sweep() -> None:
+        await remove()  # What is left of a removed workload is no orphan.
         await images.sweep(datastore)
 
     tls = network.tls_files(settings)
-    sweeping = asyncio.create_task(again_and_again(sweep, _SWEEP_SECONDS), name="sweep")
+    chores = (
+        asyncio.create_task(again_and_again(sweep, _SWEEP_SECONDS), name="sweep"),
+        asyncio.create_task(again_and_again(remove, _REMOVE_SECONDS), name="removals"),
+    )
     try:
         limits = HttpLimits(**msgspec.structs.asdict(settings.http))
         async with serve(app, listener, limits, server_context(tls) if tls else None):
             yield
     finally:
-        await end(sweeping)
+        await end(*chores)

@@ -1,9 +1,9 @@
 """The image store in directories: one for every workload, originals apart from results."""
 
 import hashlib
-import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dpip.controller.medium import BLOCK, explained, in_thread
@@ -14,17 +14,18 @@ from dpip.controller.staging import (
     create_locked,
     has_area,
     remove_leftovers,
+    remove_tree,
     sync_directory,
 )
 from dpip.errors import ImageDamaged, NotFound
 from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind
 from dpip.model.image_place import STAGING, directory_name, place_of_image
-from dpip.model.workload import Workload
 from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
 from dpip.together import Together, for_each
 
+_TRIES = 10
 _MOST_REMEMBERED = 10_000
 """Directories that are known to be durable."""
 
@@ -66,7 +67,7 @@ class ImageDirectories:
         """Move ``staged`` to its place and make it durable, as the port promises."""
         assert isinstance(staged, StagingFile)  # noqa: S101  # nosec B101 # for the type checker
         with explained():
-            await self._keeping.do((staged, self.path(image)))
+            await self._keeping.do((staged, image))
 
     async def read(
         self, image: Image, start: int = 0, length: int | None = None
@@ -89,9 +90,9 @@ class ImageDirectories:
         """Forget the bytes of ``image``."""
         await in_thread(self.path(image).unlink, True)
 
-    async def remove_workload(self, workload: Workload) -> None:
-        """Forget the bytes of all images of ``workload``."""
-        await in_thread(self._remove_workload, workload)
+    async def remove_workload(self, name: str, workload_id: str) -> None:
+        """Forget the bytes of all images of a workload, as the port promises."""
+        await in_thread(self._remove_workload, name, workload_id)
 
     async def sweep(self, workloads: Workloads) -> int:
         """Move aside what ``workloads`` does not know, as the port promises."""
@@ -119,27 +120,33 @@ class ImageDirectories:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(kind="staged file", id=name) from error
 
-    def _directory(self, workload_name: str, workload_id: str) -> Path:
-        return self._root / directory_name(workload_name) / workload_id
-
-    def _remove_workload(self, workload: Workload) -> None:
-        directory = self._directory(workload.name, workload.id)
+    def _remove_workload(self, name: str, workload_id: str) -> None:
+        directory = self._root / directory_name(name) / workload_id
         for kind in ImageKind:
             self._durable.discard(directory / kind.value)
-        if directory.exists():
-            shutil.rmtree(directory)
+        self._staging.mkdir(parents=True, exist_ok=True)
+        # Moved away first, in one piece: uploads that are under way may change what is in it. What
+        # lies here and is held by nobody goes, should this process end before the next line.
+        leaving = self._staging / new_id()
+        with suppress(FileNotFoundError):
+            directory.rename(leaving)
+            remove_tree(leaving)
 
-    def _keep_all(self, wanted: Sequence[tuple[StagingFile, Path]]) -> list[Exception | None]:
+    def _keep_all(self, wanted: Sequence[tuple[StagingFile, Image]]) -> list[Exception | None]:
         """Move all to their places; each directory is made durable once for all that is in it."""
-        moved = for_each(_move)(wanted)
-        directories = {target.parent for _, target in wanted}
+        places = [(staged, self.path(image)) for staged, image in wanted]
+        moved = for_each(_move)(places)
+        directories = {target.parent for _, target in places}
         # Asked once only: a kernel tells of a write that failed no second time.
         made = dict(zip(directories, for_each(self._make_durable)([*directories]), strict=True))
 
-        def settle(what: tuple[StagingFile, Path], failed: Exception | None) -> Exception | None:
-            staged, target = what
+        def settle(what: tuple[StagingFile, Image], failed: Exception | None) -> Exception | None:
+            staged, image = what
+            target = self.path(image)
             if failed is None and (failed := made[target.parent]):
-                target.unlink()  # What may not last is not kept.
+                target.unlink(missing_ok=True)  # What may not last is not kept.
+                if isinstance(failed, FileNotFoundError):
+                    failed = NotFound(kind="workload", id=image.workload_id)
             staged.kept = failed is None
             return failed
 
@@ -159,8 +166,13 @@ class ImageDirectories:
 
 def _move(what: tuple[StagingFile, Path]) -> None:
     staged, target = what
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged.move_to(target)
+    for left in reversed(range(_TRIES)):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return staged.move_to(target)
+        except FileNotFoundError:  # Another upload has found the workload removed just now.
+            if not left:
+                raise
 
 
 class _Reader:

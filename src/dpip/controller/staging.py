@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from dpip.controller.medium import BLOCK, explained, in_thread
 from dpip.errors import InvalidValue, TooLarge
@@ -151,6 +151,11 @@ def remove_leftovers(staging: Path) -> None:
             _remove(path)
 
 
+def remove_tree(directory: Path) -> None:
+    """Remove ``directory`` and what is in it, while others may be removing it too."""
+    shutil.rmtree(directory, onerror=_unless_gone)
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in ``directory`` durable."""
     descriptor = os.open(directory, os.O_RDONLY)
@@ -193,6 +198,11 @@ def _not_taken(name: str) -> InvalidValue:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _unless_gone(_function: object, _path: object, error: Any) -> None:
+    if not isinstance(error[1], FileNotFoundError):
+        raise error[1]

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import BinaryIO, Protocol
 
 from dpip.model.image import Image
-from dpip.model.workload import Workload
 from dpip.ports.datastore import Workloads
 
 
@@ -66,7 +65,8 @@ class ImageStore(Protocol):
     async def keep(self, staged: StagedFile, image: Image) -> None:
         """Make ``staged`` the bytes of ``image``: all or nothing, and durable on return.
 
-        No sweep touches them before ``staged`` is discarded, or its process has ended.
+        No sweep touches them before ``staged`` is discarded, or its process has ended. Raises
+        ``NotFound`` if the workload is removed meanwhile.
         """
         ...
 
@@ -78,8 +78,11 @@ class ImageStore(Protocol):
         """
         ...
 
-    async def remove_workload(self, workload: Workload) -> None:
-        """Forget the bytes of all images of ``workload``."""
+    async def remove_workload(self, name: str, workload_id: str) -> None:
+        """Forget the bytes of all images of a workload; more may come in meanwhile, or after.
+
+        Those are to be removed by whoever is told that the workload is gone.
+        """
         ...
 
     async def remove(self, image: Image) -> None:

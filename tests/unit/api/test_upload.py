@@ -13,7 +13,6 @@ from starlette.types import Message
 from dpip.api.upload import received_upload
 from dpip.errors import InvalidValue, MalformedRequest, TooLarge
 from dpip.model.image import Image
-from dpip.model.workload import Workload
 from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
 from tests.unit.api.test_multipart import CONTENT_TYPE, body, part, split
@@ -75,7 +74,7 @@ class MemoryStages:
     async def remove(self, image: Image) -> None:
         raise NotImplementedError
 
-    async def remove_workload(self, workload: Workload) -> None:
+    async def remove_workload(self, name: str, workload_id: str) -> None:
         raise NotImplementedError
 
     async def sweep(self, workloads: Workloads) -> int:

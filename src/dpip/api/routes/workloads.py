@@ -110,9 +110,13 @@ async def remove_workload(workload_id: str, user: AnyUser, context: InContext) -
     workload = await visible_workload(context, user, workload_id)
     await context.datastore.remove_workload(workload.id, context.clock.now())
     try:
-        await context.images.remove_workload(workload)
-    except DpipError as error:  # Nobody can see them any more.
-        log.warning("files of a workload left behind", workload=workload.id, reason=str(error))
+        await context.images.remove_workload(workload.name, workload.id)
+    except DpipError as error:  # The datastore knows that they are to go.
+        log.warning(
+            "files of a removed workload are left, will try again",
+            workload=workload.id,
+            reason=str(error),
+        )
     context.hints.settled(workload.id)
     return RemovedAnswer(workload_id=workload.id, images=workload.counts.total)
 
