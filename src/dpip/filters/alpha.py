@@ -9,7 +9,21 @@ if TYPE_CHECKING:
 _HELD_BYTES = 100_000_000
 """A picture of no more is held in memory to see whether it is opaque all over."""
 
-_OPAQUE = {"uchar": 255, "ushort": 65535}
+_OPAQUE = {
+    "uchar": 255,
+    "char": 127,
+    "ushort": 65535,
+    "short": 32767,
+    "uint": 4294967295,
+    "int": 2147483647,
+    "float": 1,
+    "double": 1,
+}
+
+
+def opaque(image: "pyvips.Image") -> int:
+    """The opacity of what hides all behind it, in the numbers of ``image``."""
+    return _OPAQUE[image.format]
 
 
 def by_opacity(
@@ -22,12 +36,18 @@ def by_opacity(
     """
     if not image.hasalpha():
         return mix(image)
-    if image.width * image.height * image.bands <= _HELD_BYTES and image.format in _OPAQUE:
+    most = opaque(image)
+    if image.width * image.height * image.bands <= _HELD_BYTES:
         image = image.copy_memory()
-        opacity, most = image.bands - 1, _OPAQUE[image.format]
+        opacity = image.bands - 1
         if image[opacity].min() == most:
             return mix(image.extract_band(0, n=opacity)).bandjoin(most)
-    mixed = mix(image.premultiply()).unpremultiply()
+    mixed = mix(image.premultiply(max_alpha=most)).unpremultiply(max_alpha=most)
+    return rounded(mixed, image)
+
+
+def rounded(mixed: "pyvips.Image", image: "pyvips.Image") -> "pyvips.Image":
+    """``mixed`` as numbers of the kind that ``image`` has."""
     whole = mixed if image.format in ("float", "double") else mixed.rint()
     return whole.cast(image.format).copy(interpretation=image.interpretation)
 
@@ -39,4 +59,8 @@ def beside_alpha(
     if not image.hasalpha():
         return change(image)
     opacity = image.bands - 1
-    return change(image.extract_band(0, n=opacity)).bandjoin(image[opacity])
+    changed = change(image.extract_band(0, n=opacity))
+    if opaque(changed) == opaque(image):
+        return changed.bandjoin(image[opacity])
+    scaled = image[opacity] * (opaque(changed) / opaque(image))
+    return changed.bandjoin(rounded(scaled, changed))

@@ -6,6 +6,7 @@ from pathlib import Path
 # The second is what the first would load when it is needed, which a confined child cannot do.
 from PIL import Image, ImageFile  # noqa: F401
 
+from dpip.filters.embedding import inches_of
 from dpip.filters.libvips import pyvips
 from dpip.filters.profiles import PROFILE, has_other_colours
 
@@ -27,7 +28,7 @@ def load_luma(source: Path, image: pyvips.Image, shrink: int) -> pyvips.Image | 
     luma = pyvips.Image.new_from_memory(gray.tobytes(), *gray.size, 1, "uchar")
     # Whole pixels alone, as libvips has it.
     luma = luma.crop(0, 0, image.width // shrink, image.height // shrink)
-    luma = luma.copy(interpretation="b-w")
+    luma = luma.copy(interpretation="b-w", xres=image.xres, yres=image.yres)
     known = {*luma.get_fields(), PROFILE}
     for name in image.get_fields():
         if name not in known:
@@ -35,8 +36,8 @@ def load_luma(source: Path, image: pyvips.Image, shrink: int) -> pyvips.Image | 
     return luma
 
 
-def as_gray_jpeg(source: Path, image: pyvips.Image, quality: int) -> bytes | None:
-    """The same at its full size as a JPEG without metadata, or ``None``.
+def as_gray_jpeg(source: Path, image: pyvips.Image, quality: int, exif: bytes) -> bytes | None:
+    """The same at its full size as a JPEG that says ``exif``, or ``None``.
 
     Its pixels lie in memory once; through libvips they would be copied twice on their way.
     """
@@ -44,7 +45,7 @@ def as_gray_jpeg(source: Path, image: pyvips.Image, quality: int) -> bytes | Non
     if gray is None:
         return None
     encoded = io.BytesIO()
-    gray.save(encoded, "JPEG", quality=quality)
+    gray.save(encoded, "JPEG", quality=quality, dpi=inches_of(image), exif=exif)
     return encoded.getvalue()
 
 

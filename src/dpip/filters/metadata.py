@@ -1,108 +1,117 @@
 """Which metadata of a picture its result carries: by default, all but what is private."""
 
-import re
-from typing import TYPE_CHECKING
+import struct
 
-if TYPE_CHECKING:
-    import pyvips
-
-_PRIVATE = (
-    "exif-",
-    "xmp-",
-    "iptc-",
-    "photoshop-",
-    "jpeg-thumbnail-",
-    "png-comment-",
-    "gif-comment",
-    "image-description",
+from dpip.filters.exif import (
+    EXIF,
+    ORIENTATION,
+    PIXELS_ACROSS,
+    PIXELS_DOWN,
+    Directory,
+    Exif,
+    Field,
 )
-ALL_METADATA = "all"
-"""For the savers of libvips: everything that the image carries."""
+from dpip.filters.png_chunks import Chunk
 
-_THUMBNAIL = "jpeg-thumbnail-data"
-_CREDITS = ("Copyright", "Artist", "Author")
-_EXIF_FIELD = re.compile(r"exif-ifd[02]-(.+)")
+_RESOLUTION = {0x011A, 0x011B, 0x0128}
+_CREDITS = {0x013B, 0x8298}  # Artist, Copyright.
 _KEPT_EXIF = frozenset(
     {
-        "DateTime",
-        "DateTimeOriginal",
-        "DateTimeDigitized",
-        "OffsetTime",
-        "OffsetTimeOriginal",
-        "OffsetTimeDigitized",
-        "SubsecTime",
-        "SubSecTimeOriginal",
-        "SubSecTimeDigitized",
-        "ImageDescription",
-        "Make",
-        "Model",
-        "LensMake",
-        "LensModel",
-        "ExposureTime",
-        "FNumber",
-        "ExposureProgram",
-        "ISOSpeedRatings",
-        "ExposureBiasValue",
-        "MeteringMode",
-        "Flash",
-        "FocalLength",
-        "FocalLengthIn35mmFilm",
-        "WhiteBalance",
+        0x010E,  # ImageDescription
+        0x010F,  # Make
+        0x0110,  # Model
+        ORIENTATION,
+        *_RESOLUTION,
+        0x0132,  # DateTime
+        *_CREDITS,
+        0x829A,  # ExposureTime
+        0x829D,  # FNumber
+        EXIF,
+        0x8822,  # ExposureProgram
+        0x8827,  # ISOSpeedRatings
+        0x9000,  # ExifVersion
+        0x9003,  # DateTimeOriginal
+        0x9004,  # DateTimeDigitized
+        0x9010,  # OffsetTime
+        0x9011,  # OffsetTimeOriginal
+        0x9012,  # OffsetTimeDigitized
+        0x9204,  # ExposureBiasValue
+        0x9207,  # MeteringMode
+        0x9209,  # Flash
+        0x920A,  # FocalLength
+        0x9290,  # SubSecTime
+        0x9291,  # SubSecTimeOriginal
+        0x9292,  # SubSecTimeDigitized
+        0xA001,  # ColorSpace
+        0xA403,  # WhiteBalance
+        0xA405,  # FocalLengthIn35mmFilm
+        0xA433,  # LensMake
+        0xA434,  # LensModel
     }
 )
-"""Names of libexif. A list of what stays, so that a field nobody thought of does not leak."""
+"""A list of what stays, so that a field nobody thought of does not leak."""
 
-_DESCRIPTION = re.compile(r", ASCII, (\d+) components, \d+ bytes\)$")
+_OF_PIXELS = frozenset(
+    {
+        *range(0x00FE, 0x010B),  # Subfile, size, bits, compression, photometric, fill order.
+        *(0x0111, 0x0115, 0x0116, 0x0117, 0x0118, 0x0119, 0x011C, 0x0120, 0x0121, 0x0122, 0x0123),
+        *(0x0124, 0x0125, 0x0129, 0x012D),  # Fax options, page number, transfer function.
+        *range(0x013D, 0x0160),  # Predictor, colours, tiles, inks, sample format.
+        *range(0x0200, 0x0215),  # JPEG tables, coefficients of YCbCr.
+        0x02BC,  # XMP, which libvips writes, as it does IPTC, Photoshop's and the profile.
+        *(0x83BB, 0x8649, 0x8773, 0x935C),
+    }
+)
+"""Fields about how the pixels of an original are stored, or that libvips writes again."""
+
+_KEPT_TEXTS = {b"Copyright", b"Author", b"Creation Time"}
+_XMP = b"XML:com.adobe.xmp"
+_SHORT, _LONG = 3, 4
 
 
-def drop_private(image: "pyvips.Image") -> "pyvips.Image":
-    """Return ``image`` without what says where it was taken, by whose camera, and its history.
+def is_kept_of_tiff(tag: int, *, everything: bool) -> bool:
+    """Whether a result carries the field ``tag`` of a TIFF."""
+    return tag not in _OF_PIXELS if everything else tag in _KEPT_EXIF
 
-    Credits, dates, the kind of camera and its exposure stay, and so does the colour profile. XMP
-    and IPTC go whole: place, serial numbers and owner have copies in them under many names.
+
+def kept_exif(exif: Exif, width: int, height: int, *, everything: bool) -> Exif | None:
+    """What of ``exif`` a result of that size carries, byte for byte.
+
+    Credits, dates, the kind of camera, its exposure and the resolution stay; place, serial numbers,
+    owner and notes of the maker go, unless ``everything`` stays. The result is upright.
     """
-    image = image.copy()
-    for name in image.get_fields():
-        if name.startswith(_PRIVATE) and not _stays(name):
-            image.remove(name)
-        elif name.startswith("exif-"):
-            # Savers cut a value off at its last " (", where they expect its description to begin.
-            image.set(name, f"{_without_description(image.get(name))} ()")
-    return image
+    kept = exif.directory if everything else _without_private(exif.directory)
+    directory = {tag: field for tag, field in kept.items() if tag not in _OF_PIXELS}
+    directory = _as_result(directory, exif.order, width, height)
+    return Exif(exif.order, directory) if directory.keys() - {ORIENTATION, EXIF} else None
 
 
-def without_thumbnail(image: "pyvips.Image") -> "pyvips.Image":
-    """Return ``image`` with all of its metadata but a thumbnail, which shows it unfiltered."""
-    image = image.copy()
-    if image.get_typeof(_THUMBNAIL):
-        image.remove(_THUMBNAIL)
-    return image
+def keeps_chunk(chunk: Chunk, *, everything: bool) -> bool:
+    """Whether a result carries ``chunk`` of a PNG, unless it is about colours."""
+    if chunk.keyword is None:
+        return False
+    return everything or chunk.keyword in _KEPT_TEXTS
 
 
-def _without_description(shown: str) -> str:
-    """The text of an EXIF field, which libvips shows as ``text (text, ASCII, size …)``."""
-    if (described := _DESCRIPTION.search(shown)) is None:
-        return shown
-    size = int(described[1])  # With the zero byte at its end, shown as a space.
-    for text in (shown.encode()[:size].decode(errors="ignore"), shown[:size]):
-        if shown.startswith(f"{text} ("):
-            return text.rstrip()
-    return shown.partition(" (")[0].rstrip()
+def _without_private(directory: Directory) -> Directory:
+    kept = {}
+    for tag, field in directory.items():
+        if tag not in _KEPT_EXIF:
+            continue
+        below = field.value
+        kept[tag] = (
+            field if isinstance(below, bytes) else field._replace(value=_without_private(below))
+        )
+    return kept
 
 
-def metadata_to_save(image: "pyvips.Image") -> str:
-    """What the savers of libvips are to write of an image that has been through ``drop_private``.
-
-    They make up an EXIF block of their own where there is nothing to say, unless told not to.
-    """
-    return "icc|exif|other" if has_kept_metadata(image) else "icc"
-
-
-def has_kept_metadata(image: "pyvips.Image") -> bool:
-    """Whether ``image`` carries something that ``drop_private`` keeps, beside its profile."""
-    return any(_stays(name) for name in image.get_fields())
-
-
-def _stays(name: str) -> bool:
-    field = _EXIF_FIELD.fullmatch(name)
-    return name.endswith(_CREDITS) or (field is not None and field[1] in _KEPT_EXIF)
+def _as_result(directory: Directory, order: str, width: int, height: int) -> Directory:
+    changed = dict(directory)
+    for tag, value in {ORIENTATION: 1, PIXELS_ACROSS: width, PIXELS_DOWN: height}.items():
+        if tag in changed:
+            kind, code = (_SHORT, "H") if tag == ORIENTATION else (_LONG, "L")
+            changed[tag] = Field(kind, 1, struct.pack(f"{order}{code}", value))
+    below = changed.get(EXIF)
+    if below is not None and not isinstance(below.value, bytes):
+        changed[EXIF] = below._replace(value=_as_result(below.value, order, width, height))
+    return changed

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from dpip.filters.carried import carried_by
+from dpip.filters.declared import read_declared
 from dpip.filters.failures import (
     LONGEST_REASON,
     DecodeFailed,
@@ -17,14 +19,9 @@ from dpip.filters.gray_jpeg import as_gray_jpeg
 from dpip.filters.grayscale import Grayscale
 from dpip.filters.libvips import pyvips
 from dpip.filters.loading import check_decodes, draft_for, is_upright, load, open_header
-from dpip.filters.metadata import (
-    ALL_METADATA,
-    drop_private,
-    has_kept_metadata,
-    metadata_to_save,
-    without_thumbnail,
-)
+from dpip.filters.meaning import made_plain
 from dpip.filters.pipeline import Pipeline
+from dpip.filters.profiles import PROFILE
 from dpip.filters.registry import filter_of
 from dpip.filters.saving import JPEG_QUALITY, save, write
 from dpip.model.image import PictureFormat, PictureHeader
@@ -83,9 +80,11 @@ def _luma_alone(
     if format is not PictureFormat.JPEG or not is_asked:
         return None
     image = open_header(source, format)
-    if not is_upright(image) or has_kept_metadata(image):
+    if not is_upright(image):
         return None
-    luma = as_gray_jpeg(source, image, JPEG_QUALITY)
+    declared = read_declared(source, format, image, everything=False)
+    carried = carried_by(image, declared, everything=False, same_colours=True)
+    luma = as_gray_jpeg(source, image, JPEG_QUALITY, carried.segment)
     if luma is None:
         return None
     write(luma, target)
@@ -102,10 +101,17 @@ def _filtered(
     pipeline: Pipeline,
     format: PictureFormat,  # noqa: A002
 ) -> Result:
-    image = _apply(pipeline, load(source, format, draft_for(pipeline)))
-    image = without_thumbnail(image) if pipeline.keep_metadata else drop_private(image)
-    keep = ALL_METADATA if pipeline.keep_metadata else metadata_to_save(image)
-    save(image, source, target, format, keep, pipeline.png_compression)
+    loaded = load(source, format, draft_for(pipeline))
+    declared = read_declared(source, format, loaded, everything=pipeline.keep_metadata)
+    original, notes = made_plain(loaded, format, declared)
+    image = _apply(pipeline, original)
+    carried = carried_by(
+        image,
+        declared,
+        everything=pipeline.keep_metadata,
+        same_colours=bool(image.get_typeof(PROFILE)) == bool(original.get_typeof(PROFILE)),
+    )
+    save(image, source, target, format, carried, pipeline.png_compression)
     return Result(
         header=PictureHeader(
             format=format,
@@ -114,7 +120,8 @@ def _filtered(
             frames=image.get_n_pages(),
             bands=image.bands,
             depth=_BITS.get(image.format, _USUAL_BITS),
-        )
+        ),
+        notes=notes,
     )
 
 

@@ -1,6 +1,7 @@
 """AVIF: the boxes of an ISO base media file, down to the properties of its images."""
 
 import struct
+from typing import BinaryIO
 
 from dpip.formats.byte_reader import ByteReader, Malformed
 from dpip.model.image import PictureFormat, PictureHeader
@@ -19,10 +20,7 @@ def read_avif(reader: ByteReader) -> PictureHeader:
     sequence counts as its primary image, which is what is filtered.
     """
     _check_brands(reader)
-    end = _enter(reader, b"meta", None)
-    reader.skip(_FULL_BOX_HEAD)
-    end = _enter(reader, b"iprp", end)
-    end = _enter(reader, b"ipco", end)
+    end = _enter_properties(reader)
     width = height = 0
     bands, depth = 3, 8
     codings = set()
@@ -57,6 +55,14 @@ def _check_brands(reader: ByteReader) -> None:
     reader.seek(end)
 
 
+def _enter_properties(reader: ByteReader) -> int:
+    """Move to the properties of the images; returns where they end."""
+    end = _enter(reader, b"meta", None)
+    reader.skip(_FULL_BOX_HEAD)
+    end = _enter(reader, b"iprp", end)
+    return _enter(reader, b"ipco", end)
+
+
 def _enter(reader: ByteReader, wanted: bytes, end: int | None) -> int:
     """Move to the content of the next box of kind ``wanted``; returns where it ends."""
     while end is None or reader.position < end:
@@ -78,3 +84,23 @@ def _read_box_head(reader: ByteReader, end: int | None) -> tuple[bytes, int]:
     if box_end < reader.position or (end is not None and box_end > end):
         raise Malformed("its boxes are damaged")
     return kind, box_end
+
+
+def read_cicp(file: BinaryIO) -> tuple[int, int] | None:
+    """The code points of colour primaries and transfer characteristics; ``None`` without any.
+
+    They are those of the first image that says it, which is the primary one.
+    """
+    reader = ByteReader(file)
+    try:
+        _check_brands(reader)
+        end = _enter_properties(reader)
+        while reader.position < end:
+            kind, box_end = _read_box_head(reader, end)
+            if kind == b"colr" and reader.peek(4) == b"nclx":
+                primaries, transfer = struct.unpack(">4xHH", reader.read(8))
+                return primaries, transfer
+            reader.seek(box_end)
+    except Malformed:
+        pass
+    return None

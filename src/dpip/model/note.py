@@ -20,6 +20,8 @@ class Note(StrEnum):
 
     FRAMES_DROPPED = "frames_dropped"
     GAIN_MAP_DROPPED = "gain_map_dropped"
+    CHANNELS_DROPPED = "channels_dropped"
+    PROFILE_IGNORED = "profile_ignored"
 
 
 _SENTENCES: dict[str, str] = {
@@ -27,6 +29,10 @@ _SENTENCES: dict[str, str] = {
     "dropped.",
     Note.GAIN_MAP_DROPPED: "The gain map, which brightens the picture on HDR displays, was "
     "dropped.",
+    Note.CHANNELS_DROPPED: "Channels that are neither colour nor opacity, such as infrared or spot "
+    "inks, were dropped.",
+    Note.PROFILE_IGNORED: "The colour profile is broken or does not fit the picture, so it was "
+    "ignored and dropped.",
 }
 
 

@@ -234,7 +234,7 @@ from dpip.filters.libvips import pyvips
 originals, room = map(Path, sys.argv[1:])
 dpip.worker.child.confine(room, originals)
 source = originals / "source.jpg"
-sys.exit(as_gray_jpeg(source, pyvips.Image.jpegload(str(source)), 85) is None)
+sys.exit(as_gray_jpeg(source, pyvips.Image.jpegload(str(source)), 85, b"") is None)
 """
 
 

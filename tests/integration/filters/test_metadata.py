@@ -4,7 +4,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dpip.filters.libvips import pyvips
 from dpip.filters.picture import filter_picture
@@ -110,8 +112,8 @@ def test_a_result_carries_them_if_that_is_asked_for(taken: Path, kind: F) -> Non
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_gps_directory_of_a_tiff_goes(tmp_path: Path, keep: bool) -> None:
-    """A TIFF has camera and place in directories of its own, which libvips leaves behind."""
+def test_the_gps_directory_of_a_tiff_goes_unless_it_is_to_stay(tmp_path: Path, keep: bool) -> None:
+    """A TIFF has the make of the camera and the place among its own fields."""
     maker_at, gps_at, pixels_at = 300, 350, 400
     entries = [
         (256, 3, 1, 4),
@@ -134,9 +136,12 @@ def test_the_gps_directory_of_a_tiff_goes(tmp_path: Path, keep: bool) -> None:
     content = content.ljust(gps_at, b"\0") + latitude
     source = tmp_path / "taken.tiff"
     source.write_bytes(content.ljust(pixels_at, b"\0") + bytes(range(16)))
-    result, _ = filtered(source, F.TIFF, keep=keep)
-    assert CAMERA not in result
-    assert struct.pack("<H", 34853) not in result
+    filtered(source, F.TIFF, keep=keep)
+    with Image.open(source.with_name("target")) as result:
+        exif = result.getexif()
+        assert exif[271] == CAMERA.decode()
+        assert exif.get_ifd(34853) == ({1: "N"} if keep else {})
+        assert np.asarray(result).shape == (4, 4)
 
 
 def test_a_thumbnail_goes_in_any_case(tmp_path: Path) -> None:

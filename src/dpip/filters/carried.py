@@ -1,0 +1,54 @@
+"""What a result carries beside its pixels: metadata and declared colours."""
+
+from typing import NamedTuple
+
+from dpip.filters.cicp import Cicp
+from dpip.filters.declared import Declared
+from dpip.filters.exif import EXIF_NAME, Exif, write_exif
+from dpip.filters.libvips import pyvips
+from dpip.filters.metadata import keeps_chunk, kept_exif
+from dpip.filters.png_chunks import Chunk
+
+_LONGEST_SEGMENT = 0xFFFF - 2 - len(EXIF_NAME)
+"""Bytes of EXIF that fit into a JPEG."""
+
+
+class Carried(NamedTuple):
+    """EXIF, or the fields of a TIFF; the chunks of a PNG; code points of colours.
+
+    ``everything``: XMP, IPTC and comments too, which libvips writes.
+    """
+
+    exif: Exif | None = None
+    chunks: tuple[Chunk, ...] = ()
+    cicp: Cicp | None = None
+    everything: bool = False
+
+    @property
+    def segment(self) -> bytes:
+        """EXIF as a JPEG has it, or nothing; what does not fit into one is left out."""
+        exif = write_exif(self.exif) if self.exif else b""
+        return EXIF_NAME + exif if 0 < len(exif) <= _LONGEST_SEGMENT else b""
+
+
+def carried_by(
+    image: pyvips.Image, declared: Declared, *, everything: bool, same_colours: bool
+) -> Carried:
+    """What ``image``, the result, carries of what its original ``declared``.
+
+    ``same_colours``: its samples mean what they did.
+    """
+    exif = declared.exif and kept_exif(
+        declared.exif, image.width, image.get_page_height(), everything=everything
+    )
+    return Carried(
+        exif=exif,
+        chunks=tuple(
+            chunk
+            for chunk in declared.chunks
+            if (same_colours and chunk.declares_colours)
+            or keeps_chunk(chunk, everything=everything)
+        ),
+        cicp=declared.cicp if same_colours else None,
+        everything=everything,
+    )
