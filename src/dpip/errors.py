@@ -309,12 +309,13 @@ class MalformedMessage(DpipError):
 
 
 class WorkerQuarantined(DpipError):
-    """The worker's results were refused so often that it is given no more work."""
+    """So much is held against the worker that it is given no more work."""
 
     code = "worker_quarantined"
     status = 409
     sentence = (
-        "Worker {name!r} is quarantined, because results of several jobs in a row were refused. "
+        "Worker {name!r} is quarantined: results of several jobs were refused, or other workers "
+        "have done what it failed. "
         "Once its machine is mended, 'dpip worker release {name}' lets it join again."
     )
 

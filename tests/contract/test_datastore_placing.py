@@ -232,7 +232,12 @@ async def test_a_pending_job_explains_itself(datastore: SqlDatastore) -> None:
     assert await datastore.job_of_image(job.original.id) == view
     await datastore.fail(await lease(datastore, job), BROKEN, jitter=0.0, now=NOW)
     assert await datastore.job_of_image(job.original.id) == msgspec.structs.replace(
-        view, attempt=1, failures=1, retry_at=NOW + retry_delay(1, 0.0), failure=BROKEN
+        view,
+        attempt=1,
+        failures=1,
+        retry_at=NOW + retry_delay(1, 0.0),
+        failure=BROKEN,
+        failed_by=("ada",),
     )
 
 

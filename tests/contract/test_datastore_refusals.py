@@ -8,7 +8,7 @@ from dpip.controller.datastore import SqlDatastore
 from dpip.errors import WorkerQuarantined
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.job import FailureCode, JobState, Lease, RefusedResult
-from dpip.model.worker import MOST_REFUSED, Reading, WorkerState
+from dpip.model.worker import FORGIVEN_AFTER, MOST_REFUSED, Reading, WorkerState
 from tests.contract.builders import (
     NO_TERM,
     NOW,
@@ -38,6 +38,11 @@ async def lie(datastore: SqlDatastore, count: int, worker: str = "ada") -> Refus
     for job in await add_jobs(datastore, await add_workload(datastore), count):
         refused = await refuse(datastore, await lease(datastore, job, worker))
     return refused
+
+
+async def do_well(datastore: SqlDatastore, count: int, worker: str) -> None:
+    for job in await add_jobs(datastore, await add_workload(datastore), count):
+        await complete(datastore, job, worker)
 
 
 async def state(datastore: SqlDatastore, name: str = "ada") -> WorkerState:
@@ -125,11 +130,14 @@ async def test_one_who_holds_on_to_jobs_is_quarantined(datastore: SqlDatastore, 
     assert await datastore.time_out(stale, "Held too long.", jitter=0.0, now=NOW) is None
 
 
-async def test_an_accepted_result_forgives(datastore: SqlDatastore, job: Job) -> None:
-    """Its worker's own, not another's."""
+async def test_accepted_results_make_up_for_what_was_refused(
+    datastore: SqlDatastore, job: Job
+) -> None:
+    """As many in a row, their worker's own: one now and then restores no trust."""
     await lie(datastore, MOST_REFUSED - 1)
     await lie(datastore, MOST_REFUSED - 1, "grace")
-    await complete(datastore, job, "ada")
+    await do_well(datastore, FORGIVEN_AFTER, "ada")
+    await do_well(datastore, FORGIVEN_AFTER - 1, "grace")
     await lie(datastore, 1, "ada")
     assert await state(datastore, "ada") is WorkerState.ALIVE
     await lie(datastore, 1, "grace")

@@ -1,5 +1,7 @@
 """Why a job is where it is, or why it still waits, in sentences."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from dpip.api.explanation_schemas import ExplanationAnswer, ObstacleAnswer
@@ -54,13 +56,8 @@ class _Story(Struct, frozen=True, kw_only=True):
     remedy: str | None = None
 
 
-def is_due(job: JobView, now: float) -> bool:
-    """Whether the job waits for the scheduler, and not for its retry delay to be over."""
-    return job.state is JobState.PENDING and _delay_left(job, now) == 0
-
-
 def explain(job: JobView, said: Said | None, now: float) -> ExplanationAnswer:
-    """Say why ``job`` is where it is at ``now``; ``said`` is about one that is due."""
+    """Say why ``job`` is where it is at ``now``; ``said`` is about one that is pending."""
     story = _story(job, said, now)
     attempt, worker = _attempt_and_worker(job)
     why, failure = job.why, job.failure
@@ -99,7 +96,8 @@ def explain(job: JobView, said: Said | None, now: float) -> ExplanationAnswer:
 def _story(job: JobView, said: Said | None, now: float) -> _Story:
     match job.state:
         case JobState.PENDING:
-            return _waiting(job, said) if said else _delayed(job, now)
+            is_due = _delay_left(job, now) == 0
+            return _waiting(job, said) if said and is_due else _delayed(job, said, now)
         case JobState.LEASED:
             return _leased(job, now)
         case JobState.DONE:
@@ -108,10 +106,10 @@ def _story(job: JobView, said: Said | None, now: float) -> _Story:
             return _failed(job)
 
 
-def _delayed(job: JobView, now: float) -> _Story:
+def _delayed(job: JobView, said: Said | None, now: float) -> _Story:
     return _Story(
         summary=f"It goes on in {_lasting(_delay_left(job, now))}: an attempt has failed.",
-        details=_failures(job),
+        details=[*_failures(job), *_where_next(job, said)],
         remedy="Nothing: it goes on by itself.",
     )
 
@@ -133,7 +131,8 @@ def _waiting(job: JobView, said: Said) -> _Story:
             remedy = "Ask again."
         case _:
             summary, remedy = _SILENCES[type(said)]
-    return _Story(summary=summary, details=[*turn, *_failures(job)], remedy=remedy)
+    details = [*turn, *_failures(job), *_where_next(job, said)]
+    return _Story(summary=summary, details=details, remedy=remedy)
 
 
 def _leased(job: JobView, now: float) -> _Story:
@@ -141,7 +140,7 @@ def _leased(job: JobView, now: float) -> _Story:
     since = f", for {_lasting(now - job.why.placed_at)}" if job.why else ""
     return _Story(
         summary=f"Attempt {attempt} is on worker {worker}{since}.",
-        details=[*_placement(job), *_beside(job), *_failures(job)],
+        details=[*_placement(job), *_beside(job), *_failures(job), *_once_more(job, worker)],
     )
 
 
@@ -152,6 +151,8 @@ def _done(job: JobView) -> _Story:
         details.append("It was begun beside an attempt that took too long.")
     if job.attempt > 1:
         details.append(f"There were {job.attempt} attempts, of which {job.failures} failed.")
+    if others := [name for name in job.failed_by if name != job.worker]:
+        details.append(f"Before, {_listed(others)} failed it.")
     return _Story(summary=f"Worker {job.worker} filtered it{took}.", details=details)
 
 
@@ -160,6 +161,10 @@ def _failed(job: JobView) -> _Story:
     details = [f"Attempts that have failed: {job.failures} of {MAX_FAILURES}."]
     if job.worker:
         details.append(f"The last one was on worker {job.worker}.")
+    if job.failures == MAX_FAILURES and len(job.failed_by) == 1:
+        details.append("All were there: no other worker was there that could take it.")
+    elif job.failed_by:
+        details.append(f"It was failed by {_listed(job.failed_by)}.")
     if job.failure is None:
         return _Story(summary="It has failed.", details=details, remedy=again)
     return _Story(
@@ -202,6 +207,29 @@ def _failures(job: JobView) -> list[str]:
         return []
     last = f", the last with {job.failure.code}: {job.failure.reason}" if job.failure else "."
     return [f"Attempts that have failed: {job.failures} of {MAX_FAILURES}{last}"]
+
+
+def _where_next(job: JobView, said: Said | None) -> list[str]:
+    """Who may have the next attempt of a job that has failed."""
+    if not job.failed_by or not isinstance(said, Waiting):
+        return []
+    if not said.again_on:
+        return [f"It goes to a worker that has not failed it, as {_listed(job.failed_by)} did."]
+    goes_there = "its next attempt goes there again, unless another one joins before."
+    if said.known == 1:
+        return [f"Only one worker is there; {said.again_on[0]} has failed it, and {goes_there}"]
+    return [f"No worker could take it but {_listed(said.again_on)}, which failed it; {goes_there}"]
+
+
+def _once_more(job: JobView, worker: str | None) -> list[str]:
+    if worker not in job.failed_by:
+        return []
+    return ["It was failed there before: no other worker was there that could take it."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _attempt_and_worker(job: JobView) -> tuple[int, str | None]:

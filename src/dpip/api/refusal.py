@@ -33,8 +33,6 @@ async def refuse_result(context: Context, lease: Lease, original: Image, why: Dp
         reason=str(why),
         job_is=refused.job_is,
     )
-    if refused.quarantined:
-        log.error("worker quarantined", worker=lease.worker)
     if refused.job_is is JobState.FAILED:
         context.hints.settled(original.workload_id)
     context.hints.jobs_ready()

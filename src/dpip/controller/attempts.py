@@ -63,8 +63,6 @@ class Attempts:
         if timed_out is None:
             return
         _log_failure(lease, FailureCode.TIMED_OUT, reason, timed_out.job_is)
-        if timed_out.quarantined:
-            log.error("worker quarantined", worker=lease.worker)
         if timed_out.job_is is JobState.FAILED:
             await self._tell(subjects.settled(job.original.workload_id))
         await self._tell(subjects.JOBS_READY)

@@ -1,13 +1,14 @@
 """Who is there: heartbeats come in, readings go to the datastore, the silent are called lost."""
 
 import contextlib
+from collections.abc import Sequence
 
 import structlog
 
 from dpip.controller.lease_reaper import LeaseReaper
 from dpip.controller.watch import Watch
 from dpip.errors import BusUnavailable
-from dpip.model.worker import AT_WORK, Command, Reading, WorkerState
+from dpip.model.worker import AT_WORK, Command, Reading, Worker, WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Workers
@@ -44,6 +45,7 @@ class RollCall:
         self._last_heard: dict[str, float] = {}
         self._instances: dict[str, str] = {}
         self._readings: dict[str, Reading] = {}
+        self._quarantined: set[str] = set()
         self._commands: dict[Speaker, Command | None] = {}
 
     async def heartbeat(self, subject: str, payload: bytes) -> None:
@@ -100,9 +102,8 @@ class RollCall:
         now = self._watch.seconds()
         workers = await self._workers.workers()
         self._commands = {Speaker(each.name, each.instance): each.command for each in workers}
+        self._shut_out([each for each in workers if each.state is WorkerState.QUARANTINED])
         for worker in workers:
-            if worker.state is WorkerState.QUARANTINED:
-                self._quarantined(worker.name)
             if worker.state not in AT_WORK:
                 continue
             # After a restart of the controller every worker has a full term to be heard again.
@@ -120,10 +121,14 @@ class RollCall:
             with contextlib.suppress(BusUnavailable):
                 await self._bus.publish(subjects.command(*speaker), encode(Told(command=command)))
 
-    def _quarantined(self, name: str) -> None:
-        # Its heartbeats are nobody's now: it is told to say hello, and will be let in some day.
-        self._instances.pop(name, None)
-        self._readings.pop(name, None)
+    def _shut_out(self, quarantined: Sequence[Worker]) -> None:
+        for worker in quarantined:
+            if worker.name not in self._quarantined:
+                log.error("worker quarantined", worker=worker.name, reason=worker.paused)
+            # Its heartbeats are nobody's: it is told to say hello, and will be let in some day.
+            self._instances.pop(worker.name, None)
+            self._readings.pop(worker.name, None)
+        self._quarantined = {worker.name for worker in quarantined}
 
     async def is_registered(self, speaker: Speaker) -> bool:
         """Whether this process was taken in under its name, and has not gone since."""

@@ -76,7 +76,7 @@ class PendingJob(Struct, frozen=True, kw_only=True):
     """What placement and the worker need to know of a job that waits.
 
     ``pipeline`` is the workload's filter steps as JSON, ``size`` and ``sha256`` are those of the
-    original.
+    original. ``failed_by`` are the workers whose attempts have failed, ``MAX_FAILURES`` at most.
     """
 
     id: str
@@ -88,6 +88,7 @@ class PendingJob(Struct, frozen=True, kw_only=True):
     size: int
     sha256: str
     failures: int = 0
+    failed_by: frozenset[str] = frozenset()
 
 
 class LeasedJob(Struct, frozen=True, kw_only=True):

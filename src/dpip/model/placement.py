@@ -47,7 +47,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     ``image_id`` is the original's. ``worker`` holds the newest lease, numbered ``attempt``, or has
     settled the job; ``rival`` is an earlier lease that goes on beside it. ``why`` tells of the
     worker, or of the rival's where that is alone. ``failure`` is the latest that counted,
-    ``notes`` are those of the filtered image.
+    ``failed_by`` are the workers that have failed it, the latest last, and ``notes`` those of the
+    filtered image.
     """
 
     id: str
@@ -61,6 +62,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     rival: Lease | None = None
     why: Why | None = None
     failure: Failure | None = None
+    failed_by: tuple[str, ...] = ()
     milliseconds: float | None = None
     position: int | None = None
     filtered_image_id: str | None = None

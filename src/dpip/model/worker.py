@@ -12,7 +12,11 @@ from dpip.errors import InvalidValue
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MOST_REFUSED = 3
-"""A worker is quarantined when results of this many jobs were refused, or not had, in a row."""
+"""A worker is quarantined when this many jobs are held against it: whose results were refused or
+not had, or which it failed and another worker has done."""
+
+FORGIVEN_AFTER = 10
+"""Accepted results, with nothing held against their worker meanwhile, that make up for what is."""
 
 MOST_SLOTS, MOST_PREFETCH = 1000, 2000
 MOST_IN_HAND = 3000
@@ -98,7 +102,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     pictures it filters at once, ``prefetch`` how many more it takes so that the next is at hand.
     ``running`` is the number of jobs it held, and ``last_seen`` the time (seconds since 1970), at
     its last heartbeat. ``command`` is what an administrator has told it to do, and ``paused`` why
-    it takes no jobs for now, in its own words.
+    it takes no jobs for now, in its own words, or why it is quarantined.
     """
 
     name: str

@@ -140,7 +140,8 @@ class Workloads(Protocol):
     async def retry_failed(self, workload_id: str) -> int:
         """Put the failed jobs of a workload back to pending, with all attempts before them again.
 
-        Returns how many there were. Raises ``NotFound`` if the workload is gone.
+        Who has failed them is forgotten. Returns how many there were. Raises ``NotFound`` if the
+        workload is gone.
         """
         ...
 
@@ -257,8 +258,10 @@ class Jobs(Protocol):
     ) -> SettledJob:
         """Finish the job with the row of its result, in one compare-and-set; all its leases end.
 
-        What was refused of the worker before is forgiven. Raises ``StaleAttempt`` if the lease is
-        no longer held; then nothing is kept.
+        It disproves the failures of other workers on the job, which are held against them as
+        refused results are, but not that a worker was lost. ``FORGIVEN_AFTER`` results in a row
+        make up for what is held against their worker. Raises ``StaleAttempt`` if the lease is no
+        longer held; then nothing is kept.
         """
         ...
 
@@ -267,8 +270,8 @@ class Jobs(Protocol):
     ) -> RefusedResult | None:
         """Count a failed attempt, as ``fail`` does, against the worker too: its result is none.
 
-        When results of ``MOST_REFUSED`` jobs were refused with none accepted between, the worker is
-        quarantined: its token ends, and what else it holds is given back. That is recorded.
+        A worker that ``MOST_REFUSED`` jobs are held against is quarantined: its token ends, and
+        what else it holds is given back. That is recorded, and why is told of the worker.
         ``None`` for a stale lease, of which nothing is counted.
         """
         ...
@@ -296,7 +299,7 @@ class Jobs(Protocol):
 
         ``jitter``, in [0, 1), goes into the delay of ``dpip.model.job.retry_delay``. Returns the
         state the job is in now, or ``None`` for a stale lease. A job that is leased twice stays
-        leased.
+        leased, and no failure is counted. That the worker has failed the job is kept in any case.
         """
         ...
 
@@ -346,8 +349,8 @@ class Workers(Protocol):
     async def add_worker(self, worker: Worker) -> None:
         """Register a worker, in place of an earlier one of that name, and record that it joined.
 
-        The join token that let it in was used when it joined. The refused results of the earlier
-        one are held against it, and what that one was told holds for it. Raises
+        The join token that let it in was used when it joined. What is held against the earlier
+        one is held against it, and what that one was told holds for it. Raises
         ``WorkerQuarantined`` if that one is.
         """
         ...

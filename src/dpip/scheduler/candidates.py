@@ -9,7 +9,13 @@ from dpip.model.requirements import GpuUse
 from dpip.scheduler.assumptions import PROCESS_BYTES
 from dpip.scheduler.demand import Demand
 from dpip.scheduler.node import Node
-from dpip.scheduler.placement import NO_FREE_SLOT, Outlook, infeasibility, penalty
+from dpip.scheduler.placement import (
+    NO_FREE_SLOT,
+    Outlook,
+    could_take,
+    infeasibility,
+    penalty,
+)
 from dpip.scheduler.policies import Policy
 from dpip.scheduler.ranking import Profile, Ranking, profile_of
 
@@ -78,6 +84,18 @@ class Candidates:
             tags <= carried and (has_gpu or gpu is not GpuUse.REQUIRED)
             for carried, has_gpu in profiles
         )
+
+    def relent(self, demand: Demand, now: float) -> Demand:
+        """``demand``; open to the workers that have failed its job if no other could ever take it.
+
+        A worker that is busy is worth waiting for, one that takes no jobs at all is not.
+        """
+        if not demand.failed_by or any(
+            node.name not in demand.failed_by and could_take(node, demand, now)
+            for node in self._nodes.values()
+        ):
+            return demand
+        return structs.replace(demand, failed_by=frozenset())
 
     def choose(
         self, demand: Demand, outlook: Outlook, job_id: str, *, besides: str | None = None

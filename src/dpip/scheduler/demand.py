@@ -9,7 +9,8 @@ class Demand(Struct, frozen=True, kw_only=True):
     """What a job asks of a worker, and of the machine that it runs on.
 
     ``memory`` and ``gpu_memory`` are in bytes, as they are predicted, and ``milliseconds`` what it
-    takes on an average worker of the fleet. ``express``: its owner has
+    takes on an average worker of the fleet. ``failed_by`` are the workers that have failed it, and
+    are not to have it again while another one could. ``express``: its owner has
     nothing in hand, nor had more than a fair share, so that it waits for the next slot alone.
     """
 
@@ -19,4 +20,5 @@ class Demand(Struct, frozen=True, kw_only=True):
     memory: int = 0
     gpu_memory: int = 0
     milliseconds: float = 0.0
+    failed_by: frozenset[str] = frozenset()
     express: bool = False

@@ -120,10 +120,16 @@ class Fleet:
         if self.has(process) and not self._nodes[process.worker].returned:
             self._trust(self._nodes[process.worker])
 
-    def finished(self, process: Speaker) -> None:
-        """A worker has brought a job to its end, whichever."""
+    def done(self, process: Speaker) -> None:
+        """A worker has done a job."""
         if self.has(process):
             self._trust(self._nodes[process.worker])
+            self._set_failing(self._nodes[process.worker], failing=False)
+
+    def failed(self, process: Speaker) -> None:
+        """A worker has failed a job, which may have been at fault."""
+        if self.has(process):
+            self._set_failing(self._nodes[process.worker], failing=True)
 
     def unanswered(self, process: Speaker, now: float) -> None:
         """A worker has said nothing to a call: leave it alone, each time twice as long.
@@ -333,6 +339,11 @@ class Fleet:
             node.left_alone_seconds = node.left_alone_until = 0.0
             self.candidates.changed(node)
         node.returned = False
+
+    def _set_failing(self, node: Node, *, failing: bool) -> None:
+        if node.failing is not failing:
+            node.failing = failing
+            self.candidates.changed(node)
 
     def _leave_alone(self, node: Node, now: float) -> None:
         if node.left_alone_until > now:  # What happens in one round counts once.

@@ -97,10 +97,11 @@ class Matchmaker:
                 memory=min(predicted.memory, self._memory_limit),
                 gpu_memory=predicted.gpu_memory,
                 milliseconds=predicted.cpu_milliseconds,
+                failed_by=job.failed_by,
             )
         if self._may_be_express(line.workload.owner_id):
-            return structs.replace(demand, express=True)
-        return demand
+            demand = structs.replace(demand, express=True)
+        return self._fleet.candidates.relent(demand, self._clock.monotonic())
 
     def predict(
         self, job: PendingJob, processor: str = "", *, gpu: GpuUse = GpuUse.NEVER
@@ -177,9 +178,12 @@ class Matchmaker:
         if node is not None:
             matches.found.append(self._bind(line, job, demand, node, runner_up))
         elif self._fits(outlook, job, structs.replace(demand, memory=0)):
-            line.too_large = min(line.too_large, demand.memory)
+            if not demand.failed_by:  # Where it may not go, another of that size may.
+                line.too_large = min(line.too_large, demand.memory)
             self._pass_over(line, job, demand, outlook)
-        elif self._fits(outlook, job, structs.replace(demand, memory=0, gpu_memory=0)):
+        elif demand.failed_by or self._fits(
+            outlook, job, structs.replace(demand, memory=0, gpu_memory=0)
+        ):
             self._backlog.pass_over(line)
         else:
             self._backlog.pass_over_workload(line)

@@ -67,7 +67,8 @@ class Node(Struct, kw_only=True, eq=False):
 
     One that did not answer a call, or has given its last job back (``returned``), is left alone
     until ``left_alone_until``; ``left_alone_seconds`` is how long that was, 0 once it has answered
-    or, after a return, has brought a job to its end.
+    or, after a return, has done a job. It is ``failing`` from a job that it has failed to the next
+    that it does.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Node(Struct, kw_only=True, eq=False):
     left_alone_seconds: float = 0.0
     left_alone_until: float = 0.0
     returned: bool = False
+    failing: bool = False
     is_filling: bool = False
 
     @property
@@ -150,11 +152,14 @@ class Node(Struct, kw_only=True, eq=False):
         """Whether it is to get one more job now.
 
         One job a slot always; ``ahead`` allows as many more as it fetches ahead, and small jobs
-        while its batch is being filled. One that was left alone is tried with one.
+        while its batch is being filled. One that was left alone is tried with one; one that is
+        failing gets nothing ahead, as it would fail all of that before others can disprove it.
         """
         count = len(self.in_hand)
         if self.left_alone_seconds:
             return count == 0
+        if self.failing:
+            return count < self.slots
         return (
             count < self.slots
             or (ahead and count < self.slots + self.prefetch)

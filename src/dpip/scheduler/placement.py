@@ -14,6 +14,9 @@ NO_FREE_SLOT = "has no free slot"
 
 KEPT_FREE = "is kept free for a job that needs much memory"
 
+HAS_FAILED_IT = "has failed this picture, and another worker could do it"
+
+_SOON_SECONDS = 4.0
 _MIB = 1024 * 1024
 
 
@@ -34,6 +37,7 @@ def infeasibility(node: Node, demand: Demand, outlook: Outlook, job_id: str = ""
     return (
         unfitness(node, demand)
         or absence(node, outlook.now)
+        or (HAS_FAILED_IT if node.name in demand.failed_by else None)
         or (None if outlook.past_kept or node.machine.kept_for in (None, job_id) else KEPT_FREE)
         or _lack(node, demand)
         or (None if _has_room(node, demand, outlook) else NO_FREE_SLOT)
@@ -72,6 +76,20 @@ def absence(node: Node, now: float) -> str | None:
     return None
 
 
+def could_take(node: Node, demand: Demand, now: float) -> bool:
+    """Whether ``node`` could take such a job once what runs there has ended.
+
+    One that did not answer a call, or gave a job back, counts unless it has done so repeatedly.
+    """
+    is_back_soon = 0 < node.left_alone_seconds <= _SOON_SECONDS
+    return (
+        unfitness(node, demand) is None
+        and absence(node, node.left_alone_until if is_back_soon else now) is None
+        and node.most_memory_free >= demand.memory
+        and (demand.gpu is not GpuUse.REQUIRED or _gpu_memory(node) >= demand.gpu_memory)
+    )
+
+
 def penalty(node: Node, demand: Demand) -> int:
     """How much of what the job prefers ``node`` lacks; GPUs are spared for who can use them."""
     missing = len(demand.prefer_tags - node.tags) if demand.prefer_tags else 0
@@ -91,6 +109,10 @@ def _lack(node: Node, demand: Demand) -> str | None:
             f"take {_mib(demand.gpu_memory)}"
         )
     return None
+
+
+def _gpu_memory(node: Node) -> int:
+    return node.gpu_memory_free + node.machine.gpu_promised
 
 
 def _has_room(node: Node, demand: Demand, outlook: Outlook) -> bool:

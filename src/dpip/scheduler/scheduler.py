@@ -346,13 +346,18 @@ class Scheduler:
         lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker)
         self._ended_lately.add(lease)
         promise = self._fleet.ended(lease, self._clock.monotonic())
-        if outcome.kind is not OutcomeKind.RETURNED:
-            self._fleet.finished(speaker)
-        elif outcome.untouched:
-            self._fleet.made_room(speaker, self._clock.monotonic())
-        elif promise is None or not promise.has_backup:
-            # Of two who run the same job, one comes too late, and is not to blame.
-            self._fleet.returned(speaker, self._clock.monotonic())
+        match outcome.kind:
+            case OutcomeKind.DONE:
+                self._fleet.done(speaker)
+            case OutcomeKind.FAILED:
+                self._fleet.failed(speaker)
+            case OutcomeKind.RETURNED if outcome.untouched:
+                self._fleet.made_room(speaker, self._clock.monotonic())
+            case OutcomeKind.RETURNED if promise is None or not promise.has_backup:
+                # Of two who run the same job, one comes too late, and is not to blame.
+                self._fleet.returned(speaker, self._clock.monotonic())
+            case OutcomeKind.RETURNED:
+                pass
         if promise and outcome.cost and outcome.kind is OutcomeKind.DONE:
             self._finished[lease] = promise, outcome.cost
             if len(self._finished) > _MOST_FINISHED:

@@ -115,6 +115,7 @@ class Stragglers:
             gpu=wants.gpu,
             memory=late.memory,
             gpu_memory=late.gpu_memory,
+            failed_by=late.job.failed_by,
         )
         node, _ = self._fleet.candidates.choose(
             demand, outlook, late.job.id, besides=late.lease.worker

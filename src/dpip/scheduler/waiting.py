@@ -1,5 +1,7 @@
 """Why a job waits, in words."""
 
+from msgspec import structs
+
 from dpip.model.job import PendingJob
 from dpip.model.requirements import GpuUse
 from dpip.ports.datastore import Jobs
@@ -43,8 +45,10 @@ class WaitingRoom:
                 competing=self._backlog.pending,
                 known=len(self._fleet),
             )
-        demand = self._demand(question.job_id, line)
         outlook = self._matchmaker.outlook()
+        failed_by = frozenset(question.failed_by)
+        asked = structs.replace(self._demand(question.job_id, line), failed_by=failed_by)
+        demand = self._fleet.candidates.relent(asked, outlook.now)
         obstacles = [
             Obstacle(worker=node.name, reason=reason)
             for node in self._fleet
@@ -57,6 +61,9 @@ class WaitingRoom:
             before=before,
             competing=max(0, self._backlog.pending - line.pending),
             known=len(self._fleet),
+            again_on=tuple(
+                node.name for node in self._fleet if node.name in failed_by - demand.failed_by
+            ),
             obstacles=tuple(obstacles[:MOST_OBSTACLES]),
         )
 
@@ -87,10 +94,10 @@ class WaitingRoom:
     def _verdict(
         self, demand: Demand, outlook: Outlook, obstacles: list[Obstacle], before: int
     ) -> tuple[str, str]:
-        nodes = list(self._fleet)
+        nodes = [node for node in self._fleet if node.name not in demand.failed_by]
         if not nodes:
             return "No worker has joined.", "Start one with dpip worker."
-        if len(obstacles) < len(nodes):
+        if {node.name for node in nodes} - {each.worker for each in obstacles}:
             return _its_turn_comes(before)
         fit = [node for node in nodes if unfitness(node, demand) is None]
         if not fit:

@@ -173,10 +173,11 @@ MOST_OBSTACLES = 50
 
 
 class WhyPending(Message, frozen=True, kw_only=True):
-    """The API asks the scheduler why a job waits."""
+    """The API asks the scheduler why a job waits; ``failed_by`` are the workers that failed it."""
 
     job_id: JobId
     workload_id: str
+    failed_by: tuple[str, ...] = ()
 
 
 class Obstacle(Struct, frozen=True, kw_only=True):
@@ -190,7 +191,9 @@ class Waiting(Message, frozen=True, kw_only=True):
     """Why a job waits: a sentence, and what would have to change.
 
     ``before`` is the number of jobs of the same workload that go first, ``competing`` that of other
-    workloads that share the workers with it. Of many obstacles, the first few are listed.
+    workloads that share the workers with it. ``again_on`` are the workers that have failed it and
+    may have it again, because no other one could take it. Of many obstacles, the first few are
+    listed.
     """
 
     reason: str
@@ -198,4 +201,5 @@ class Waiting(Message, frozen=True, kw_only=True):
     before: int
     competing: int
     known: int
+    again_on: tuple[str, ...] = ()
     obstacles: Annotated[tuple[Obstacle, ...], Meta(max_length=MOST_OBSTACLES)] = ()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dpip.api.explanation import Said, explain, is_due
+from dpip.api.explanation import Said, explain
 from dpip.errors import BusUnavailable, MalformedMessage, NoAnswerInTime, NoResponder
 from dpip.model.job import MAX_RETRY_DELAY, Failure, FailureCode, JobState, Lease
 from dpip.model.placement import JobView, Why
@@ -111,9 +111,8 @@ def test_a_scheduler_that_says_nothing_is_told_of(said: Said, summary: str, reme
 
 
 def test_one_that_has_just_failed_says_when_it_goes_on() -> None:
-    """Until then there is nothing to ask the scheduler, and nothing to do."""
+    """Until then there is nothing to do."""
     delayed = pending(attempt=1, failures=1, failure=BROKEN, retry_at=NOW + 12.5)
-    assert not is_due(delayed, NOW)
     answer = explain(delayed, None, NOW)
     assert answer.summary == "It goes on in 12 seconds: an attempt has failed."
     assert answer.details == [
@@ -129,7 +128,7 @@ def test_one_that_has_just_failed_says_when_it_goes_on() -> None:
 @pytest.mark.parametrize("retry_at", [0.0, NOW, NOW + MAX_RETRY_DELAY + 1])
 def test_a_delay_that_is_over_is_none(retry_at: float) -> None:
     """Nor is one longer than any can be: the clock has stepped back since."""
-    assert is_due(pending(retry_at=retry_at), NOW)
+    assert explain(pending(retry_at=retry_at), WAITING, NOW).summary == WAITING.reason
     assert explain(pending(retry_at=retry_at), WAITING, NOW).retry_at is None
 
 

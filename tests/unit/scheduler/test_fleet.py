@@ -479,10 +479,24 @@ def test_a_worker_that_gives_jobs_back_is_left_alone(times: int, longest: float)
     assert room(known, now=now + pause) == 1
 
 
-def test_a_job_brought_to_its_end_ends_the_pause() -> None:
-    """The worker can do jobs again."""
+def test_a_job_that_is_done_ends_the_pause() -> None:
+    """The worker can do jobs again; one that it fails does not show that."""
     known, now = returning(4)
-    known.finished(W)
+    known.failed(W)
+    assert room(known, now=now) == 0
+    known.done(W)
     assert room(known, now=now) == 2
     known.returned(W, now)
     assert the_node(known).left_alone_until - now <= 1
+
+
+def test_one_that_has_failed_a_job_gets_nothing_ahead_until_it_has_done_one() -> None:
+    """Its slots are filled and no more, so that few jobs are failed before others disprove it."""
+    known = new_fleet()
+    known.heard("w", "i", heartbeat(slots=2, prefetch=3), now=0)
+    known.failed(W)
+    assert room(known) == 2
+    known.answered(W)
+    assert room(known) == 0
+    known.done(W)
+    assert room(known) == 3

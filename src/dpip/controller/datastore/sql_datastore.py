@@ -19,8 +19,8 @@ from dpip.controller.datastore.queries import (
     join_tokens,
     leadership,
     placing,
-    refusals,
     store,
+    trust,
     users,
     workers,
     workloads,
@@ -244,7 +244,7 @@ class SqlDatastore:
     async def complete(
         self, lease: Lease, filtered: Image, *, milliseconds: float, now: float
     ) -> SettledJob:
-        return await self._write(jobs.complete, lease, filtered, milliseconds, now)
+        return await self._write(trust.complete, lease, filtered, milliseconds, now)
 
     async def give_back(self, lease: Lease) -> bool:
         return await self._write(jobs.give_back, lease)
@@ -257,12 +257,12 @@ class SqlDatastore:
     async def refuse_result(
         self, lease: Lease, reason: str, *, jitter: float, now: float
     ) -> RefusedResult | None:
-        return await self._write(refusals.refuse_result, lease, reason, jitter, now)
+        return await self._write(trust.refuse_result, lease, reason, jitter, now)
 
     async def time_out(
         self, lease: Lease, reason: str, *, jitter: float, now: float
     ) -> RefusedResult | None:
-        return await self._write(refusals.time_out, lease, reason, jitter, now)
+        return await self._write(trust.time_out, lease, reason, jitter, now)
 
     # Leadership
 
@@ -312,7 +312,7 @@ class SqlDatastore:
         await self._write(workers.set_command, name, command)
 
     async def release_worker(self, name: str, at: float) -> bool:
-        return await self._write(refusals.release_worker, name, at)
+        return await self._write(trust.release_worker, name, at)
 
     # Join tokens
 

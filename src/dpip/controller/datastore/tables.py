@@ -140,6 +140,8 @@ jobs = Table(
     Column("milliseconds", Double),
     Column("failure_code", Text),
     Column("failure_reason", Text),
+    # As JSON: the workers that have failed it, by name, each with the code of its failure.
+    Column("failed_by", Text),
     Index(
         "jobs_leased",
         "id",
@@ -174,11 +176,13 @@ workers = Table(
     Column("joined_at", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
     Column("join_token", Text),
-    # Ids as JSON: of the jobs whose results were refused since one was accepted.
+    # Ids as JSON: of the jobs that are held against it.
     Column("refused_jobs", Text),
+    # Its results that were accepted since the latest of these.
+    Column("accepted_since", Integer, nullable=False, server_default=text("0")),
     # What an administrator has told it: to pause, or to drain and leave.
     Column("command", Text),
-    # Why it takes no jobs for now, in its own words.
+    # Why it takes no jobs for now, in its own words, or why it is quarantined.
     Column("paused", Text),
     Index(
         "workers_quarantined",

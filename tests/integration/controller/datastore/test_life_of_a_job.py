@@ -29,7 +29,7 @@ from dpip.model.job import (
     Lease,
     RefusedResult,
 )
-from dpip.model.worker import MOST_REFUSED
+from dpip.model.worker import FORGIVEN_AFTER, MOST_REFUSED
 from dpip.model.workload import JobCounts
 from tests.contract.builders import (
     add_jobs,
@@ -94,6 +94,7 @@ class Job:
         self.attempt = 0
         self.failures = 0
         self.leases: list[Lease] = []
+        self.failed_by: list[str] = []
         self.result: str | None = None
 
     def lease(self, worker: str) -> Lease:
@@ -120,6 +121,8 @@ class LifeOfAJob(RuleBasedStateMachine):
         self.stores = [self.do(SqlDatastore.open(self.url)) for _ in range(2)]
         self.term = 0
         self.quarantined: set[str] = set()
+        self.held_against: dict[str, set[str]] = {}
+        self.accepted_since: dict[str, int] = {}
         self.removed: dict[str, Job] = {}
         self.given: list[Lease] = []
         self.now = 1_800_000_000.0
@@ -251,6 +254,29 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert settled.worker == lease.worker
         self.settle(job, settled.position)
         job.state, job.leases, job.result = JobState.DONE, [], result.id
+        self.accept(lease.worker)
+        for worker in job.failed_by:
+            if worker != lease.worker:
+                self.hold_against(worker, job)
+
+    def accept(self, worker: str) -> None:
+        self.accepted_since[worker] = self.accepted_since.get(worker, 0) + 1
+        if self.accepted_since[worker] == FORGIVEN_AFTER:
+            self.held_against.pop(worker, None)
+
+    def hold_against(self, worker: str, job: Job) -> None:
+        if worker in self.quarantined:
+            return
+        self.accepted_since[worker] = 0
+        self.held_against.setdefault(worker, set()).add(job.id)
+        if len(self.held_against[worker]) == MOST_REFUSED:
+            self.shut_out(worker)
+
+    def shut_out(self, worker: str) -> None:
+        self.quarantined.add(worker)
+        for job in self.jobs.values():
+            for lease in [each for each in job.leases if each.worker == worker]:
+                job.end(lease)
 
     def let_a_lease_lapse(self, chance: Chance) -> None:
         job, lease = self.pick(chance)
@@ -259,6 +285,7 @@ class LifeOfAJob(RuleBasedStateMachine):
             assert state is None
             return
         job.end(lease)
+        job.failed_by = [*(each for each in job.failed_by if each != lease.worker), lease.worker]
         if job.state is JobState.PENDING:
             job.failures += 1
         if job.failures == MAX_FAILURES:
@@ -279,24 +306,24 @@ class LifeOfAJob(RuleBasedStateMachine):
             return
         worker = chance.worker
         self.do(self.lie(self.stores[chance.store], worker))
-        self.quarantined.add(worker)
-        for job in self.jobs.values():
-            for lease in [each for each in job.leases if each.worker == worker]:
-                job.end(lease)
+        self.shut_out(worker)
 
     async def lie(self, store: SqlDatastore, worker: str) -> None:
         workload = await add_workload(store)
         jobs = await add_jobs(store, workload, MOST_REFUSED)
         placements = [build_placement(job.id, worker) for job in jobs]
-        for lease in await store.lease(placements, term=self.term):
-            refused = await store.refuse_result(lease, "A lie.", jitter=0.5, now=self.now)
-        assert refused == RefusedResult(job_is=JobState.PENDING, quarantined=True)
+        refused = [
+            await store.refuse_result(lease, "A lie.", jitter=0.5, now=self.now)
+            for lease in await store.lease(placements, term=self.term)
+        ]
+        assert RefusedResult(job_is=JobState.PENDING, quarantined=True) in refused
         await store.remove_workload(workload.id, self.now)
 
     def release(self, chance: Chance) -> None:
         if not self.quarantined:
             return
         worker = self.quarantined.pop()
+        self.held_against.pop(worker, None)
         assert self.do(self.stores[chance.store].release_worker(worker, self.now))
         self.do(self.stores[chance.store].add_worker(build_worker(worker)))
 
@@ -304,7 +331,7 @@ class LifeOfAJob(RuleBasedStateMachine):
         failed = [job for job in self.jobs.values() if job.state is JobState.FAILED]
         assert self.do(self.stores[chance.store].retry_failed(self.workload.id)) == len(failed)
         for job in failed:
-            job.state, job.failures = JobState.PENDING, 0
+            job.state, job.failures, job.failed_by = JobState.PENDING, 0, []
 
     def remove_the_workload(self, chance: Chance) -> None:
         """What was leased of it is stale from then on."""
@@ -339,6 +366,10 @@ class LifeOfAJob(RuleBasedStateMachine):
         out = self.do(self.stores[1].leases())
         assert len(out) == len(held)
         assert set(out) == set(held)
+
+    @invariant()
+    def whom_nothing_is_held_against_is_at_large(self) -> None:
+        assert self.do(self.stores[1].quarantined_workers()) == self.quarantined
 
     @invariant()
     def every_result_is_visible_once(self) -> None:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, bindparam, func, or_, select
 
+from dpip.controller.datastore.queries.jobs import failed_by_in
 from dpip.controller.datastore.queries.placing import leases_in, why_in
 from dpip.controller.datastore.tables import images, jobs
 from dpip.model.job import Failure, FailureCode, JobState
@@ -47,6 +48,7 @@ def job_of_image(connection: Connection, image_id: str) -> JobView | None:
         rival=rival,
         why=why_in(row.rival_why if rival and row.worker is None else row.why),
         failure=failure,
+        failed_by=tuple(failed_by_in(row.failed_by)),
         milliseconds=row.milliseconds,
         position=row.position,
         filtered_image_id=row.filtered_image_id,

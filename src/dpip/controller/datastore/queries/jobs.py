@@ -5,6 +5,7 @@ The workload is locked before its jobs, so that of two leases on one job one end
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from dpip.controller.datastore.prepared import Prepared
@@ -16,12 +17,13 @@ from dpip.controller.datastore.queries.workloads import (
     insert_image,
     settled_job,
 )
-from dpip.controller.datastore.tables import images, jobs, workers, workloads
+from dpip.controller.datastore.tables import images, jobs, workloads
 from dpip.errors import NotFound, StaleAttempt
 from dpip.model.image import Image
 from dpip.model.job import (
     MAX_FAILURES,
     Failure,
+    FailureCode,
     JobState,
     Lease,
     LeasedJob,
@@ -48,6 +50,7 @@ _HELD_JOB = select(
     jobs.c.worker,
     jobs.c.rival_attempt,
     jobs.c.rival_worker,
+    jobs.c.failed_by,
 ).where(IS_HELD)
 _NO_RIVAL: dict[str, Any] = {"rival_attempt": None, "rival_worker": None, "rival_why": None}
 _RETURN = (
@@ -78,11 +81,6 @@ _COMPLETE = Prepared(
     )
     .returning(jobs)
 )
-_FORGIVE = Prepared(
-    update(workers)
-    .where(workers.c.name == bindparam("by_worker"), workers.c.refused_jobs.is_not(None))
-    .values(refused_jobs=None)
-)
 _COUNT_RETURNED = (
     update(workloads)
     .where(workloads.c.id == bindparam("of_workload"))
@@ -102,7 +100,8 @@ def leased_job(connection: Connection, held: Lease) -> LeasedJob | None:
 
 def complete(
     connection: Connection, held: Lease, filtered: Image, milliseconds: float, now: float
-) -> SettledJob:
+) -> tuple[SettledJob, dict[str, FailureCode]]:
+    """Finish the job; which workers have failed it before is told, too."""
     workload_id = filtered.workload_id
     try:
         position = settle(
@@ -115,15 +114,15 @@ def complete(
     row = _COMPLETE.row(connection, _settled_by(held, position) | result)
     if row is None:
         raise StaleAttempt(job_id=held.job_id, attempt=held.attempt)
-    _FORGIVE.run(connection, {"by_worker": held.worker})
-    return settled_job(row, filtered.header.format, filtered.sha256, filtered.notes)
+    settled = settled_job(row, filtered.header.format, filtered.sha256, filtered.notes)
+    return settled, failed_by_in(row.failed_by)
 
 
 def give_back(connection: Connection, held: Lease) -> bool:
     job = _held_job(connection, held)
     if job is None:
         return False
-    if not _leave_to_the_other(connection, held, job):
+    if not _leave_to_the_other(connection, held, job, {}):
         _return_to_pending(connection, held, job.workload_id, {})
     return True
 
@@ -134,10 +133,13 @@ def fail(
     job = _held_job(connection, held)
     if job is None:
         return None
-    if _leave_to_the_other(connection, held, job):
+    what: dict[str, object] = {
+        "failed_by": _with_one_more(job.failed_by, held.worker, failure.code)
+    }
+    if _leave_to_the_other(connection, held, job, what):
         return JobState.LEASED
     failures = job.failures + 1
-    what = {
+    what |= {
         "failures": failures,
         "failure_code": failure.code.value,
         "failure_reason": failure.reason,
@@ -160,13 +162,15 @@ def _held_job(connection: Connection, held: Lease) -> Any:
     return connection.execute(_HELD_JOB, blanks(held)).one_or_none()
 
 
-def _leave_to_the_other(connection: Connection, held: Lease, job: Any) -> bool:
+def _leave_to_the_other(
+    connection: Connection, held: Lease, job: Any, what: dict[str, object]
+) -> bool:
     """End one lease of a job that is leased twice; whether it is."""
     if job.worker is None or job.rival_worker is None:
         return False
     is_rival = held.attempt == job.rival_attempt
     ended = _NO_RIVAL if is_rival else {"worker": None, "why": None}
-    connection.execute(update(jobs).where(IS_HELD).values(ended), blanks(held))
+    connection.execute(update(jobs).where(IS_HELD).values(ended | what), blanks(held))
     return True
 
 
@@ -175,6 +179,18 @@ def _return_to_pending(
 ) -> None:
     connection.execute(_COUNT_RETURNED, {"of_workload": workload_id})
     connection.execute(_RETURN.values(what), blanks(held))
+
+
+def failed_by_in(kept: str | None) -> dict[str, FailureCode]:
+    """The workers that have failed a job, the latest last, each with the code of its failure."""
+    return msgspec.json.decode(kept, type=dict[str, FailureCode]) if kept else {}
+
+
+def _with_one_more(kept: str | None, worker: str, code: FailureCode) -> str:
+    failed_by = failed_by_in(kept)
+    failed_by.pop(worker, None)
+    latest = [*failed_by.items(), (worker, code)][-MAX_FAILURES:]
+    return msgspec.json.encode(dict(latest)).decode()
 
 
 def _settled_by(held: Lease, position: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from dpip.controller.datastore.prepared import Prepared
+from dpip.controller.datastore.queries.jobs import failed_by_in
 from dpip.controller.datastore.queries.leadership import check_term
 from dpip.controller.datastore.queries.locks import lock_workload_of
 from dpip.controller.datastore.queries.settling import record_failure, settle
@@ -33,6 +34,8 @@ from dpip.model.job import (
 from dpip.model.leadership import SCHEDULER
 from dpip.model.placement import PlacedJob, Placement, Why
 from dpip.model.workload import WaitingWorkload
+
+_NOBODY: frozenset[str] = frozenset()
 
 _IS_ACTIVE = or_(workloads.c.pending > 0, workloads.c.leased > 0)
 """As in the index of these."""
@@ -57,6 +60,7 @@ _PENDING_JOBS = Prepared(
         jobs.c.id,
         jobs.c.image_id,
         jobs.c.failures,
+        jobs.c.failed_by,
         workloads.c.name,
         workloads.c.pipeline,
         images.c.size,
@@ -166,11 +170,13 @@ def pending_jobs(
             size=size,
             sha256=sha256,
             failures=failures,
+            failed_by=_names_in(failed_by),
         )
         for (
             job_id,
             image_id,
             failures,
+            failed_by,
             workload_name,
             pipeline,
             size,
@@ -282,6 +288,7 @@ def placed_jobs(connection: Connection, job_ids: Collection[str]) -> list[Placed
                 size=row.size,
                 sha256=row.sha256,
                 failures=row.failures,
+                failed_by=_names_in(row.failed_by),
             ),
             owner_id=row.owner_id,
             why=why_in(row.why if held.attempt == row.attempt else row.rival_why),
@@ -316,6 +323,10 @@ def why_in(kept: str | None) -> Why | None:
         return msgspec.json.decode(kept or "", type=Why)
     except msgspec.DecodeError:
         return None
+
+
+def _names_in(failed_by: str | None) -> frozenset[str]:
+    return frozenset(failed_by_in(failed_by)) if failed_by else _NOBODY
 
 
 def _blanks(held: Lease, why: Why) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dpip.model.activity import Activity, ActivityKind
 from dpip.model.worker import AT_WORK, Command, Reading, Resources, Worker, WorkerState
 
 _FORMER = (
-    select(workers.c.state, workers.c.refused_jobs, workers.c.command)
+    select(workers.c.state, workers.c.refused_jobs, workers.c.accepted_since, workers.c.command)
     .where(workers.c.name == bindparam("wanted"))
     .with_for_update()
 )
@@ -50,6 +50,7 @@ def add_worker(connection: Connection, worker: Worker) -> None:
             joined_at=worker.joined_at,
             last_seen=worker.last_seen,
             refused_jobs=former.refused_jobs if former else None,
+            accepted_since=former.accepted_since if former else 0,
             command=former.command if former else _value(worker.command),
             paused=worker.paused,
         )

@@ -63,6 +63,8 @@ _RETRY_FAILED = (
         position=None,
         failure_code=None,
         failure_reason=None,
+        # What they failed may have been too much under limits that were raised since.
+        failed_by=None,
     )
 )
 _COUNT_RETRIED = (
