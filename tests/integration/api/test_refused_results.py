@@ -4,7 +4,7 @@ import pytest
 
 from dpip.model.activity import ActivityKind
 from dpip.model.job import JobState
-from dpip.model.worker import MOST_REFUSED, WorkerState
+from dpip.model.worker import FORGIVEN_AFTER, MOST_REFUSED, WorkerState
 from dpip.wire import subjects
 from tests.integration.api.system import ApiSession, System, picture, wait_until
 
@@ -122,13 +122,13 @@ def test_who_keeps_lying_is_quarantined(system: System, user: ApiSession, worklo
     assert shown[name] == "quarantined"
 
 
-def test_an_accepted_result_makes_up_for_refused_ones(
+def test_accepted_results_in_a_row_make_up_for_refused_ones(
     system: System, user: ApiSession, workload: str
 ) -> None:
-    """Only lies in a row count."""
+    """One that lies now and then goes on."""
     name, worker = system.worker()
     for _ in range(2):
-        for content in (*[picture(3, 3)] * (MOST_REFUSED - 1), picture()):
+        for content in (*[picture(3, 3)] * (MOST_REFUSED - 1), *[picture()] * FORGIVEN_AFTER):
             answer = worker.hand_in(workload, system.lease(user.upload(workload), name), content)
         assert answer.status_code == 201
     assert state_of(system, name) is WorkerState.ALIVE
