@@ -23,11 +23,14 @@ _OF_RESOURCES: list[tuple[tuple[str | int, ...], tuple[object, ...]]] = [
     (("resources", "gpus", 0, "utilisation"), _NO_SHARES),
     (("resources", "gpus", 0, "memory_used"), _NO_QUANTITIES),
     (("resources", "gpus", 0, "memory_total"), _NO_QUANTITIES),
-    (("resources", "gpus", 0, "name"), ("x" * 97,)),
+    (("resources", "gpus", 0, "name"), ("x" * 97, "\x1b[31m")),
     (("resources", "gpus"), ([msgspec.to_builtins(_GPU)] * 17,)),
     (("slots",), (0, -1, 1001, 10**9, 2**63, 2**64 - 1)),
     (("prefetch",), (-1, 2001, 10**9, 2**63, 2**64 - 1)),
-    (("tags",), (["x" * 65], [""], ["x"] * 17, ["x" * 1000] * 50)),
+    (
+        ("tags",),
+        (["x" * 65], [""], ["\x1b]8;;"], ["\u202e"], ["x"] * 17, ["x" * 1000] * 50),
+    ),
 ]
 _NO_IDS = ("", "x" * 65, "a\0", "a\n", "a b", "a.>")
 _NO_ATTEMPTS = (0, -1, 2**31, 2**63, 2**64 - 1)

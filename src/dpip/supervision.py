@@ -120,10 +120,10 @@ class SupervisedProcess:
                 return await ready
             if self._reader:
                 await self._reader
-            raise CannotStart(
-                part=self.name,
-                reason="\n".join(self._last_lines) or f"it ended with {process.returncode}",
-            )
+            failure = CannotStart(part=self.name, reason=f"it ended with {process.returncode}")
+            for line in self._last_lines:
+                failure.add_note(line)
+            raise failure
         except BaseException:
             await self._end(signal.SIGKILL)
             raise
@@ -147,7 +147,12 @@ class SupervisedProcess:
             try:
                 process = await self._spawn()
             except CannotStart as error:
-                log.error("process does not start", process=self.name, reason=str(error))
+                log.error(
+                    "process does not start",
+                    process=self.name,
+                    reason=str(error),
+                    output=list(self._last_lines),
+                )
             except Exception:
                 log.exception("process does not start", process=self.name)
 

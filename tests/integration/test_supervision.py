@@ -166,9 +166,9 @@ async def test_a_failing_start_is_explained_by_its_last_lines() -> None:
     process = SupervisedProcess("The child", python(program), started=never_ready)
     with pytest.raises(CannotStart) as caught:
         await process.start()
-    assert str(caught.value).startswith("The child cannot start: ")
-    assert "line 29." in str(caught.value)
-    assert "line 0." not in str(caught.value)
+    assert str(caught.value) == "The child cannot start: it ended with 3."
+    assert "line 29." in caught.value.__notes__
+    assert "line 0." not in caught.value.__notes__
 
 
 async def test_a_child_that_fails_in_silence_is_explained_by_its_code() -> None:

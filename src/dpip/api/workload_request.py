@@ -1,6 +1,5 @@
 """What a client asks for when it creates a workload: JSON, a form, or nothing at all."""
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -25,6 +24,7 @@ from dpip.model.requirements import (
     read_requirements,
 )
 from dpip.model.worker import LONGEST_TAG, MOST_TAGS
+from dpip.plain_text import is_plain
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
@@ -32,8 +32,6 @@ _DEFAULT_FILTER = "grayscale"
 _REQUIREMENTS = Requirements.__struct_fields__
 _MOST_FIELDS = 32
 _NAME_LENGTH = 200
-_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
-"""Unicode categories: controls, lone surrogates, separators of lines and of paragraphs."""
 
 _TAGS = {
     "oneOf": [
@@ -179,14 +177,10 @@ def _flag(field: str, value: object) -> bool:
 
 
 def _checked_name(name: object) -> str:
-    if (
-        not isinstance(name, str)
-        or not 1 <= len(name) <= _NAME_LENGTH
-        or any(unicodedata.category(character) in _UNPRINTABLE for character in name)
-    ):
+    if not isinstance(name, str) or not 1 <= len(name) <= _NAME_LENGTH or not is_plain(name):
         raise InvalidValue(
             field="workload_name",
             value=name,
-            allowed=f"a text of 1 to {_NAME_LENGTH} characters without control characters",
+            allowed=f"a text of 1 to {_NAME_LENGTH} printable characters",
         )
     return name

@@ -53,8 +53,8 @@ class Account(Struct, frozen=True, kw_only=True):
     slowed: float | None
     not_sampled: str | None
 
-    def text(self) -> str:
-        """The account as lines."""
+    def lines(self) -> list[str]:
+        """What it says to people."""
         lines = [
             f"{self.jobs} jobs in {self.seconds:.1f} s: {self.jobs_per_second:.0f} jobs/s",
             "",
@@ -70,7 +70,7 @@ class Account(Struct, frozen=True, kw_only=True):
             ]
         if self.not_sampled is not None:
             lines += ["", self.not_sampled]
-        return "\n".join(lines)
+        return lines
 
 
 def measure_control_plane(

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
+from dpip.cli.output import say, say_each, say_json
 from dpip.cli.service import TlsCa, UserOnServer
 
 if TYPE_CHECKING:
@@ -109,12 +108,12 @@ def bench(
                 client,
                 rounds=rounds,
                 with_peers=peers,
-                say=lambda what: print(what, file=sys.stderr),
+                say=lambda what: say(what, aside=True),
             )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     if json:
-        print(msgspec.json.encode(report).decode())
+        say_json(report)
     else:
         _print(report)
     if chart:
@@ -129,35 +128,36 @@ def bench(
 
 def _print(report: "Report") -> None:
     machine = report.machine
-    print(
+    say(
         f"{machine.at}: {machine.cores} cores of {machine.processor}, {machine.kernel}, "
         f"Python {machine.python}, DPIP {machine.dpip}; load {machine.load:.1f} at the start; "
         f"took {report.seconds:.0f} s"
     )
     for each in report.comparisons:
-        print(
-            f"\n{each.mix}, {each.filter}: {each.pictures} pictures, "
+        say()
+        say(
+            f"{each.mix}, {each.filter}: {each.pictures} pictures, "
             f"{each.bytes / 1e6:.1f} MB, rounds: {each.rounds}"
         )
         for trial in each.trials:
             time = trial.milliseconds_a_picture
             figures = "" if time is None else f"{time:8.2f} ms, {trial.difference:.2f} levels off"
-            print(f"  {trial.format}: {trial.way:<24}{figures}  {trial.verdict}")
+            say(f"  {trial.format}: {trial.way:<24}{figures}  {trial.verdict}")
         for result in each.results:
             rate, share = result.pictures_per_second, result.of_limit
             outputs = result.outputs
-            print(
+            say(
                 f"  {result.name:<20}{rate.median:9.1f} pictures/s "
                 f"({rate.least:.1f} to {rate.most:.1f}), {share.median:.2f} of the limit "
                 f"({share.least:.2f} to {share.most:.2f}); {outputs.pictures} pictures, "
                 f"{outputs.wrong} wrong, {outputs.difference:.1f} levels off"
             )
         for file in each.unfit:
-            print(f"  {file} left out of all: it cannot be filtered")
+            say(f"  {file} left out of all: it cannot be filtered")
         for absent in each.left_out:
-            print(f"  {absent.name:<20}left out: {absent.reason}")
+            say(f"  {absent.name:<20}left out: {absent.reason}")
     for absent in report.left_out:
-        print(f"{absent.name} left out: {absent.reason}")
+        say(f"{absent.name} left out: {absent.reason}")
 
 
 def _draw(report: "Report", file: Path) -> None:
@@ -175,6 +175,9 @@ def _control_plane(jobs: int, *, as_json: bool) -> None:
     account = measure_control_plane(
         jobs,
         variables_of_a_local_system(load_settings()[1]),
-        say=lambda what: print(what, file=sys.stderr),
+        say=lambda what: say(what, aside=True),
     )
-    print(msgspec.json.encode(account).decode() if as_json else account.text())
+    if as_json:
+        say_json(account)
+    else:
+        say_each(*account.lines())

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dpip.cli.output import say
 from dpip.errors import CannotStart, InvalidValue
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
@@ -34,7 +35,7 @@ def certs(
     except OSError as error:
         raise CannotStart(part="dpip certs", reason=f"{out}: {error.strerror}") from error
     certificate = Authority.in_directory(out).sign_for(hosts, out)
-    print(
+    say(
         f"--tls-cert {certificate} --tls-key {certificate.with_suffix('.key')} "
         f"--tls-ca {out / 'ca.crt'}"
     )

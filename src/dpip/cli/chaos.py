@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpip.cli.output import say, say_json
+
 if TYPE_CHECKING:
     from dpip.chaos.run import Verdict
 
@@ -68,7 +70,7 @@ def chaos(
     )
     if plan:
         for fault in faults:
-            print(
+            say(
                 f"{fault.after:>8} jobs  {fault.target} {fault.kind}  worker {fault.worker}"
                 f"  {fault.seconds:g} s"
             )
@@ -87,8 +89,8 @@ def chaos(
             jobs=jobs,
             workers=workers,
             settings=variables_of_a_local_system(found),
-            on_progress=lambda settled, inflicted: print(
-                f"{settled} of {jobs} jobs, {inflicted} of {len(faults)} faults", file=sys.stderr
+            on_progress=lambda settled, inflicted: say(
+                f"{settled} of {jobs} jobs, {inflicted} of {len(faults)} faults", aside=True
             ),
         )
     except KeyboardInterrupt:
@@ -96,18 +98,16 @@ def chaos(
         raise typer.Exit(130) from None
     _print(verdict, seed, as_json=json)
     if not verdict.kept:
-        print(f"The record and the logs of all parts are in {directory}", file=sys.stderr)
+        say(f"The record and the logs of all parts are in {directory}", aside=True)
         raise typer.Exit(1)
     shutil.rmtree(directory)
 
 
 def _print(verdict: "Verdict", seed: int, *, as_json: bool) -> None:
-    import msgspec
-
     if as_json:
-        print(msgspec.json.encode({"kept": verdict.kept, "seed": seed, **verdict.report}).decode())
+        say_json({"kept": verdict.kept, "seed": seed, **verdict.report})
         return
-    print(f"seed         {seed}")
+    say(f"seed         {seed}")
     for name, value in verdict.report.items():
-        print(f"{name:<13}{value}")
-    print("The promises were kept." if verdict.kept else "The promises were NOT kept.")
+        say(f"{name:<13}{value}")
+    say("The promises were kept." if verdict.kept else "The promises were NOT kept.")

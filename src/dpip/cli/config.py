@@ -4,15 +4,14 @@ from typing import Annotated
 
 import typer
 
+from dpip.cli.output import say_json
+
 
 def config(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show each setting with its value and where that was found."""
-    import msgspec
-    from rich.console import Console
-    from rich.table import Table
-
+    from dpip.cli.tables import PlainTable
     from dpip.config import SECRETS, load_settings
 
     _, found = load_settings()
@@ -25,10 +24,9 @@ def config(
         for setting in found
     ]
     if json:
-        values = {name: {"value": value, "source": source} for name, value, source in shown}
-        print(msgspec.json.encode(values, enc_hook=str).decode())
+        say_json({name: {"value": value, "source": source} for name, value, source in shown})
         return
-    table = Table("setting", "value", "from", box=None)
+    table = PlainTable("setting", "value", "from")
     for name, value, source in shown:
-        table.add_row(name, "" if value is None else str(value), source)
-    Console().print(table)
+        table.add(name, "" if value is None else value, source)
+    table.show()

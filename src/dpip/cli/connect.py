@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
+from dpip.cli.output import say_each
 from dpip.client import Client
 from dpip.client.local_system import local_system
 from dpip.config import Setting, load_settings
 from dpip.data_directory import DataDirectory
 from dpip.errors import DpipError
+from dpip.plain_text import plain
 
 _SETTINGS_OF_A_LOCAL_SYSTEM = ("direct_store", "worker", "limits", "lease")
 
@@ -57,8 +59,7 @@ def connected(
 
 def refuse_usage(sentences: Sequence[str]) -> typer.Exit:
     """Say on standard error what is wrong with the command line; the answer is to be raised."""
-    for sentence in sentences:
-        print(sentence, file=sys.stderr)
+    say_each(*sentences, aside=True)
     return typer.Exit(2)
 
 
@@ -99,7 +100,9 @@ def _credentials(server: str, user: str | None, admin: str, password_file: Path)
             ]
         )
     user = user or typer.prompt("User", err=True)
-    return user, password if password is not None else getpass.getpass(f"Password of {user}: ")
+    return user, password if password is not None else getpass.getpass(
+        f"Password of {plain(user)}: "
+    )
 
 
 def _is_here(server: str) -> bool:

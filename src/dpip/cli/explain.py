@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
+from dpip.cli.output import say, say_json
 from dpip.cli.service import TlsCa, UserOnServer
 
 if TYPE_CHECKING:
@@ -28,16 +28,16 @@ def explain(
     with connected(server, user=user, tls_ca=tls_ca) as client:
         explanation = client.explain(image_id)
     if json:
-        print(msgspec.json.encode(explanation).decode())
+        say_json(explanation)
     else:
         _print(explanation)
 
 
 def _print(explanation: "Explanation") -> None:
-    print(explanation.summary)
+    say(explanation.summary)
     for sentence in explanation.details:
-        print(f"  {sentence}")
+        say(f"  {sentence}")
     for obstacle in explanation.obstacles:
-        print(f"  Worker {obstacle.worker} {obstacle.reason}.")
+        say(f"  Worker {obstacle.worker} {obstacle.reason}.")
     if explanation.remedy:
-        print(f"What to do: {explanation.remedy}")
+        say(f"What to do: {explanation.remedy}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpip.cli.output import say
 from dpip.cli.service import DataDir, on_datastore
 from dpip.errors import InvalidValue, NotFound
 
@@ -37,7 +38,7 @@ def create(name: Name, expires: Expires = None, data_dir: DataDir = None) -> Non
     shown = on_datastore(
         data_dir, lambda store: join_tokens.create(store, data, name, seconds), new=True
     )
-    print(shown)
+    say(shown)
 
 
 @app.command("list")
@@ -45,7 +46,7 @@ def list_join_tokens(data_dir: DataDir = None) -> None:
     """List join tokens with the time of their creation, expiry and last use."""
     tokens = on_datastore(data_dir, lambda datastore: datastore.join_tokens())
     for token in tokens:
-        print(
+        say(
             f"{token.name}\tcreated {_time(token.created_at)}"
             f"\texpires {_time(token.expires_at)}\tlast used {_time(token.last_used_at)}"
         )
@@ -61,7 +62,7 @@ def rotate(name: Name, expires: Expires = None, data_dir: DataDir = None) -> Non
     shown = on_datastore(data_dir, lambda store: join_tokens.rotate(store, data, name, seconds))
     if shown is None:
         raise NotFound(kind="join token", id=name)
-    print(shown)
+    say(shown)
 
 
 @app.command()
@@ -69,7 +70,7 @@ def revoke(name: Name, data_dir: DataDir = None) -> None:
     """End a join token; workers that joined with it are cut off, and their jobs wait again."""
     if not on_datastore(data_dir, lambda datastore: datastore.remove_join_token(name)):
         raise NotFound(kind="join token", id=name)
-    print(f"Revoked {name}.")
+    say(f"Revoked {name}.")
 
 
 def _data_directory(data_dir: str | None) -> "DataDirectory":

@@ -1,8 +1,13 @@
 """``dpip``: all commands, and how their errors are shown."""
 
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import typer
+import typer.core
 
 from dpip import __version__
 from dpip.cli import join_token, parts, store, token, user, worker
@@ -12,14 +17,40 @@ from dpip.cli.chaos import chaos
 from dpip.cli.config import config
 from dpip.cli.explain import explain
 from dpip.cli.nats_config import nats_config
+from dpip.cli.output import say, say_each
 from dpip.cli.predict import predict
 from dpip.cli.run import run
 from dpip.cli.simulate import simulate
 from dpip.cli.torture import torture
 from dpip.cli.up import up
 from dpip.errors import BadSetting, DpipError, InvalidValue
+from dpip.plain_text import plain
+
+
+class _Commands(typer.core.TyperGroup):
+    """Makes what errors of usage quote safe to show: file names that a shell has put in, say."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _plain_usage_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _plain_usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _plain_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "message"):
+            error.message = plain(error.message)
+        raise
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Distributed and parallel image processing.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -52,7 +83,7 @@ def dpip(
 ) -> None:
     """Show the version, or go on to the command."""
     if version:
-        print(f"dpip {__version__}")
+        say(f"dpip {__version__}")
         raise typer.Exit
 
 
@@ -61,5 +92,8 @@ def main() -> None:
     try:
         app()
     except DpipError as error:
-        print(f"dpip: {error}", file=sys.stderr)
+        say_each(f"dpip: {error}", *getattr(error, "__notes__", ()), aside=True)
         sys.exit(2 if isinstance(error, BadSetting | InvalidValue) else 1)
+    except Exception:
+        say_each(*traceback.format_exc().splitlines(), aside=True)
+        sys.exit(1)

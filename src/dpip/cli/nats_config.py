@@ -1,5 +1,6 @@
 """``dpip nats-config``: what an external NATS server has to know."""
 
+from dpip.cli.output import say_json
 from dpip.cli.service import DataDir, TlsCa, TlsCert, TlsKey, settings_from
 
 
@@ -13,10 +14,8 @@ def nats_config(
 
     They hold a secret of the data directory: keep them readable by the server alone.
     """
-    import msgspec
-
     from dpip import compose
 
     settings = settings_from(data_dir=data_dir, tls_cert=tls_cert, tls_key=tls_key, tls_ca=tls_ca)
     rules = compose.message_server_rules(settings)
-    print(msgspec.json.format(msgspec.json.encode(rules)).decode())
+    say_json(rules, indent=2)

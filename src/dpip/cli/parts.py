@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from dpip.cli.output import say, say_each
 from dpip.cli.service import (
     DataDir,
     Host,
@@ -62,7 +63,7 @@ def controller(
 
     serve(
         compose.controller(settings),
-        lambda address: print(f"Controller  {address}\nReady. Ctrl-C stops it.", flush=True),
+        lambda address: say_each(f"Controller  {address}", "Ready. Ctrl-C stops it."),
     )
 
 
@@ -89,7 +90,7 @@ def scheduler(
 
     serve(
         compose.scheduler(settings),
-        lambda _: print("Ready. Ctrl-C stops it.", flush=True),
+        lambda _: say("Ready. Ctrl-C stops it."),
     )
 
 
@@ -122,4 +123,4 @@ def api(
     )
     from dpip import compose
 
-    serve(compose.api(settings), lambda running: print(running.as_text(), flush=True))
+    serve(compose.api(settings), lambda running: say_each(*running.lines()))

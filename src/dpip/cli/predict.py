@@ -1,11 +1,11 @@
 """``dpip predict``: what pictures will cost, without filtering them."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpip.cli.output import say, say_json
 from dpip.cli.service import DataDir
 
 if TYPE_CHECKING:
@@ -77,40 +77,34 @@ def _known_model(data_dir: str | None) -> "CostModel":
 def _print_table(
     rows: "list[tuple[Path, str, Prediction]]", failures: list[tuple[Path, Exception]]
 ) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from dpip.cli.tables import PlainTable
 
-    table = Table("file", box=None, pad_edge=False)
-    for title in ("CPU ms", "memory MiB", "GPU memory MiB", "jobs learned from"):
-        table.add_column(title, justify="right")
-    table.add_column("processor")
+    figures = ("CPU ms", "memory MiB", "GPU memory MiB", "jobs learned from")
+    table = PlainTable("file", *figures, "processor", figures=figures)
     for path, processor, prediction in rows:
-        table.add_row(
-            Text(str(path), overflow="fold"),
+        table.add(
+            path,
             f"{prediction.cpu_milliseconds:.1f}",
             f"{prediction.memory / _MIB:.0f}",
             f"{prediction.gpu_memory / _MIB:.0f}",
-            str(prediction.learned_from),
-            Text(processor or "any"),
+            prediction.learned_from,
+            processor or "any",
         )
     if rows:
-        Console(width=None if sys.stdout.isatty() else 160).print(table)
+        table.show()
     if any(not prediction.learned_from for *_, prediction in rows):
-        print("Where no job was learned from, this is what DPIP assumes of any machine.")
+        say("Where no job was learned from, this is what DPIP assumes of any machine.")
     for path, error in failures:
-        print(f"{path}: {error}", file=sys.stderr)
+        say(f"{path}: {error}", aside=True)
 
 
 def _print_json(
     rows: "list[tuple[Path, str, Prediction]]", failures: list[tuple[Path, Exception]]
 ) -> None:
-    import msgspec
-
     document = {
         "predictions": [
             {
-                "file": str(path),
+                "file": path,
                 "processor": processor,
                 "cpu_milliseconds": round(prediction.cpu_milliseconds, 3),
                 "memory_bytes": prediction.memory,
@@ -119,6 +113,6 @@ def _print_json(
             }
             for path, processor, prediction in rows
         ],
-        "failures": [{"file": str(path), "reason": str(error)} for path, error in failures],
+        "failures": [{"file": path, "reason": str(error)} for path, error in failures],
     }
-    print(msgspec.json.encode(document).decode())
+    say_json(document)

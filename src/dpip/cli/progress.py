@@ -1,6 +1,5 @@
 """How far a batch is, on standard error: a bar on a terminal, a line now and then elsewhere."""
 
-import sys
 import time
 from types import TracebackType
 from typing import Self
@@ -16,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dpip.cli.output import say
 from dpip.client import batch
 
 _LINE_SECONDS = 5.0
@@ -63,4 +63,4 @@ class BatchProgress:
         self._bar.update(self._task, completed=progress.finished, detail=detail)
         if not self._console.is_terminal and time.monotonic() >= self._next_line:
             self._next_line += _LINE_SECONDS
-            print(f"{progress.finished} of {progress.total}: {detail}", file=sys.stderr)
+            say(f"{progress.finished} of {progress.total}: {detail}", aside=True)

@@ -1,50 +1,39 @@
 """What became of a batch, for people and for programs."""
 
-import sys
 from collections import Counter
 from pathlib import Path
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from dpip.cli.output import say, say_json
+from dpip.cli.tables import PlainTable
 from dpip.client.batch import Report
 from dpip.client.folder import Skipped
 from dpip.client.targets import listed
 from dpip.model.note import sentence_of
 
-_WIDTH_OF_A_FILE = 160
 _MOST_SUFFIXES = 10
 
 
 def print_report(report: Report, out: Path) -> None:
     """Print a line per worker, then what failed and why, then the sum."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
     if report.workers:
-        workers = Table("worker", box=None, pad_edge=False)
-        workers.add_column("pictures", justify="right")
-        workers.add_column("ms a picture", justify="right")
+        figures = ("pictures", "ms a picture")
+        workers = PlainTable("worker", *figures, figures=figures)
         for share in report.workers:
-            workers.add_row(Text(share.worker), f"{share.pictures}", f"{share.milliseconds:.1f}")
-        console.print(workers)
-        console.print()
+            workers.add(share.worker, share.pictures, f"{share.milliseconds:.1f}")
+        workers.show()
+        say()
     if report.failures:
-        failures = Table("failed", "code", "why", box=None, pad_edge=False)
+        failures = PlainTable("failed", "code", "why")
         for failure in report.failures:
-            failures.add_row(
-                Text(_printable(failure.source), overflow="fold"),
-                Text(failure.code),
-                Text(failure.reason),
-            )
-        console.print(failures)
-        console.print()
+            failures.add(failure.source, failure.code, failure.reason)
+        failures.show()
+        say()
     for line in _lines_of_notes(report):
-        print(line)
+        say(line)
     speed = report.filtered / report.seconds
-    print(
+    say(
         f"{report.filtered} of {report.filtered + len(report.failures)} pictures are in "
-        f"{_printable(out)} after {report.seconds:.1f} s ({speed:.1f} pictures/s)."
+        f"{out} after {report.seconds:.1f} s ({speed:.1f} pictures/s)."
     )
 
 
@@ -52,31 +41,26 @@ def print_json(report: Report, out: Path, skipped: Skipped) -> None:
     """Print all of it as one JSON object on one line."""
     document = {
         "filtered": report.filtered,
-        "out": _printable(out),
+        "out": out,
         "seconds": round(report.seconds, 3),
         "workload_id": report.workload_id,
         "workers": report.workers,
         "failures": [
-            {"picture": _printable(failure.source), "code": failure.code, "reason": failure.reason}
+            {"picture": failure.source, "code": failure.code, "reason": failure.reason}
             for failure in report.failures
         ],
-        "notes": [
-            {"picture": _printable(noted.source), "notes": noted.notes} for noted in report.notes
-        ],
+        "notes": [{"picture": noted.source, "notes": noted.notes} for noted in report.notes],
         "skipped": {
-            "unsupported": {
-                _printable(suffix): count for suffix, count in skipped.unsupported.items()
-            },
+            "unsupported": dict(skipped.unsupported),
             "hidden": skipped.hidden,
             "special": skipped.special,
-            "linked_folders": list(map(_printable, skipped.linked_folders)),
+            "linked_folders": skipped.linked_folders,
             "unreadable_folders": [
-                {"folder": _printable(each.folder), "reason": each.reason}
-                for each in skipped.unreadable
+                {"folder": each.folder, "reason": each.reason} for each in skipped.unreadable
             ],
         },
     }
-    print(msgspec.json.encode(document).decode())
+    say_json(document)
 
 
 def _lines_of_notes(report: Report) -> list[str]:
@@ -93,8 +77,8 @@ def _lines_of_notes(report: Report) -> list[str]:
 
 def _pictures(sources: list[Path]) -> str:
     if len(sources) == 1:
-        return _printable(sources[0])
-    return f"{len(sources)} pictures, such as {_printable(sources[0])}"
+        return str(sources[0])
+    return f"{len(sources)} pictures, such as {sources[0]}"
 
 
 def lines_of_skipped(skipped: Skipped) -> list[str]:
@@ -113,7 +97,7 @@ def lines_of_skipped(skipped: Skipped) -> list[str]:
     if links := skipped.linked_folders:
         folders = "1 link to a folder" if len(links) == 1 else f"{len(links)} links to folders"
         lines.append(f"Skipped {folders}; name a link to include it: {listed(links)}.")
-    return list(map(_printable, lines))
+    return lines
 
 
 def _suffixes(counts: Counter[str]) -> str:
@@ -123,8 +107,3 @@ def _suffixes(counts: Counter[str]) -> str:
     ]
     more = len(counts) - len(most)
     return ", ".join([*most, f"{more} more suffixes"] if more else most)
-
-
-def _printable(path: Path | str) -> str:
-    """The text with a mark in place of what is no text in it."""
-    return str(path).encode("utf-8", "replace").decode()

@@ -1,12 +1,12 @@
 """``dpip run``: files and folders of pictures through the whole system and back."""
 
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dpip.cli.output import say
 from dpip.cli.service import TlsCa, UserOnServer
 from dpip.model.requirements import HIGHEST_PRIORITY, LOWEST_PRIORITY, MOST_WEIGHT, GpuUse
 
@@ -112,7 +112,7 @@ def run(
     if problems:
         raise refuse_usage(problems)
     for line in lines_of_skipped(plan.skipped):
-        print(line, file=sys.stderr)
+        say(line, aside=True)
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def run(
             raise refuse_usage([str(error)]) from error
         raise
     except KeyboardInterrupt:
-        print(f"Interrupted: {display.came_back} pictures are in {out}.", file=sys.stderr)
+        say(f"Interrupted: {display.came_back} pictures are in {out}.", aside=True)
         raise typer.Exit(130) from None
     if json:
         print_json(report, out, plan.skipped)

@@ -1,10 +1,11 @@
 """``dpip simulate``: the scheduler and the datastore with simulated workers, and how they do."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from dpip.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -99,22 +100,22 @@ def _live(workers: int, jobs: int, seed: int) -> "Struct":
 
 
 def _say(what: str) -> None:
-    print(what, file=sys.stderr)
+    say(what, aside=True)
 
 
 def _print(figures: "Struct", *, as_json: bool) -> None:
     import msgspec
 
     if as_json:
-        print(msgspec.json.encode(figures).decode())
+        say_json(figures)
         return
     for name, value in msgspec.structs.asdict(figures).items():
         label = name.replace("_", " ")
         if isinstance(value, tuple):
             for row in value:
-                print(f"{label:<34}{_words(row)}")
+                say(f"{label:<34}{_words(row)}")
         else:
-            print(f"{label:<34}{_number(value)}")
+            say(f"{label:<34}{_number(value)}")
 
 
 def _words(row: "Struct") -> str:

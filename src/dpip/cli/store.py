@@ -4,6 +4,7 @@ import asyncio
 
 import typer
 
+from dpip.cli.output import say
 from dpip.cli.service import DataDir, settings_from
 
 app = typer.Typer(
@@ -18,7 +19,7 @@ def adopt(data_dir: DataDir = None) -> None:
 
     settings = settings_from(data_dir=data_dir)
     asyncio.run(compose.adopt_store(settings))
-    print(
+    say(
         f"The image directory in {settings.data_dir} and the database "
         f"{compose.shown_database(settings)} belong together now."
     )

@@ -1,11 +1,11 @@
 """``dpip token``: personal tokens, made for programs."""
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpip.cli.output import say, say_row
 from dpip.cli.service import DataDir, on_datastore
 from dpip.errors import NotFound
 from dpip.model.user import LONGEST_TOKEN_DAYS, PersonalToken, Scope
@@ -37,8 +37,8 @@ def create(
         data_dir,
         lambda datastore: _create(datastore, token_hash(secret), user, name, scope, days),
     )
-    print(f"Token {token.id} of {user} ends {_date(token.expires_at)}:", file=sys.stderr)
-    print(secret)
+    say(f"Token {token.id} of {user} ends {_date(token.expires_at)}:", aside=True)
+    say(secret)
 
 
 @app.command("list")
@@ -46,7 +46,7 @@ def list_tokens(data_dir: DataDir = None) -> None:
     """List personal tokens: id, user, name, scope, end and last use."""
     for user, token in on_datastore(data_dir, _all_tokens):
         used = "never" if token.last_used_at is None else _date(token.last_used_at)
-        print(token.id, user, token.name, token.scope, _date(token.expires_at), used, sep="\t")
+        say_row(token.id, user, token.name, token.scope, _date(token.expires_at), used)
 
 
 @app.command()
@@ -57,7 +57,7 @@ def revoke(
     """End a personal token at once."""
     if not on_datastore(data_dir, lambda store: store.revoke_token(token_id, user_id=None)):
         raise NotFound(kind="token", id=token_id)
-    print(f"Revoked {token_id}.")
+    say(f"Revoked {token_id}.")
 
 
 async def _create(

@@ -2,7 +2,6 @@
 
 import random
 import signal
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from dpip.cli.output import say, say_json
 from dpip.cli.service import TlsCa, UserOnServer
 
 if TYPE_CHECKING:
     from dpip.cli.trial import Trial, Verdict
 
 _PROGRESS_EVERY = 100
-_WIDTH_OF_A_FILE = 160
 
 
 def torture(
@@ -116,41 +115,37 @@ def _name(file: Path, folder: Path) -> str:
 
 def _announce(answered: int) -> None:
     if answered and answered % _PROGRESS_EVERY == 0:
-        print(f"{answered} files answered", file=sys.stderr)
+        say(f"{answered} files answered", aside=True)
 
 
 def _print_json(verdict: "Verdict", seed: int) -> None:
     document = {"holds": verdict.holds, "seed": seed, **msgspec.structs.asdict(verdict)}
-    print(msgspec.json.encode(document).decode())
+    say_json(document)
 
 
 def _print(verdict: "Verdict", seed: int, named: set[str]) -> None:
     """Print a row for each file in ``named`` and each fault, then sums, then the verdict."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from dpip.cli.tables import PlainTable
 
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
-    whole = Table("file", "fate", "code", "reason", box=None, pad_edge=False)
+    whole = PlainTable("file", "fate", "code", "reason")
     for trial in verdict.trials:
         if trial.name in named or trial.is_error_of_the_server:
-            cells = (trial.name, trial.fate, _code(trial), trial.reason or "")
-            whole.add_row(*(Text(cell, overflow="fold") for cell in cells))
-    console.print(whole)
-    print()
-    sums = Table("files", "fate", "code", box=None, pad_edge=False)
+            whole.add(trial.name, trial.fate, _code(trial), trial.reason or "")
+    whole.show()
+    say()
+    sums = PlainTable("files", "fate", "code")
     for (fate, code), count in Counter(
         (trial.fate, _code(trial)) for trial in verdict.trials
     ).most_common():
-        sums.add_row(f"{count}", fate, code)
-    console.print(sums)
-    print()
+        sums.add(count, fate, code)
+    sums.show()
+    say()
     same = verdict.workers - len(verdict.workers_lost)
-    print(f"Workers   {same} of {verdict.workers} are the processes that they were")
-    print(f"System    {_state(verdict)}")
-    print(f"Seed      {seed}")
+    say(f"Workers   {same} of {verdict.workers} are the processes that they were")
+    say(f"System    {_state(verdict)}")
+    say(f"Seed      {seed}")
     end = "holds" if verdict.holds else "DOES NOT HOLD"
-    print(f"It {end}: {len(verdict.trials)} files in {verdict.seconds:.1f} s.")
+    say(f"It {end}: {len(verdict.trials)} files in {verdict.seconds:.1f} s.")
 
 
 def _state(verdict: "Verdict") -> str:

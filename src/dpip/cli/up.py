@@ -1,13 +1,10 @@
 """``dpip up``: the whole system on this machine."""
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from dpip import compose
-
+from dpip.cli.output import say, say_each, say_json
 from dpip.cli.service import (
     DataDir,
     Host,
@@ -55,22 +52,18 @@ def up(
     from dpip import compose
 
     def announce(running: compose.Running) -> None:
-        print(_as_json(running) if json else running.as_text(), flush=True)
+        if json:
+            say_json(
+                {
+                    "api": running.api,
+                    "controller": running.controller,
+                    "data_dir": running.data_dir,
+                    "user": running.user,
+                }
+            )
+        else:
+            say_each(*running.lines())
 
     count = compose.default_workers() if workers is None else workers
     serve(compose.up(settings, count), announce)
-    print("Stopped.", file=sys.stderr)
-
-
-def _as_json(running: "compose.Running") -> str:
-    import msgspec
-
-    return msgspec.json.encode(
-        {
-            "api": running.api,
-            "controller": running.controller,
-            "data_dir": running.data_dir,
-            "user": running.user,
-        },
-        enc_hook=str,
-    ).decode()
+    say("Stopped.", aside=True)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpip.cli.output import say, say_row
 from dpip.cli.service import DataDir, on_datastore
 from dpip.errors import InvalidValue, NotFound
 from dpip.model.requirements import MOST_WEIGHT
 from dpip.model.user import LONGEST_NAME, LONGEST_PASSWORD, SHORTEST_PASSWORD, Role
+from dpip.plain_text import is_plain
 
 if TYPE_CHECKING:
     from dpip.ports.datastore import Datastore
@@ -44,14 +46,14 @@ def add(
         created_at=SystemClock().now(),
     )
     on_datastore(data_dir, lambda datastore: datastore.add_user(user), new=True)
-    print(f"Added {user.role} {name}.")
+    say(f"Added {user.role} {name}.")
 
 
 @app.command("list")
 def list_users(data_dir: DataDir = None) -> None:
     """List users with their roles and weights."""
     for user in on_datastore(data_dir, lambda datastore: datastore.users()):
-        print(user.name, user.role, user.weight, sep="\t")
+        say_row(user.name, user.role, user.weight)
 
 
 @app.command()
@@ -62,7 +64,7 @@ def passwd(name: Name, data_dir: DataDir = None) -> None:
     password_hash = hash_password(_password())
     if not on_datastore(data_dir, lambda store: store.set_password(name, password_hash)):
         raise NotFound(kind="user", id=name)
-    print(f"Set the password of {name}.")
+    say(f"Set the password of {name}.")
 
 
 @app.command()
@@ -76,7 +78,7 @@ def weight(
     """Set a user's weight: of two who compete, one with twice the weight gets twice as much."""
     if not on_datastore(data_dir, lambda datastore: datastore.set_weight(name, weight)):
         raise NotFound(kind="user", id=name)
-    print(f"{name} has a weight of {weight}.")
+    say(f"{name} has a weight of {weight}.")
 
 
 @app.command()
@@ -84,7 +86,7 @@ def remove(name: Name, data_dir: DataDir = None) -> None:
     """Remove a user and their tokens; administrators still see their workloads."""
     if not on_datastore(data_dir, lambda datastore: _remove(datastore, name)):
         raise NotFound(kind="user", id=name)
-    print(f"Removed {name}.")
+    say(f"Removed {name}.")
 
 
 async def _remove(datastore: "Datastore", name: str) -> bool:
@@ -102,7 +104,7 @@ async def _remove(datastore: "Datastore", name: str) -> bool:
 
 def _checked_name(name: str) -> str:
     # HTTP Basic authentication ends the name at the first colon.
-    is_bare = name.isprintable() and name.strip() == name and ":" not in name
+    is_bare = is_plain(name) and name.strip() == name and ":" not in name
     if not is_bare or not 1 <= len(name) <= LONGEST_NAME:
         raise InvalidValue(
             field="user name",

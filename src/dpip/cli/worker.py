@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dpip.cli.output import say
 from dpip.cli.service import DataDir, LogLevel, TlsCa, on_datastore, serve, settings_from
 from dpip.errors import NotFound
 from dpip.model.worker import Command
@@ -87,28 +88,28 @@ def release(name: Name, data_dir: DataDir = None) -> None:
     now = SystemClock().now()
     if not on_datastore(data_dir, lambda datastore: datastore.release_worker(name, now)):
         raise NotFound(kind="quarantined worker", id=name)
-    print(f"Released {name}.")
+    say(f"Released {name}.")
 
 
 @app.command()
 def pause(name: Name, data_dir: DataDir = None) -> None:
     """Have a worker finish what it has begun and take no more, until it is to resume."""
     _tell(data_dir, name, Command.PAUSE)
-    print(f"{name} pauses until 'dpip worker resume {name}'.")
+    say(f"{name} pauses until 'dpip worker resume {name}'.")
 
 
 @app.command()
 def resume(name: Name, data_dir: DataDir = None) -> None:
     """Have a worker that was to pause work again."""
     _tell(data_dir, name, None)
-    print(f"{name} works again.")
+    say(f"{name} works again.")
 
 
 @app.command()
 def drain(name: Name, data_dir: DataDir = None) -> None:
     """Have a worker finish what it has begun, and leave."""
     _tell(data_dir, name, Command.DRAIN)
-    print(f"{name} finishes what it has begun, and leaves.")
+    say(f"{name} finishes what it has begun, and leaves.")
 
 
 def _tell(data_dir: str | None, name: str, command: Command | None) -> None:

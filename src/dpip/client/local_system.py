@@ -103,10 +103,13 @@ def _until_ready(process: subprocess.Popen[bytes], log: Path) -> _Ready:
     except msgspec.DecodeError as error:
         _stop(process)
         last = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-        raise CannotStart(
+        failure = CannotStart(
             part="A system for this command",
-            reason="\n".join(["its log ends with", *last]) if last else "it wrote no log",
-        ) from error
+            reason="it ended early; its log ends as follows" if last else "it wrote no log",
+        )
+        for words in last:
+            failure.add_note(words)
+        raise failure from error
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -36,7 +36,7 @@ class Running(Struct, frozen=True, kw_only=True):
     user: str
     new_password: str | None
 
-    def as_text(self) -> str:
+    def lines(self) -> list[str]:
         """What a person who has started it wants to know."""
         lines = [
             f"API         {self.api}",
@@ -50,7 +50,7 @@ class Running(Struct, frozen=True, kw_only=True):
                 f"Password    {self.new_password}",
                 f"            (shown this once, and kept in {password_file})",
             ]
-        return "\n".join([*lines, "Ready. Ctrl-C stops it."])
+        return [*lines, "Ready. Ctrl-C stops it."]
 
 
 @asynccontextmanager

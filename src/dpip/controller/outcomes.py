@@ -3,6 +3,7 @@
 from dpip.controller.attempts import Attempts
 from dpip.controller.roll_call import RollCall
 from dpip.model.job import Failure, FailureCode, Lease
+from dpip.plain_text import plain
 from dpip.wire.codec import decode, encode
 from dpip.wire.messages import Acknowledged, Outcome, OutcomeKind
 from dpip.wire.subjects import speaker_in
@@ -41,5 +42,4 @@ class Outcomes:
 
 def _legible(failure: Failure) -> Failure:
     """The failure as it may be kept and shown: a database takes no NUL, a reader no megabyte."""
-    reason = failure.reason.replace("\0", "\N{REPLACEMENT CHARACTER}")[:_LONGEST_REASON]
-    return Failure(code=failure.code, reason=reason)
+    return Failure(code=failure.code, reason=plain(failure.reason, _LONGEST_REASON))

@@ -86,8 +86,6 @@ def _tags(value: object) -> tuple[str, ...]:
     if isinstance(value, str):  # Of a form, where nothing between commas is no tag.
         value = [tag for tag in value.split(",") if tag.strip()]
     bare = tuple(dict.fromkeys(tag.strip() for tag in msgspec.convert(value, tuple[str, ...])))
-    if not all(map(str.isprintable, bare)):
-        raise msgspec.ValidationError
     return msgspec.convert(bare, Tags)
 
 

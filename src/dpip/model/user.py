@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from dpip.errors import InvalidValue
 from dpip.model.ids import new_id
+from dpip.plain_text import is_plain
 
 LONGEST_NAME = 100
 """Characters of a user's or a token's name."""
@@ -93,7 +94,7 @@ class PersonalToken(Struct, frozen=True, kw_only=True):
                 value=scope.value,
                 allowed=f"the role of {user.name} is {user.role.value}, which is less",
             )
-        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        if not 1 <= len(name) <= LONGEST_NAME or not is_plain(name):
             raise InvalidValue(
                 field="name", value=name, allowed=f"1 to {LONGEST_NAME} printable characters"
             )

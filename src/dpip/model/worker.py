@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta, Struct
 
 from dpip.errors import InvalidValue
+from dpip.plain_text import PLAIN, is_plain
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -28,7 +29,7 @@ MOST_TAGS, LONGEST_TAG = 16, 64
 Slots = Annotated[int, Meta(ge=1, le=MOST_SLOTS)]
 Prefetch = Annotated[int, Meta(ge=0, le=MOST_PREFETCH)]
 Tags = Annotated[
-    tuple[Annotated[str, Meta(min_length=1, max_length=LONGEST_TAG)], ...],
+    tuple[Annotated[str, Meta(min_length=1, max_length=LONGEST_TAG, pattern=PLAIN)], ...],
     Meta(max_length=MOST_TAGS),
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -65,7 +66,7 @@ class Command(StrEnum):
 class Gpu(Struct, frozen=True, kw_only=True):
     """A GPU as its driver reports it: ``utilisation`` in 0 to 1, memory in bytes."""
 
-    name: Annotated[str, Meta(max_length=96)]
+    name: Annotated[str, Meta(max_length=96, pattern=PLAIN)]
     utilisation: Share
     memory_used: Quantity
     memory_total: Quantity
@@ -87,8 +88,8 @@ class Resources(Struct, frozen=True, kw_only=True):
     cores: Quantity
     memory_total: Quantity
     memory_available: Quantity
-    machine: Annotated[str, Meta(max_length=64)] = ""
-    processor: Annotated[str, Meta(max_length=96)] = ""
+    machine: Annotated[str, Meta(max_length=64, pattern=PLAIN)] = ""
+    processor: Annotated[str, Meta(max_length=96, pattern=PLAIN)] = ""
     cpu_others: Share = 0.0
     memory_ours: Quantity = 0
     gpus: Annotated[tuple[Gpu, ...], Meta(max_length=MOST_GPUS)] = ()
@@ -162,9 +163,9 @@ def check_worker_name(name: str) -> str:
 def check_tags(tags: Collection[str]) -> tuple[str, ...]:
     """Return ``tags`` if they can be a worker's, else raise ``InvalidValue``."""
     for tag in tags:
-        if not 1 <= len(tag) <= LONGEST_TAG:
+        if not 1 <= len(tag) <= LONGEST_TAG or not is_plain(tag):
             raise InvalidValue(
-                field="tag", value=tag, allowed=f"a tag has 1 to {LONGEST_TAG} characters"
+                field="tag", value=tag, allowed=f"a tag has 1 to {LONGEST_TAG} printable characters"
             )
     if len(tags) > MOST_TAGS:
         raise InvalidValue(

@@ -9,6 +9,7 @@ from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat
 from dpip.model.job import Failure
 from dpip.model.worker import MOST_IN_HAND, Command, Prefetch, Resources, Slots, Tags
+from dpip.plain_text import PLAIN
 
 PROTOCOL = 2
 """Version of these messages; a worker of another version is refused by name of both."""
@@ -77,7 +78,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     slots: Slots
     prefetch: Prefetch
     draining: bool
-    paused: Annotated[str, Meta(max_length=200)] | None = None
+    paused: Annotated[str, Meta(max_length=200, pattern=PLAIN)] | None = None
     command: Command | None = None
     resources: Resources
     running: Annotated[tuple[Running, ...], Meta(max_length=MOST_IN_HAND)]

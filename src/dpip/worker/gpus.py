@@ -7,6 +7,7 @@ import pynvml
 import structlog
 
 from dpip.model.worker import MOST_GPUS, Gpu
+from dpip.plain_text import plain
 
 log = structlog.get_logger()
 
@@ -34,7 +35,7 @@ class Gpus:
                 memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
                 gpus.append(
                     Gpu(
-                        name=str(pynvml.nvmlDeviceGetName(handle)),
+                        name=plain(pynvml.nvmlDeviceGetName(handle))[:96],
                         utilisation=_utilisation(handle),
                         memory_used=int(memory.used),
                         memory_total=int(memory.total),

@@ -6,6 +6,7 @@ import platform
 import re
 from pathlib import Path
 
+from dpip.plain_text import plain
 from dpip.worker.control_groups import ControlGroups
 from dpip.worker.cpu_meter import usable_cpus
 
@@ -37,7 +38,7 @@ def processor_model() -> str:
     except OSError:
         found = None
     model = found[1].strip() if found else platform.processor() or platform.machine()
-    return model[:_LONGEST_MODEL]
+    return plain(model)[:_LONGEST_MODEL]
 
 
 def _boot_id() -> str:

@@ -64,16 +64,16 @@ async def test_a_failure_without_a_reason_is_counted_too(parts: Parts) -> None:
 
 
 async def test_an_absurd_reason_is_kept_as_it_can_be_shown(parts: Parts) -> None:
-    """Cut off, and without what a database cannot keep."""
+    """Cut off, without what a database cannot keep, and without anything for a terminal."""
     lease = await parts.lease()
-    absurd = Failure(code=FailureCode.CRASHED, reason="\0" + 100_000 * "x")
+    absurd = Failure(code=FailureCode.CRASHED, reason="\0\x1b[2J\nready" + 100_000 * "x")
     for number in range(MAX_FAILURES):
         if number:
             lease = await parts.lease_again(lease.job_id)
         await parts.outcome(lease, OutcomeKind.FAILED, absurd)
     (failed,) = await parts.failed()
     assert failed.failure is not None
-    assert failed.failure.reason == "\ufffd" + 999 * "x"
+    assert failed.failure.reason == r"\x00\x1b[2J\nready" + 988 * "x" + "…"
 
 
 async def test_a_failure_told_twice_counts_once(parts: Parts) -> None:

@@ -47,6 +47,8 @@ class StubApi:
         self.truncate_downloads = 0
         self.workload_count = 0
         self.token = "t0ken"
+        self.words = "It is broken."
+        self.workers = "w"
 
     def upload(self, form: dict[str, tuple[str | None, bytes]]) -> dict[str, Any]:
         filename, content = form["data"]
@@ -56,13 +58,13 @@ class StubApi:
             self.filenames.append(filename or "")
             result: dict[str, Any] = {"position": len(self.results) + 1, "image_id": image_id}
             if content.startswith(b"bad"):
-                result |= {"status": "failed", "code": "decode_failed", "reason": "It is broken."}
+                result |= {"status": "failed", "code": "decode_failed", "reason": self.words}
             else:
                 self.images[f"f-{image_id}"] = content[::-1]
                 result |= {
                     "status": "done",
                     "filtered_image_id": f"f-{image_id}",
-                    "worker": f"w{len(self.results) % 2}",
+                    "worker": f"{self.workers}{len(self.results) % 2}",
                     "milliseconds": 2.0,
                 }
                 if content.startswith(b"film"):
