@@ -1,11 +1,11 @@
 """How a picture's file is encoded, as far as saving it alike needs it and libvips does not say."""
 
-import struct
 from pathlib import Path
 
-_FIRST_BYTES = 1 << 16
-_COMPRESSION = 259
-_SHORT = 3
+from dpip.filters.tiff_pages import pages_of
+from dpip.formats import webp
+from dpip.formats.byte_reader import ByteReader
+
 _TIFF_COMPRESSIONS = {
     1: "none",
     5: "lzw",
@@ -17,11 +17,9 @@ _TIFF_COMPRESSIONS = {
 
 
 def is_lossless_webp(file: Path) -> bool:
-    """Whether the first frame of a WebP picture is compressed without loss."""
+    """Whether a WebP picture, or one of its frames, is compressed without loss."""
     with file.open("rb") as stream:
-        start = stream.read(_FIRST_BYTES)
-    lossless, lossy = start.find(b"VP8L"), start.find(b"VP8 ")
-    return lossless >= 0 and (lossy < 0 or lossless < lossy)
+        return webp.is_lossless_webp(ByteReader(stream))
 
 
 def tiff_compression(file: Path) -> str:
@@ -29,20 +27,4 @@ def tiff_compression(file: Path) -> str:
 
     Compressions that are only for two colours, or that libvips does not write, give ``deflate``.
     """
-    with file.open("rb") as stream:
-        head = stream.read(16)
-        order = "<" if head[:2] == b"II" else ">"
-        (version,) = struct.unpack_from(f"{order}H", head, 2)
-        big = version == 43
-        (offset,) = struct.unpack_from(f"{order}Q" if big else f"{order}L", head, 8 if big else 4)
-        stream.seek(offset)
-        directory = stream.read(_FIRST_BYTES)
-    count_size, entry_size, value_at = (8, 20, 12) if big else (2, 12, 8)
-    (count,) = struct.unpack_from(f"{order}Q" if big else f"{order}H", directory)
-    end = min(count_size + count * entry_size, len(directory))
-    for entry in range(count_size, end - entry_size + 1, entry_size):
-        tag, kind = struct.unpack_from(f"{order}HH", directory, entry)
-        if tag == _COMPRESSION and kind == _SHORT:
-            (value,) = struct.unpack_from(f"{order}H", directory, entry + value_at)
-            return _TIFF_COMPRESSIONS.get(value, "deflate")
-    return "none"
+    return _TIFF_COMPRESSIONS.get(pages_of(file).kept[0].compression, "deflate")

@@ -1,6 +1,9 @@
 """libvips, set up for a process that filters one untrusted picture after another."""
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Parallelism comes from one process a slot; threads within a picture would only compete with it.
 # libvips and the libraries under it read this once, when they are loaded.
@@ -8,7 +11,10 @@ os.environ["VIPS_CONCURRENCY"] = "1"
 
 import pyvips
 
-__all__ = ["pyvips"]
+__all__ = ["overlooked_errors", "pyvips", "warm_up", "warnings_of"]
+
+_log = logging.getLogger(pyvips.__name__)
+_log.setLevel(logging.WARNING)
 
 # No result is ever asked for twice, so a cache would only hold on to memory.
 pyvips.cache_set_max(0)
@@ -24,3 +30,31 @@ def warm_up() -> None:
     grey = pyvips.Image.black(16, 16)
     for suffix in (".png", ".jpg"):
         grey.gaussblur(1).write_to_buffer(suffix)
+
+
+class _Listener(logging.Handler):
+    """Notes down what is logged."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+
+@contextmanager
+def warnings_of() -> Iterator[list[str]]:
+    """What libvips, and the decoders in it, warn of meanwhile."""
+    messages: list[str] = []
+    listener = _Listener(messages)
+    _log.addHandler(listener)
+    try:
+        yield messages
+    finally:
+        _log.removeHandler(listener)
+
+
+def overlooked_errors() -> str:
+    """What has gone wrong since the last error of libvips was raised, and was not raised."""
+    return str(pyvips.Error("").detail)

@@ -6,12 +6,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from dpip.filters.frames import each_frame
+from dpip.filters.frames import each_frame, frame_count
 from dpip.filters.gray_jpeg import load_luma
 from dpip.filters.grayscale import Grayscale
 from dpip.filters.libvips import pyvips
 from dpip.filters.pipeline import Pipeline
 from dpip.filters.thumbnail import Thumbnail, fitted
+from dpip.filters.tiff_pages import open_tiff
+from dpip.formats.byte_reader import ByteReader
+from dpip.formats.jpeg import is_lossless_jpeg
 from dpip.model.image import PictureFormat
 
 # Each format by its own loader: what the header said is what is decoded, whatever else the bytes
@@ -21,7 +24,7 @@ _LOADERS = {
     PictureFormat.PNG: (pyvips.Image.pngload, {}),
     PictureFormat.WEBP: (pyvips.Image.webpload, {"n": -1}),
     PictureFormat.GIF: (pyvips.Image.gifload, {"n": -1}),
-    PictureFormat.TIFF: (pyvips.Image.tiffload, {"n": -1}),
+    PictureFormat.TIFF: (open_tiff, {}),
     PictureFormat.AVIF: (pyvips.Image.heifload, {}),
 }
 _AS_STORED, _MIRRORED = 1, 2
@@ -65,10 +68,10 @@ def load(source: Path, format: PictureFormat, draft: Draft) -> "pyvips.Image":  
     image = open_header(source, format)
     shrink = 1
     if format is PictureFormat.JPEG:
-        shrink = _shrink(image, draft.size)
+        shrink = _shrink(source, image, draft.size)
         if draft.gray and (luma := load_luma(source, image, shrink)):
             return _upright(luma)
-    in_order = _orientation(image) in (_AS_STORED, _MIRRORED) and image.get_n_pages() == 1
+    in_order = _orientation(image) in (_AS_STORED, _MIRRORED) and frame_count(image) == 1
     access = "sequential" if in_order else "random"
     if shrink > 1:
         image = _open(source, format, access=access, shrink=shrink)
@@ -78,7 +81,7 @@ def load(source: Path, format: PictureFormat, draft: Draft) -> "pyvips.Image":  
 
 
 def open_header(source: Path, format: PictureFormat) -> "pyvips.Image":  # noqa: A002
-    """Open ``source`` for what its header says. Raises ``pyvips.Error``."""
+    """Open ``source``, to be read from top to bottom. Raises ``pyvips.Error``."""
     return _open(source, format, access="sequential")
 
 
@@ -87,18 +90,13 @@ def is_upright(image: "pyvips.Image") -> bool:
     return _orientation(image) == _AS_STORED
 
 
-def check_decodes(source: Path, format: PictureFormat) -> None:  # noqa: A002
-    """Decode every pixel of ``source`` and do nothing else. Raises ``pyvips.Error``."""
-    _open(source, format, access="sequential").avg()
-
-
 def _open(source: Path, format: PictureFormat, **options: Any) -> "pyvips.Image":  # noqa: A002
     loader, of_all_frames = _LOADERS[format]
     # Half a picture is no result: one that is cut off or damaged fails.
     return loader(str(source), fail_on="error", **of_all_frames, **options)
 
 
-def _shrink(image: "pyvips.Image", size: int | None) -> int:
+def _shrink(source: Path, image: "pyvips.Image", size: int | None) -> int:
     """By how much the decoder may divide the sides, and the thumbnail is as long and as wide."""
     if size is None:
         return 1
@@ -110,8 +108,14 @@ def _shrink(image: "pyvips.Image", size: int | None) -> int:
             and max(left) >= _LEFT_TO_SHRINK * size
             and fitted(*left, size) == fitted(*sides, size)
         ):
-            return factor
+            # Without blocks of frequencies a decoder has nothing to divide, and gives a corner.
+            return 1 if _is_lossless(source) else factor
     return 1
+
+
+def _is_lossless(source: Path) -> bool:
+    with source.open("rb") as file:
+        return is_lossless_jpeg(ByteReader(file))
 
 
 def _upright(image: "pyvips.Image") -> "pyvips.Image":

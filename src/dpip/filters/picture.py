@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dpip.filters.carried import carried_by
 from dpip.filters.declared import read_declared
@@ -14,16 +15,18 @@ from dpip.filters.failures import (
     OutOfMemory,
     cannot_write,
 )
-from dpip.filters.frames import each_frame
+from dpip.filters.frames import each_frame, frame_count
 from dpip.filters.gray_jpeg import as_gray_jpeg
 from dpip.filters.grayscale import Grayscale
-from dpip.filters.libvips import pyvips
-from dpip.filters.loading import check_decodes, draft_for, is_upright, load, open_header
+from dpip.filters.libvips import pyvips, warnings_of
+from dpip.filters.loading import draft_for, is_upright, load, open_header
 from dpip.filters.meaning import made_plain
 from dpip.filters.pipeline import Pipeline
 from dpip.filters.profiles import PROFILE
 from dpip.filters.registry import filter_of
 from dpip.filters.saving import JPEG_QUALITY, save, write
+from dpip.filters.soundness import check_decodes, inspect, said
+from dpip.formats.byte_reader import Malformed
 from dpip.model.image import PictureFormat, PictureHeader
 from dpip.model.note import Note
 
@@ -52,14 +55,19 @@ def filter_picture(
     ``OutOfMemory`` or ``CannotWrite``, and then leaves no ``target``.
     """
     try:
-        return _luma_alone(source, target, pipeline, format) or _filtered(
-            source, target, pipeline, format
-        )
-    except (pyvips.Error, MemoryError, OSError) as error:
+        notes = inspect(source, format)
+        with warnings_of() as warnings:
+            result = _luma_alone(source, target, pipeline, format) or _filtered(
+                source, target, pipeline, format
+            )
+        if warnings:
+            check_decodes(source, format)
+        return replace(result, notes=(*notes, *result.notes))
+    except (pyvips.Error, Malformed, MemoryError, OSError) as error:
         target.unlink(missing_ok=True)
         # The words are libvips' own, behind a name that no picture can know.
-        if f"{target}: write error" in _said(error):
-            raise cannot_write(_said(error)) from error
+        if f"{target}: write error" in said(error):
+            raise cannot_write(said(error)) from error
         explained = _explain(error, source, format)
         # Where its files lay is nothing to the owner of a picture.
         reason = str(explained).replace(str(source), "it").replace(str(target), "the result")
@@ -117,7 +125,7 @@ def _filtered(
             format=format,
             width=image.width,
             height=image.get_page_height(),
-            frames=image.get_n_pages(),
+            frames=frame_count(image),
             bands=image.bands,
             depth=_BITS.get(image.format, _USUAL_BITS),
         ),
@@ -136,18 +144,14 @@ def _apply(pipeline: Pipeline, image: pyvips.Image) -> pyvips.Image:
 
 
 def _explain(error: Exception, source: Path, format: PictureFormat) -> FilterError:  # noqa: A002
-    message = _said(error)
+    message = said(error)
+    if isinstance(error, Malformed):
+        return DecodeFailed(reason=f"The picture cannot be decoded: {message}.")
     if isinstance(error, MemoryError) or any(sign in message.lower() for sign in _MEMORY_SIGNS):
         return OutOfMemory(reason=f"There was not enough memory: {message}.")
     # libvips decodes while it writes, so an error of writing may be one of reading.
     try:
         check_decodes(source, format)
     except pyvips.Error as cause:
-        return DecodeFailed(reason=f"The picture cannot be decoded: {_said(cause)}.")
+        return DecodeFailed(reason=f"The picture cannot be decoded: {said(cause)}.")
     return FilterFailed(reason=f"The picture cannot be filtered: {message}.")
-
-
-def _said(error: Exception) -> str:
-    """What ``error`` says, in one line."""
-    said = getattr(error, "detail", "") or getattr(error, "message", "") or str(error)
-    return " ".join(said.split())

@@ -3,14 +3,13 @@
 import struct
 from typing import BinaryIO
 
+from dpip.formats.boxes import FULL_BOX_HEAD, enter, read_box_head
 from dpip.formats.byte_reader import ByteReader, Malformed
 from dpip.model.image import PictureFormat, PictureHeader
 
 _BRANDS = {b"avif", b"avis"}
 _CODING, _OTHER_CODINGS = b"av1C", {b"hvcC", b"lhvC", b"vvcC", b"avcC", b"evcC", b"jpgC", b"j2kH"}
 _MOST_BRANDS_BYTES = 1024
-_FULL_BOX_HEAD = 4
-_SIZE_TO_END, _SIZE_IS_LONG = 0, 1
 
 
 def read_avif(reader: ByteReader) -> PictureHeader:
@@ -25,7 +24,7 @@ def read_avif(reader: ByteReader) -> PictureHeader:
     bands, depth = 3, 8
     codings = set()
     while reader.position < end:
-        kind, box_end = _read_box_head(reader, end)
+        kind, box_end = read_box_head(reader, end)
         if kind == b"ispe":
             across, down = struct.unpack(">4xLL", reader.read(12))
             if across * down > width * height:
@@ -47,7 +46,7 @@ def read_avif(reader: ByteReader) -> PictureHeader:
 
 
 def _check_brands(reader: ByteReader) -> None:
-    _, end = _read_box_head(reader, None)
+    _, end = read_box_head(reader, None)
     content = reader.read(min(end - reader.position, _MOST_BRANDS_BYTES))
     # The major brand, its version, and the compatible brands.
     if not _BRANDS & {content[at : at + 4] for at in (0, *range(8, len(content), 4))}:
@@ -57,33 +56,10 @@ def _check_brands(reader: ByteReader) -> None:
 
 def _enter_properties(reader: ByteReader) -> int:
     """Move to the properties of the images; returns where they end."""
-    end = _enter(reader, b"meta", None)
-    reader.skip(_FULL_BOX_HEAD)
-    end = _enter(reader, b"iprp", end)
-    return _enter(reader, b"ipco", end)
-
-
-def _enter(reader: ByteReader, wanted: bytes, end: int | None) -> int:
-    """Move to the content of the next box of kind ``wanted``; returns where it ends."""
-    while end is None or reader.position < end:
-        kind, box_end = _read_box_head(reader, end)
-        if kind == wanted:
-            return box_end
-        reader.seek(box_end)
-    raise Malformed("it does not say how large it is")
-
-
-def _read_box_head(reader: ByteReader, end: int | None) -> tuple[bytes, int]:
-    begin = reader.position
-    size, kind = struct.unpack(">L4s", reader.read(8))
-    if size == _SIZE_IS_LONG:
-        (size,) = struct.unpack(">Q", reader.read(8))
-    elif size == _SIZE_TO_END:
-        size = (reader.size if end is None else end) - begin
-    box_end = begin + size
-    if box_end < reader.position or (end is not None and box_end > end):
-        raise Malformed("its boxes are damaged")
-    return kind, box_end
+    end = enter(reader, b"meta", None)
+    reader.skip(FULL_BOX_HEAD)
+    end = enter(reader, b"iprp", end)
+    return enter(reader, b"ipco", end)
 
 
 def read_cicp(file: BinaryIO) -> tuple[int, int] | None:
@@ -96,7 +72,7 @@ def read_cicp(file: BinaryIO) -> tuple[int, int] | None:
         _check_brands(reader)
         end = _enter_properties(reader)
         while reader.position < end:
-            kind, box_end = _read_box_head(reader, end)
+            kind, box_end = read_box_head(reader, end)
             if kind == b"colr" and reader.peek(4) == b"nclx":
                 primaries, transfer = struct.unpack(">4xHH", reader.read(8))
                 return primaries, transfer

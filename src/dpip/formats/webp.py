@@ -1,12 +1,14 @@
 """WebP: the first chunk of a RIFF file, and the frames of an animation."""
 
 import struct
+from collections.abc import Iterator
 
 from dpip.formats.byte_reader import ByteReader, Malformed
 from dpip.model.image import PictureFormat, PictureHeader
 
 _RIFF_LENGTH = 12
 _CHUNK_HEAD = 8
+_FRAME_HEAD = 16
 _ALPHA, _ANIMATION = 0x10, 0x02
 
 
@@ -24,6 +26,18 @@ def read_webp(reader: ByteReader) -> PictureHeader:
             reader.skip(length - len(head) + length % 2)
             return _extended(head, reader)
     raise Malformed("its first chunk is of no known kind")
+
+
+def is_lossless_webp(reader: ByteReader) -> bool:
+    """Whether its frame, or one of its frames, is compressed without loss. Raises ``Malformed``."""
+    for kind, begin, end in _chunks(reader, _RIFF_LENGTH, _end(reader)):
+        if kind == b"VP8L":
+            return True
+        if kind == b"ANMF" and any(
+            inner == b"VP8L" for inner, _, _ in _chunks(reader, begin + _FRAME_HEAD, end)
+        ):
+            return True
+    return False
 
 
 def _lossy(head: bytes) -> PictureHeader:
@@ -51,16 +65,30 @@ def _extended(head: bytes, reader: ByteReader) -> PictureHeader:
 
 
 def _count_frames(reader: ByteReader) -> int:
-    frames = 0
-    while len(head := reader.peek(_CHUNK_HEAD)) == _CHUNK_HEAD:
-        kind, length = struct.unpack("<4sL", head)
-        frames += kind == b"ANMF"
-        reader.skip(_CHUNK_HEAD + length)
-        if length % 2 and not reader.at_end:
-            reader.skip(1)
+    begin = reader.position
+    chunks = _chunks(reader, begin, _end(reader))
+    frames = sum(kind == b"ANMF" for kind, _, _ in chunks)
     if not frames:
         raise Malformed("it is an animation without frames")
     return frames
+
+
+def _chunks(reader: ByteReader, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each chunk from ``begin`` to ``end``, and where its content begins and ends."""
+    while begin + _CHUNK_HEAD <= end:
+        reader.seek(begin)
+        kind, length = struct.unpack("<4sL", reader.read(_CHUNK_HEAD))
+        begin = reader.position + length
+        if begin > end:
+            raise Malformed("it is cut off")
+        yield kind, begin - length, begin
+        begin += length % 2
+
+
+def _end(reader: ByteReader) -> int:
+    """Where the picture ends; what follows in the file is none of it."""
+    reader.seek(4)
+    return min(reader.size, 8 + int.from_bytes(reader.read(4), "little"))
 
 
 def _header(width: int, height: int, *, alpha: bool, frames: int = 1) -> PictureHeader:

@@ -22,17 +22,25 @@ class Note(StrEnum):
     GAIN_MAP_DROPPED = "gain_map_dropped"
     CHANNELS_DROPPED = "channels_dropped"
     PROFILE_IGNORED = "profile_ignored"
+    PREVIEWS_DROPPED = "previews_dropped"
+    MASKS_DROPPED = "masks_dropped"
+    DEPTH_MAP_DROPPED = "depth_map_dropped"
+    VIDEO_DROPPED = "video_dropped"
 
 
 _SENTENCES: dict[str, str] = {
-    Note.FRAMES_DROPPED: "The first frame was kept, and the other frames of the animation were "
-    "dropped.",
+    Note.FRAMES_DROPPED: "The first picture of the file was kept, and its other frames or pictures "
+    "were dropped.",
     Note.GAIN_MAP_DROPPED: "The gain map, which brightens the picture on HDR displays, was "
     "dropped.",
     Note.CHANNELS_DROPPED: "Channels that are neither colour nor opacity, such as infrared or spot "
     "inks, were dropped.",
     Note.PROFILE_IGNORED: "The colour profile is broken or does not fit the picture, so it was "
     "ignored and dropped.",
+    Note.PREVIEWS_DROPPED: "Pages that are smaller versions of other pages were dropped.",
+    Note.MASKS_DROPPED: "Pages that are transparency masks of other pages were dropped.",
+    Note.DEPTH_MAP_DROPPED: "The depth map, which tells how far things are away, was dropped.",
+    Note.VIDEO_DROPPED: "The video of a motion photo was dropped.",
 }
 
 
