@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # Parallelism comes from one process a slot; threads within a picture would only compete with it.
@@ -11,7 +11,7 @@ os.environ["VIPS_CONCURRENCY"] = "1"
 
 import pyvips
 
-__all__ = ["overlooked_errors", "pyvips", "warm_up", "warnings_of"]
+__all__ = ["complaints_of", "pyvips", "warm_up", "warnings_of"]
 
 _log = logging.getLogger(pyvips.__name__)
 _log.setLevel(logging.WARNING)
@@ -55,6 +55,10 @@ def warnings_of() -> Iterator[list[str]]:
         _log.removeHandler(listener)
 
 
-def overlooked_errors() -> str:
-    """What has gone wrong since the last error of libvips was raised, and was not raised."""
-    return str(pyvips.Error("").detail)
+def complaints_of(work: Callable[[], object]) -> list[str]:
+    """What libvips warns of while ``work`` is done, and the errors that it goes on after."""
+    pyvips.Error("")  # Takes what is left of earlier ones.
+    with warnings_of() as warnings:
+        work()
+    overlooked = str(pyvips.Error("").detail).splitlines()
+    return list(dict.fromkeys(line.strip() for line in (*warnings, *overlooked)))

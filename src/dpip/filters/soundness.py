@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from dpip.filters.gif_codes import check_gif_codes
-from dpip.filters.libvips import overlooked_errors, pyvips, warnings_of
+from dpip.filters.libvips import complaints_of, pyvips
 from dpip.filters.loading import open_header
 from dpip.formats.avif_losses import avif_losses
 from dpip.formats.byte_reader import ByteReader
@@ -16,7 +16,7 @@ from dpip.model.image import PictureFormat
 from dpip.model.note import Note
 
 _STRAY = re.compile(r"\d+ extraneous bytes before marker")
-_ONE_WARNING = "read gave 1 warnings"
+_ONE_WARNING = "VIPS: read gave 1 warnings"
 
 
 def inspect(source: Path, format: PictureFormat) -> list[Note]:  # noqa: A002
@@ -57,24 +57,20 @@ def check_decodes(source: Path, format: PictureFormat) -> None:  # noqa: A002
     it warns of in a header is nothing that pixels depend on, but of a GIF, whose pixels it looks
     at that early.
     """
-    with warnings_of() as harmless:
-        open_header(source, format)
+    harmless = complaints_of(lambda: open_header(source, format))
     if format is PictureFormat.GIF:
         harmless = []
-    overlooked_errors()
-    with warnings_of() as warnings:
-        open_header(source, format).avg()
-    doubts = [warning for warning in warnings if warning not in harmless]
-    if error := overlooked_errors() or (doubts and not _is_stray(doubts) and doubts[-1]):
-        raise pyvips.Error("", error)
+    complaints = complaints_of(lambda: open_header(source, format).avg())
+    doubts = [complaint for complaint in complaints if complaint not in harmless]
+    if _ONE_WARNING in doubts:
+        # Bytes between two segments, which no decoder minds, if they are all that is wrong.
+        doubts = [doubt for doubt in doubts if doubt != _ONE_WARNING and not _STRAY.search(doubt)]
+    if doubts:
+        raise pyvips.Error("", doubts[-1])
 
 
 def said(error: Exception) -> str:
-    """What ``error`` says, in one line."""
+    """What ``error`` says, in one line, each of its lines once."""
     words = getattr(error, "detail", "") or getattr(error, "message", "") or str(error)
-    return " ".join(words.split())
-
-
-def _is_stray(doubts: list[str]) -> bool:
-    """Whether it is only that there are bytes between two segments, which no decoder minds."""
-    return any(_ONE_WARNING in doubt for doubt in doubts) and bool(_STRAY.search(doubts[-1]))
+    lines = [" ".join(line.split()) for line in words.splitlines()]
+    return "; ".join(dict.fromkeys(line for line in lines if line))
