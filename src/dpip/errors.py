@@ -356,6 +356,13 @@ class UnexpectedAnswer(DpipError):
     sentence = "{url} does not answer as a DPIP API does: {reason}."
 
 
+class NoSpaceLeft(DpipError):
+    """The disk that is to take the results is full."""
+
+    code = "no_space_left"
+    sentence = "There is no space left in {folder}. Make room, and run the command again."
+
+
 class ApiRefused(DpipError):
     """The API refused a request; ``code``, ``status`` and ``detail`` are those of its answer."""
 

@@ -355,10 +355,36 @@ async def test_a_running_job_of_a_removed_workload_is_stale(datastore: SqlDatast
     assert await datastore.fail(held, BROKEN, jitter=0, now=NOW) is None
 
 
+async def test_what_has_settled_is_removed_up_to_a_position(datastore: SqlDatastore) -> None:
+    """Done and failed jobs with their images; what settled later, or waits, stays as it was."""
+    workload = await add_workload(datastore)
+    done, failed, later, waiting = await add_jobs(datastore, workload, 4)
+    result = await complete(datastore, done)
+    await fail_for_good(datastore, failed)
+    kept = await complete(datastore, later)
+    before = await datastore.usage(workload.owner_id)
+    removed = await datastore.remove_settled(workload.id, through=2)
+    gone = {done.original.id, failed.original.id, result.filtered_image_id}
+    assert {image.id for image in removed} == gone
+    assert [await datastore.image(str(image_id)) for image_id in gone] == [None] * 3
+    assert await datastore.settled_jobs(workload.id, after=0, limit=9) == [kept]
+    known = await datastore.workload(workload.id)
+    assert known is not None
+    assert known.counts == JobCounts(pending=1, done=1)
+    freed = sum(image.size for image in removed)
+    assert await datastore.usage(workload.owner_id) == Usage(
+        stored_bytes=before.stored_bytes - freed, pending_jobs=1
+    )
+    assert (await complete(datastore, waiting)).position == 4
+    assert await datastore.remove_settled(workload.id, through=2) == []
+
+
 async def test_an_unknown_workload_is_neither_tried_again_nor_removed(
     datastore: SqlDatastore,
 ) -> None:
-    """Both raise ``NotFound``."""
+    """All raise ``NotFound``."""
+    with pytest.raises(NotFound):
+        await datastore.remove_settled(new_id(), through=1)
     with pytest.raises(NotFound):
         await datastore.retry_failed(new_id())
     with pytest.raises(NotFound):

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from dpip.cli.output import say
 from dpip.client import batch
@@ -39,10 +40,13 @@ class BatchProgress:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("", total=total, detail="")
+        self.started = False
+        """Whether pictures have been sent."""
         self.came_back = 0
         """Pictures that are done and fetched."""
 
     def __enter__(self) -> Self:
+        self.started = True
         self._bar.start()
         return self
 
@@ -64,3 +68,7 @@ class BatchProgress:
         if not self._console.is_terminal and time.monotonic() >= self._next_line:
             self._next_line += _LINE_SECONDS
             say(f"{progress.finished} of {progress.total}: {detail}", aside=True)
+
+    def say(self, text: str) -> None:
+        """Print ``text`` above the bar."""
+        self._console.print(Text(text), soft_wrap=True)

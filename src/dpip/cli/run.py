@@ -1,6 +1,7 @@
 """``dpip run``: files and folders of pictures through the whole system and back."""
 
-import signal
+import contextlib
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,6 @@ import typer
 from dpip.cli.output import say
 from dpip.cli.service import TlsCa, UserOnServer
 from dpip.model.requirements import HIGHEST_PRIORITY, LOWEST_PRIORITY, MOST_WEIGHT, GpuUse
-
-_INVALID_VALUE = 422
 
 
 def run(
@@ -74,6 +73,9 @@ def run(
         int | None,
         typer.Option(min=1, help="Workers of that system; one a core by default."),
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave pictures and results on the server.")
+    ] = False,
     user: UserOnServer = None,
     tls_ca: TlsCa = None,
     json: Annotated[
@@ -86,15 +88,20 @@ def run(
     they are then listed.
     """
     from dpip.cli.connect import connected, refuse_usage
+    from dpip.cli.interruption import interrupt_on_signals
+    from dpip.cli.own_workload import removed_at_the_end
     from dpip.cli.progress import BatchProgress
     from dpip.cli.report import lines_of_skipped, print_json, print_report
+    from dpip.cli.waiting import Waiting, no_room, room_for_originals
     from dpip.client.api_client import Asked
-    from dpip.client.batch import filter_pictures
+    from dpip.client.batch import filter_in_workload
     from dpip.client.folder import plan_batch
-    from dpip.errors import ApiRefused, InvalidValue
+    from dpip.compose import default_workers
+    from dpip.errors import ApiRefused, DpipError, InvalidValue
     from dpip.filters.pipeline import parse_pipeline
     from dpip.model.requirements import read_requirements
     from dpip.ports.clock import SystemClock
+    from dpip.worker.gpus import Gpus
 
     asked = Asked(tags=tags, prefer_tags=prefer_tags, gpu=gpu, priority=priority, weight=weight)
     if deadline is not None:
@@ -103,10 +110,16 @@ def run(
     problems = list(plan.problems)
     if server and workers:
         problems.append("--workers is for a system that is started here, not for --server.")
+    if keep and not server:
+        problems.append("--keep is for --server: a system that is started here ends with it.")
     if server is None:  # Another server may know other filters, and has a clock of its own.
         try:
             parse_pipeline(filter)
-            read_requirements(asked, now=SystemClock().now())
+            requirements = read_requirements(asked, now=SystemClock().now())
+            if requirements.tags:
+                problems.append("--tags needs --server: workers that are started here have none.")
+            if requirements.gpu is GpuUse.REQUIRED and not Gpus().read():
+                problems.append("--gpu required needs --server: this machine has no GPU for DPIP.")
         except InvalidValue as error:
             problems.append(str(error))
     if problems:
@@ -120,26 +133,40 @@ def run(
         raise refuse_usage([f"{out} cannot be made: {error.strerror}."]) from error
 
     # A system that was started is to be stopped, and its data removed, whatever ends this command.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_on_signals()
     asked["png_compression"] = png_compression
     display = BatchProgress(len(plan.pictures))
     try:
-        with connected(server, user=user, workers=workers, tls_ca=tls_ca) as client, display:
-            report = filter_pictures(
+        with (
+            connected(server, user=user, workers=workers, tls_ca=tls_ca) as client,
+            contextlib.ExitStack() as stack,
+        ):
+            workload = client.create_workload(filter, keep_metadata=keep_metadata, **asked)
+            if server and not keep:
+                stack.enter_context(removed_at_the_end(client, workload, server))
+            stack.enter_context(display)
+            report = filter_in_workload(
                 client,
+                workload,
                 plan.pictures,
-                filter,
-                keep_metadata=keep_metadata,
+                keep=keep,
+                max_bytes=None if server else room_for_originals(workers or default_workers()),
                 on_progress=display.show,
-                **asked,
+                on_wait=Waiting(client, display.say, own_system=server is None).tell,
             )
-    except ApiRefused as error:
-        if error.status == _INVALID_VALUE:
-            raise refuse_usage([str(error)]) from error
-        raise
     except KeyboardInterrupt:
         say(f"Interrupted: {display.came_back} pictures are in {out}.", aside=True)
         raise typer.Exit(130) from None
+    except DpipError as error:
+        status = error.status if isinstance(error, ApiRefused) else None
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise refuse_usage([str(error)]) from error
+        if display.started:
+            total = len(plan.pictures)
+            say(f"{display.came_back} of {total} pictures are in {out}.", aside=True)
+        if status == HTTPStatus.INSUFFICIENT_STORAGE and server is None:
+            raise no_room() from error
+        raise
     if json:
         print_json(report, out, plan.skipped)
     else:

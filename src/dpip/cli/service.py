@@ -87,7 +87,7 @@ def serve(
     announce: Callable[[T], None] = lambda _: None,
     until: Callable[[T], Awaitable[None]] = _forever,
 ) -> None:
-    """Run ``part`` until SIGINT or SIGTERM; a second one ends the process at once.
+    """Run ``part`` until SIGINT, SIGTERM or SIGHUP; a second one ends the process at once.
 
     An error that ``until`` raises ends the part, and is raised.
     """
@@ -109,8 +109,9 @@ async def _serve(
             os._exit(128 + number)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # As SIGHUP is under nohup.
+            loop.add_signal_handler(number, on_signal, number)
     starting = asyncio.ensure_future(part.__aenter__())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)

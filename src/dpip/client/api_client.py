@@ -266,6 +266,12 @@ class Client:
         )
         return page.results
 
+    def remove_results(self, workload_id: str, through: int) -> None:
+        """Remove what has settled up to position ``through``: originals, results and failures."""
+        self._http.request(
+            "DELETE", f"/workloads/{workload_id}/results", query={"through": through}
+        )
+
     def follow(self, workload_id: str, count: int) -> Iterator[Result]:
         """Yield ``count`` results from the first on, each as soon as its original has settled."""
         after = 0

@@ -1,10 +1,13 @@
 """A batch of pictures through one workload: uploads, filtering and downloads overlap."""
 
+import errno
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Unpack
 
@@ -12,13 +15,12 @@ from msgspec import Struct
 
 from dpip.client.answers import Result, Workload
 from dpip.client.api_client import Asked, Client
+from dpip.client.room import Removal, Room
 from dpip.client.whole_file import whole_file
-from dpip.errors import DpipError
-
-IN_FLIGHT = 1000
-"""Pictures that may be uploaded and not yet back; what a batch keeps in memory grows with it."""
+from dpip.errors import ApiRefused, DpipError, NoSpaceLeft
 
 _PROGRESS_SECONDS = 0.1
+_QUIET_SECONDS = 3.0
 _WAIT_SECONDS = 2.0
 _GATHER_SECONDS = 0.3
 _NEARLY_DONE = 16
@@ -98,15 +100,39 @@ def filter_pictures(
     """Send ``pictures`` through ``filter`` in a new workload and fetch what comes of them.
 
     Results carry all metadata of their originals, place and owner too, if ``keep_metadata``.
-    ``asked`` is as ``create_workload`` takes it. ``transfers`` pictures are on the wire at once.
-    ``on_progress`` is called from this thread, about ten times a second and at the end. What
-    goes wrong with one picture is in the report; a server that stays away fails all that are not
-    back yet. Raises what ``create_workload`` raises. An exception such as ``KeyboardInterrupt``
-    stops the transfers and is passed on.
+    ``asked`` is as ``create_workload`` takes it, the rest as ``filter_in_workload`` does. Raises
+    what either raises.
+    """
+    workload = client.create_workload(filter, name, keep_metadata=keep_metadata, **asked)
+    return filter_in_workload(
+        client, workload, pictures, on_progress=on_progress, transfers=transfers
+    )
+
+
+def filter_in_workload(
+    client: Client,
+    workload: Workload,
+    pictures: Sequence[Picture],
+    *,
+    keep: bool = True,
+    max_bytes: int | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_wait: Callable[[str], None] = lambda _: None,
+    transfers: int = 8,
+) -> Report:
+    """Send ``pictures`` through a new ``workload`` and fetch what comes of them.
+
+    Unless ``keep``, pictures are removed from the server soon after they are back. No more than
+    ``max_bytes`` of originals, or one, are on their way. ``transfers`` pictures are on the wire at
+    once. ``on_progress`` is called from this thread, about ten times a second and at the end;
+    ``on_wait`` whenever nothing has moved for 3 s, with the id of an original that waits. What goes
+    wrong with one picture is in the report; a server that stays away fails all that are not back
+    yet. Raises ``NoSpaceLeft`` where results go to a disk that is full, and ``ApiRefused`` if the
+    server's is. An exception such as ``KeyboardInterrupt`` stops the transfers and is passed on.
     """
     begin = time.perf_counter()
-    workload = client.create_workload(filter, name, keep_metadata=keep_metadata, **asked)
-    batch = _Batch(client, workload, pictures, transfers)
+    removal = None if keep else Removal(max_bytes and max_bytes // 4)
+    batch = _Batch(client, workload, pictures, transfers, Room(max_bytes), removal)
     threads = [
         threading.Thread(target=batch.guard, args=(work,), name=work.__name__, daemon=True)
         for work in [batch.follow, *[batch.transfer] * transfers]
@@ -114,16 +140,29 @@ def filter_pictures(
     try:
         for thread in threads:
             thread.start()
-        while not batch.over.wait(_PROGRESS_SECONDS):
-            on_progress(batch.progress())
+        _watch(batch, on_progress, on_wait)
     finally:
         batch.stop()
         # The follower may be waiting for the server; nothing depends on it any more.
         _join(threads[1:], _STOP_SECONDS)
+    on_progress(batch.progress())
     if batch.error:
         raise batch.error
-    on_progress(batch.progress())
     return batch.report(time.perf_counter() - begin)
+
+
+def _watch(
+    batch: "_Batch", on_progress: Callable[[Progress], None], on_wait: Callable[[str], None]
+) -> None:
+    before, moved_at = batch.progress(), time.monotonic()
+    while not batch.over.wait(_PROGRESS_SECONDS):
+        progress, now = batch.progress(), time.monotonic()
+        on_progress(progress)
+        if progress != before:
+            before, moved_at = progress, now
+        elif now - moved_at >= _QUIET_SECONDS and (image_id := batch.a_waiting_image()):
+            on_wait(image_id)
+            moved_at = time.monotonic()
 
 
 _Task = Callable[[], None]
@@ -134,13 +173,21 @@ class _Batch:
     """What the threads of a batch share; ``over`` is set once nothing is left to do."""
 
     def __init__(
-        self, client: Client, workload: Workload, pictures: Sequence[Picture], transfers: int
+        self,
+        client: Client,
+        workload: Workload,
+        pictures: Sequence[Picture],
+        transfers: int,
+        room: Room,
+        removal: Removal | None,
     ) -> None:
         self.over = threading.Event()
         self.error: BaseException | None = None
         self._client = client
         self._workload = workload
         self._transfers = transfers
+        self._room = room
+        self._removal = removal
         self._total = len(pictures)
         self._changed = threading.Condition()
         self._to_upload = deque(pictures)
@@ -148,7 +195,7 @@ class _Batch:
         # An original and its result find each other here by image id, whichever is known first.
         self._uploaded: dict[str, Picture] = {}
         self._settled: dict[str, Result] = {}
-        self._uploads = self._in_flight = self._filtered = self._finished = 0
+        self._uploads = self._filtered = self._finished = 0
         self._unsettled = len(pictures)  # Not refused at upload, and no result is known.
         self._failures: list[PictureFailure] = []
         self._notes: list[PictureNotes] = []
@@ -202,6 +249,11 @@ class _Batch:
                 failed=len(self._failures),
             )
 
+    def a_waiting_image(self) -> str | None:
+        """The id of the original that was uploaded first of those that have not settled."""
+        with self._changed:
+            return next(iter(self._uploaded), None)
+
     def report(self, seconds: float) -> Report:
         """What became of the batch, after ``seconds`` of wall time."""
         return Report(
@@ -223,8 +275,10 @@ class _Batch:
             while not self.over.is_set():
                 if self._to_download:
                     return self._to_download.popleft()
-                if self._to_upload and self._in_flight < IN_FLIGHT:
-                    return partial(self._upload, self._next_pictures())
+                if self._removal and (through := self._removal.take_due()):
+                    return partial(self._remove, through)
+                if pictures := self._next_pictures():
+                    return partial(self._upload, pictures)
                 self._changed.wait()
         return None
 
@@ -232,14 +286,18 @@ class _Batch:
         # Few enough for every thread to have some; pictures on the wire have a request each anyway.
         share = -(-len(self._to_upload) // self._transfers)
         most = _MOST_AT_ONCE if self._client.is_direct else 1
-        count = min(most, share, IN_FLIGHT - self._in_flight)
-        self._in_flight += count
-        return [self._to_upload.popleft() for _ in range(count)]
+        count = min(most, share)
+        pictures: list[Picture] = []
+        while len(pictures) < count and self._room.take(self._to_upload[0]):
+            pictures.append(self._to_upload.popleft())
+        return pictures
 
     def _upload(self, pictures: Sequence[Picture]) -> None:
         sources = [picture.source for picture in pictures]
         answers = self._client.upload_all(self._workload.id, sources)
         for picture, answer in zip(pictures, answers, strict=True):
+            if isinstance(answer, ApiRefused) and answer.status == HTTPStatus.INSUFFICIENT_STORAGE:
+                raise answer
             if isinstance(answer, Exception):
                 with self._changed:
                     self._unsettled -= 1
@@ -264,18 +322,34 @@ class _Batch:
             ) as partial:
                 self._client.download_result(self._workload, result, partial)
         except (DpipError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpaceLeft(folder=picture.target.parent) from error
             self._fail_by(picture, error)
+            self._let_go(result, picture)
             return
+        self._let_go(result, picture)
         with self._changed:
             self._times.setdefault(result.worker or "unknown", []).append(
                 result.milliseconds or 0.0
             )
             if result.notes:
                 self._notes.append(PictureNotes(source=picture.source, notes=result.notes))
-            self._finish()
+            self._finish(picture)
+
+    def _let_go(self, result: Result, picture: Picture) -> None:
+        if self._removal:
+            with self._changed:
+                self._removal.finish(result.position, picture)
+
+    def _remove(self, through: int) -> None:
+        # What is not removed now goes with what comes next, or with the workload.
+        with suppress(DpipError):
+            self._client.remove_results(self._workload.id, through)
 
     def _settle(self, result: Result) -> None:
         with self._changed:
+            if self._removal:
+                self._removal.expect(result.position)
             self._settled[result.image_id] = result
             self._match(result.image_id)
 
@@ -286,6 +360,7 @@ class _Batch:
         self._unsettled -= 1
         if result.filtered_image_id is None:
             self._fail(picture, result.code or "failed", result.reason or "the server gives none")
+            self._let_go(result, picture)
             return
         self._filtered += 1
         self._to_download.append(partial(self._download, picture, result))
@@ -302,7 +377,7 @@ class _Batch:
             self._failures.append(
                 PictureFailure(source=picture.source, code=code, reason=reason.strip())
             )
-            self._finish()
+            self._finish(picture)
 
     def _fail_all(self, error: DpipError) -> None:
         """Fail what is not back yet: the server is gone for good.
@@ -317,9 +392,9 @@ class _Batch:
             for picture in waiting:
                 self._fail(picture, error.code, str(error))
 
-    def _finish(self) -> None:
+    def _finish(self, picture: Picture) -> None:
         self._finished += 1
-        self._in_flight -= 1
+        self._room.free(picture)
         self._changed.notify()
         self._end_if_finished()
 

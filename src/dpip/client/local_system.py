@@ -114,6 +114,8 @@ def _until_ready(process: subprocess.Popen[bytes], log: Path) -> _Ready:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_STOP_SECONDS)
-    process.kill()
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+    finally:  # Also if somebody is too impatient to wait.
+        process.kill()

@@ -158,6 +158,12 @@ class Workloads(Protocol):
 
     async def forget_removed_workloads(self, before: float) -> None:
         """Forget which workloads were removed before that time."""
+
+    async def remove_settled(self, workload_id: str, *, through: int) -> list[Image]:
+        """Forget what settled up to position ``through``: jobs, originals and results.
+
+        Returns the images, whose bytes are to go. Raises ``NotFound`` if the workload is gone.
+        """
         ...
 
     async def image(self, image_id: str) -> Image | None:

@@ -29,6 +29,7 @@ RULES: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/workloads"): (200, 200, 200, 200, 200, 403, 401),
     ("GET", "/workloads/{workload_id}"): (200, 404, 200, 404, 200, 403, 401),
     ("GET", "/workloads/{workload_id}/results"): (200, 404, 200, 404, 200, 403, 401),
+    ("DELETE", "/workloads/{workload_id}/results"): (200, 404, 200, 403, 403, 403, 401),
     ("POST", "/workloads/{workload_id}/retry"): (200, 404, 200, 403, 403, 403, 401),
     ("DELETE", "/workloads/{workload_id}"): (200, 404, 200, 403, 403, 403, 401),
     ("POST", "/images"): (201, 404, 201, 403, 403, 403, 401),
@@ -97,6 +98,8 @@ def ask(session: ApiSession, method: str, path: str, ids: dict[str, str]) -> req
         body = {"json": {"pictures": [{"name": "x", "key": "x"}]}}
     elif (method, path) == ("POST", "/tokens"):
         body = {"json": {"name": "x", "scope": "read"}}
+    elif (method, path) == ("DELETE", "/workloads/{workload_id}/results"):
+        body = {"params": {"through": 1}}
     return session.request(method, path.format(**ids), **body)
 
 

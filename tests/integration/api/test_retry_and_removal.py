@@ -39,6 +39,22 @@ def test_a_removed_workload_is_gone_with_its_files(system: System, user: ApiSess
     assert user.post("/images", files={"data": picture()}, data=form).status_code == 404
 
 
+def test_results_are_removed_up_to_a_position(system: System, user: ApiSession) -> None:
+    """They are gone with their originals, rows and files; the workload goes on."""
+    workload = user.create_workload()
+    first, second, third = (user.upload(workload) for _ in range(3))
+    _, filtered = finish(system, workload, first)
+    fail(system, second)
+    answer = user.delete(f"/workloads/{workload}/results", params={"through": 2})
+    assert (answer.status_code, answer.json()) == (200, {"workload_id": workload, "images": 2})
+    for image in (first, second, filtered):
+        assert user.get(f"/images/{image}").status_code == 404
+    assert [path.stem for path in system.files() if workload in path.parts] == [third]
+    _, last = finish(system, workload, third)
+    results = user.get(f"/workloads/{workload}/results").json()["results"]
+    assert [result["filtered_image_id"] for result in results] == [last]
+
+
 def test_the_result_of_a_removed_workload_is_refused(system: System, user: ApiSession) -> None:
     """Its worker is told that the attempt is stale, and no file stays."""
     workload = user.create_workload()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dpip.client import Client, batch, transport
+from dpip.client import Client, room, transport
 from dpip.client.batch import Picture, Progress, filter_pictures
 from dpip.errors import ApiRefused
 from tests.unit.client.stub_api import StubApi
@@ -40,7 +40,7 @@ def test_uploads_and_downloads_overlap(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch of many more pictures than may be in flight gets through."""
-    monkeypatch.setattr(batch, "IN_FLIGHT", 3)
+    monkeypatch.setattr(room, "MAX_PICTURES", 3)
     pictures = make_pictures(tmp_path, [b"x"] * 30)
     assert filter_pictures(client, pictures, "blur").filtered == 30
 

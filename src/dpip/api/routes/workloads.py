@@ -23,6 +23,7 @@ from dpip.api.workload_request import BODY, read_workload_request
 from dpip.errors import DpipError, InvalidValue
 from dpip.filters.pipeline import encode_pipeline
 from dpip.model.ids import new_id
+from dpip.model.image import ImageKind
 from dpip.model.workload import Workload
 
 router = APIRouter(prefix="/workloads")
@@ -147,3 +148,26 @@ async def results(
     return ResultsPage(
         results=[Result.of(job) for job in jobs], next=jobs[-1].position if jobs else after
     )
+
+
+@router.delete(
+    "/{workload_id}/results",
+    dependencies=[Depends(may_change)],
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+async def remove_results(
+    workload_id: str,
+    user: AnyUser,
+    context: InContext,
+    through: Annotated[int, Query(ge=0, le=2**31 - 1, description="The last position to go.")],
+) -> RemovedAnswer:
+    """Remove what has settled up to a position: results, their originals, and failures."""
+    workload = await visible_workload(context, user, workload_id)
+    images = await context.datastore.remove_settled(workload.id, through=through)
+    for image in images:
+        try:
+            await context.images.remove(image)
+        except DpipError as error:  # Nobody can see it any more.
+            log.warning("file of a removed image left behind", image=image.id, reason=str(error))
+    originals = sum(image.kind is ImageKind.ORIGINAL for image in images)
+    return RemovedAnswer(workload_id=workload.id, images=originals)

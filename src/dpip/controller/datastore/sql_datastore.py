@@ -187,6 +187,9 @@ class SqlDatastore:
     async def forget_removed_workloads(self, before: float) -> None:
         await self._write(workloads.forget_removed_workloads, before)
 
+    async def remove_settled(self, workload_id: str, *, through: int) -> list[Image]:
+        return await self._write(workloads.remove_settled, workload_id, through)
+
     async def image(self, image_id: str) -> Image | None:
         return await self._read_row(workloads.image, image_id)
 

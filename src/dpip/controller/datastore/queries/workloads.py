@@ -18,6 +18,9 @@ from dpip.model.note import notes_as_text, notes_in_text
 from dpip.model.requirements import Requirements
 from dpip.model.workload import JobCounts, RemovedWorkload, Usage, Workload
 
+_MOST_IDS = 500
+"""Ids in one statement; databases bound how many values it may have."""
+
 _INSERT_WORKLOAD = insert(workloads)
 _INSERT_IMAGE = Prepared(insert(images))
 _INSERT_JOB = Prepared(
@@ -223,6 +226,32 @@ def removed_workloads_of(connection: Connection, workload_id: str | None) -> lis
 
 def forget_removed_workloads(connection: Connection, before: float) -> None:
     connection.execute(delete(removed_workloads).where(removed_workloads.c.removed_at < before))
+
+
+def remove_settled(connection: Connection, workload_id: str, through: int) -> list[Image]:
+    lock_workload(connection, workload_id)
+    settled = (jobs.c.workload_id == workload_id) & (jobs.c.position <= through)
+    gone = connection.execute(
+        select(jobs.c.image_id, jobs.c.filtered_image_id, jobs.c.state).where(settled)
+    ).all()
+    image_ids = [id for job in gone for id in (job.image_id, job.filtered_image_id) if id]  # noqa: A001
+    connection.execute(delete(jobs).where(settled))
+    removed: list[Image] = []
+    for start in range(0, len(image_ids), _MOST_IDS):
+        wanted = images.c.id.in_(image_ids[start : start + _MOST_IDS])
+        removed += map(image_in, connection.execute(_IMAGES.where(wanted)))
+        connection.execute(delete(images).where(wanted))
+    done = sum(job.state == JobState.DONE.value for job in gone)
+    connection.execute(
+        update(workloads)
+        .where(workloads.c.id == workload_id)
+        .values(
+            done=workloads.c.done - done,
+            failed=workloads.c.failed - (len(gone) - done),
+            stored_bytes=workloads.c.stored_bytes - sum(image.size for image in removed),
+        )
+    )
+    return removed
 
 
 def insert_image(connection: Connection, image: Image, key: str | None = None) -> None:
