@@ -13,7 +13,11 @@ import pyvips
 
 from tests.acceptance.pictures import picture, pixels
 from tests.acceptance.system import ADMIN, System, dpip, environment
+from tests.contract.small_disk import mounted_disk
 from tests.waiting import eventually
+
+_ROOM_OF_A_SYSTEM = 6 << 20
+"""Bytes of its database and logs."""
 
 
 @pytest.fixture
@@ -111,27 +115,84 @@ def test_wrong_usage_is_told_before_anything_happens(
     assert "Traceback" not in ran.stderr
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    """The exit code is 130; no process and no temporary directory stays."""
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(200):
         (folder / f"{number}.png").write_bytes(picture(number, size=300))
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    env = environment(tmp_path / "unused", TMPDIR=str(temporary))
+    return folder
+
+
+def begun(out: Path, *arguments: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    """``dpip run`` once the first picture is back."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dpip", "run", str(folder), "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "dpip", "run", *arguments, "--out", str(out)],
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    eventually(lambda: list((tmp_path / "out").glob("*.png")), "the first picture")
+    eventually(lambda: list(out.glob("*.png")), "the first picture")
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_leaves_nothing_behind(
+    many: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The exit code is 130; no process and no temporary directory stays, and no half picture.
+
+    A terminal that closes tells twice.
+    """
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = environment(tmp_path / "unused", TMPDIR=str(temporary))
+    process = begun(tmp_path / "out", str(many), env=env)
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
+    if number is signal.SIGHUP:
+        process.send_signal(number)
     assert process.wait(timeout=60) == 130
     assert not any(child.is_running() for child in children)
     assert list(temporary.iterdir()) == []
+    assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_interrupt_cancels_its_workload_on_a_server(
+    many: Path, tmp_path: Path, system: System
+) -> None:
+    """What is pending there would be filtered for nobody."""
+    before = list_workloads(system)
+    env = {**system.env, "DPIP_USER": ADMIN[0], "DPIP_USER_PASSWORD": ADMIN[1]}
+    process = begun(tmp_path / "out", str(many), "--server", system.ready["api"], env=env)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 130
+    assert list_workloads(system) == before
+
+
+def test_a_small_temporary_directory_is_enough(many: Path, tmp_path: Path) -> None:
+    """Only what is on its way lies there: all originals would not fit."""
+    pictures = sum(file.stat().st_size for file in many.iterdir())
+    with mounted_disk(tmp_path / "disk", _ROOM_OF_A_SYSTEM + pictures // 2) as disk:
+        env = environment(tmp_path / "unused", TMPDIR=str(disk.path))
+        ran = dpip("run", str(many), "--out", str(tmp_path / "out"), "--workers", "2", env=env)
+        assert ran.returncode == 0, ran.stderr
+        assert list(disk.path.iterdir()) == []
+    assert len(list((tmp_path / "out").iterdir())) == 200
+
+
+def test_a_full_output_ends_with_a_sentence(many: Path, tmp_path: Path) -> None:
+    """The exit code is 1; what is there is whole."""
+    with mounted_disk(tmp_path / "disk", 1 << 20) as disk:
+        env = environment(tmp_path / "unused")
+        ran = dpip("run", str(many), "--out", str(disk.path), "--workers", "2", env=env)
+        assert ran.returncode == 1
+        assert f"There is no space left in {disk.path}." in ran.stderr
+        assert "Traceback" not in ran.stderr
+        made = list(disk.path.iterdir())
+        assert made
+        for path in made:
+            assert pixels(path.read_bytes()).shape[:2] == (300, 300)
 
 
 def list_workloads(system: System) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """The workload of one command on a server that others use too."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dpip.cli.output import say_each
 from dpip.client import Client
 from dpip.client.answers import Workload
 from dpip.errors import ApiRefused, DpipError
@@ -25,9 +25,9 @@ def removed_at_the_end(client: Client, workload: Workload, server: str) -> Itera
         except (DpipError, KeyboardInterrupt) as error:
             if not (isinstance(error, ApiRefused) and error.status == _NOT_FOUND):
                 reason = str(error) or "Interrupted while it was being removed."
-                print(
-                    f"Workload {workload.id} is still on the server: {reason}\n"
-                    f"To remove it: curl -X DELETE -H 'Authorization: Bearer TOKEN' "
+                say_each(
+                    f"Workload {workload.id} is still on the server: {reason}",
+                    "To remove it: curl -X DELETE -H 'Authorization: Bearer TOKEN' "
                     f"{server.rstrip('/')}/workloads/{workload.id}",
-                    file=sys.stderr,
+                    aside=True,
                 )

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from dpip.cli.output import say
 from dpip.client import batch
+from dpip.plain_text import plain
 
 _LINE_SECONDS = 5.0
 
@@ -69,6 +70,7 @@ class BatchProgress:
             self._next_line += _LINE_SECONDS
             say(f"{progress.finished} of {progress.total}: {detail}", aside=True)
 
-    def say(self, text: str) -> None:
-        """Print ``text`` above the bar."""
-        self._console.print(Text(text), soft_wrap=True)
+    def say_above(self, *lines: str) -> None:
+        """Print ``lines`` above the bar."""
+        for line in lines:
+            self._console.print(Text(plain(line)), soft_wrap=True)

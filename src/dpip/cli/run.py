@@ -152,7 +152,7 @@ def run(
                 keep=keep,
                 max_bytes=None if server else room_for_originals(workers or default_workers()),
                 on_progress=display.show,
-                on_wait=Waiting(client, display.say, own_system=server is None).tell,
+                on_wait=Waiting(client, display.say_above, own_system=server is None).tell,
             )
     except KeyboardInterrupt:
         say(f"Interrupted: {display.came_back} pictures are in {out}.", aside=True)

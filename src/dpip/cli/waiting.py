@@ -16,7 +16,7 @@ _ROOM_OF_A_WORKER = 64 << 20
 class Waiting:
     """Says why pictures wait, each reason once while it holds."""
 
-    def __init__(self, client: Client, say: Callable[[str], None], *, own_system: bool) -> None:
+    def __init__(self, client: Client, say: Callable[..., None], *, own_system: bool) -> None:
         self._client = client
         self._say = say
         self._own_system = own_system
@@ -42,7 +42,7 @@ class Waiting:
             )
         if explanation.remedy:
             lines.append(f"  What to do: {explanation.remedy}")
-        self._say("\n".join(lines))
+        self._say(*lines)
 
 
 def room_for_originals(workers: int) -> int:

@@ -10,7 +10,10 @@ import typer
 from typer.testing import CliRunner, Result
 
 from dpip.cli.run import run
+from dpip.client import Client
+from dpip.client.answers import Explanation
 from dpip.errors import ApiUnreachable
+from dpip.worker.gpus import Gpus
 from tests.unit.client.stub_api import StubApi, serving
 
 app = typer.Typer()
@@ -277,3 +280,87 @@ def test_a_server_that_is_not_there_is_an_error(folder: Path, tmp_path: Path) ->
         *(folder, "--out", tmp_path / "out", "--server", "127.0.0.1:1"), DPIP_TOKEN="t0ken"
     )
     assert isinstance(result.exception, ApiUnreachable)
+
+
+def test_its_workload_is_removed_from_the_server(
+    api: StubApi, url: str, folder: Path, tmp_path: Path
+) -> None:
+    """Also if pictures have failed, which stay where they came from; ``--keep`` keeps all."""
+    (folder / "c.png").write_bytes(b"bad")
+    arguments = (folder, "--server", url, "--out")
+    assert dpip_run(*arguments, tmp_path / "one", "--keep", DPIP_TOKEN="t0ken").exit_code == 3
+    assert api.removed == []
+    api.results.clear()
+    assert dpip_run(*arguments, tmp_path / "two", DPIP_TOKEN="t0ken").exit_code == 3
+    assert api.removed == ["w1"]
+
+
+def test_its_workload_is_removed_when_it_is_interrupted(
+    api: StubApi, url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nothing of it runs on."""
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dpip.client.batch.filter_in_workload", interrupt)
+    result = dpip_run(folder, "--out", tmp_path / "out", "--server", url, DPIP_TOKEN="t0ken")
+    assert result.exit_code == 130
+    assert api.removed == ["w1"]
+
+
+def test_a_workload_that_cannot_be_removed_is_named(
+    api: StubApi, url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the way to remove it; the results are there all the same."""
+
+    def gone(*_: Any) -> None:
+        raise ApiUnreachable(url=url, reason="connection refused")
+
+    monkeypatch.setattr("dpip.client.Client.remove_workload", gone)
+    result = dpip_run(folder, "--out", tmp_path / "out", "--server", url, DPIP_TOKEN="t0ken")
+    assert result.exit_code == 0
+    assert "Workload w1 is still on the server" in result.stderr
+    assert f"DELETE -H 'Authorization: Bearer TOKEN' {url}/workloads/w1" in result.stderr
+
+
+def test_a_picture_that_waits_says_why(
+    api: StubApi, url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each reason, with what each worker lacks and what to do."""
+    monkeypatch.setattr("dpip.client.batch._QUIET_SECONDS", 0.0)
+    api.hold_results.clear()
+    explain = Client.explain
+    asked: list[str] = []
+
+    def explain_and_go_on(client: Client, image_id: str) -> Explanation:
+        asked.append(image_id)
+        if len(asked) == 3:
+            api.hold_results.set()
+        return explain(client, image_id)
+
+    monkeypatch.setattr("dpip.client.Client.explain", explain_and_go_on)
+    result = dpip_run(folder, "--out", tmp_path / "out", "--server", url, DPIP_TOKEN="t0ken")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("Waiting: No worker can take it now.") == 1
+    assert "Worker ada has no tag fast." in result.stderr
+    assert "What to do: Have a worker with the tag fast join." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--tags", "rare"], "--tags needs --server"),
+        (["--gpu", "required"], "--gpu required needs --server"),
+        (["--keep"], "--keep is for --server"),
+    ],
+)
+def test_what_workers_started_here_cannot_have_is_refused_at_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    """Nothing is started for it."""
+    monkeypatch.setattr(Gpus, "read", lambda _: [])
+    result = dpip_run(folder, "--out", tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -46,6 +46,9 @@ class StubApi:
         self.hold_results.set()
         self.truncate_downloads = 0
         self.workload_count = 0
+        self.removed: list[str] = []
+        """Ids of the workloads that were removed."""
+        self.removed_through = 0
         self.token = "t0ken"
         self.words = "It is broken."
         self.workers = "w"
@@ -145,6 +148,12 @@ def _handler(api: StubApi) -> type[BaseHTTPRequestHandler]:
                     answer = {"workloads": [_workload("blur", each) for each in page]}
                     more = len(older) > len(page)
                     self._json(200, answer | {"next": page[-1] if more else None})
+                case "DELETE", ["workloads", workload_id]:
+                    api.removed.append(workload_id)
+                    self._json(200, {"workload_id": workload_id, "images": 0})
+                case "DELETE", ["workloads", workload_id, "results"]:
+                    api.removed_through = int(query["through"][0])
+                    self._json(200, {"workload_id": workload_id, "images": 0})
                 case "POST", ["images"]:
                     form = _form(self.headers["Content-Type"], body)
                     if form["data"][1].startswith(b"refuse"):

@@ -1,3 +1,4 @@
+import errno
 import signal
 import threading
 from pathlib import Path
@@ -5,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dpip.client import Client, room, transport
-from dpip.client.batch import Picture, Progress, filter_pictures
-from dpip.errors import ApiRefused
+from dpip.client import Client, batch, room, transport
+from dpip.client.batch import Picture, Progress, filter_in_workload, filter_pictures
+from dpip.errors import ApiRefused, NoSpaceLeft
 from tests.unit.client.stub_api import StubApi
 
 
@@ -15,7 +16,7 @@ def make_pictures(folder: Path, contents: list[bytes]) -> list[Picture]:
     pictures = []
     for number, content in enumerate(contents):
         source = folder / "in" / f"{number:03}.png"
-        source.parent.mkdir(exist_ok=True)
+        source.parent.mkdir(parents=True, exist_ok=True)
         source.write_bytes(content)
         pictures.append(Picture(source, folder / "out" / "sub" / source.name))
     return pictures
@@ -43,6 +44,95 @@ def test_uploads_and_downloads_overlap(
     monkeypatch.setattr(room, "MAX_PICTURES", 3)
     pictures = make_pictures(tmp_path, [b"x"] * 30)
     assert filter_pictures(client, pictures, "blur").filtered == 30
+
+
+def test_results_are_removed_once_they_are_back(
+    api: StubApi, client: Client, tmp_path: Path
+) -> None:
+    """Failed ones too, a few at a time; never one that is not back. By default all are kept."""
+    pictures = make_pictures(tmp_path, [b"bad", *[b"fine"] * 39])
+    removed: list[tuple[int, int]] = []
+    remove = client.remove_results
+
+    def look_and_remove(workload_id: str, through: int) -> None:
+        removed.append((through, len(list((tmp_path / "out/sub").glob("[!.]*")))))
+        remove(workload_id, through)
+
+    client.remove_results = look_and_remove  # type: ignore[method-assign]
+    workload = client.create_workload("blur")
+    report = filter_in_workload(client, workload, pictures, keep=False)
+    assert report.filtered == 39
+    assert 16 <= api.removed_through <= 40
+    assert all(through - 1 <= back for through, back in removed)
+    api.removed_through = 0
+    filter_in_workload(client, workload, make_pictures(tmp_path / "kept", [b"x"] * 20))
+    assert api.removed_through == 0
+
+
+def test_bytes_on_their_way_are_bounded(api: StubApi, client: Client, tmp_path: Path) -> None:
+    """A picture that is larger than the bound goes alone."""
+    pictures = make_pictures(tmp_path, [b"x" * 100] * 8 + [b"y" * 1000] + [b"x" * 100] * 8)
+    most = 0
+
+    def look(progress: Progress) -> None:
+        nonlocal most
+        most = max(most, progress.uploaded - progress.finished)
+
+    api.hold_results.clear()
+    seen: list[Progress] = []
+
+    def release_when_stuck(progress: Progress) -> None:
+        look(progress)
+        seen.append(progress)
+        if seen[-5:].count(progress) == 5:
+            api.hold_results.set()
+
+    workload = client.create_workload("blur")
+    report = filter_in_workload(
+        client, workload, pictures, max_bytes=300, on_progress=release_when_stuck
+    )
+    assert report.filtered == 17
+    assert most == 3
+
+
+def test_a_full_disk_ends_the_batch(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All other pictures would fail as well; what is there stays."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(client, "download_result", full)
+    with pytest.raises(NoSpaceLeft, match=str(tmp_path / "out")):
+        filter_pictures(client, make_pictures(tmp_path, [b"x"] * 30), "blur")
+
+
+def test_a_server_that_is_full_ends_the_batch(api: StubApi, client: Client, tmp_path: Path) -> None:
+    """Nothing waits for room that nobody makes."""
+    workload = client.create_workload("blur")
+    api.script.append((507, {}, {"code": "storage_full", "detail": "There is no space left."}))
+    api.hold_results.clear()
+    with pytest.raises(ApiRefused, match="no space left"):
+        filter_in_workload(client, workload, make_pictures(tmp_path, [b"x"]))
+
+
+def test_who_waits_is_told_of_a_picture_that_does(
+    api: StubApi, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When nothing has moved for a while, and again until something does."""
+    monkeypatch.setattr(batch, "_QUIET_SECONDS", 0.0)
+    api.hold_results.clear()
+    told: list[str] = []
+
+    def tell(image_id: str) -> None:
+        told.append(image_id)
+        if len(told) == 2:
+            api.hold_results.set()
+
+    workload = client.create_workload("blur")
+    filter_in_workload(client, workload, make_pictures(tmp_path, [b"x"]), on_wait=tell)
+    assert told[:2] == ["i0", "i0"]
 
 
 def test_the_server_is_asked_no_more_once_every_result_is_known(
