@@ -27,7 +27,8 @@ EXPLANATION: dict[str, Any] = {
 
 class StubApi:
     """Filters a picture by reversing its bytes; one that starts with ``bad`` fails, with
-    ``refuse`` is refused, with ``cut`` breaks the connection off, and with ``film`` loses frames.
+    ``refuse`` is refused, with ``full`` finds no room,
+    with ``cut`` breaks the connection off, and with ``film`` loses frames.
 
     ``script`` holds answers (status, headers, problem) that the next requests get in place of the
     real ones; the status 0 breaks the connection off.
@@ -158,6 +159,9 @@ def _handler(api: StubApi) -> type[BaseHTTPRequestHandler]:
                     form = _form(self.headers["Content-Type"], body)
                     if form["data"][1].startswith(b"refuse"):
                         self._refuse(415, "unsupported_picture", "This is not a picture.")
+                        return
+                    if form["data"][1].startswith(b"full"):
+                        self._refuse(507, "storage_full", "There is no space left to keep this.")
                         return
                     if form["data"][1].startswith(b"cut"):
                         self.close_connection = True

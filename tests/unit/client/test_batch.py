@@ -108,13 +108,11 @@ def test_a_full_disk_ends_the_batch(
         filter_pictures(client, make_pictures(tmp_path, [b"x"] * 30), "blur")
 
 
-def test_a_server_that_is_full_ends_the_batch(api: StubApi, client: Client, tmp_path: Path) -> None:
+def test_a_server_that_is_full_ends_the_batch(client: Client, tmp_path: Path) -> None:
     """Nothing waits for room that nobody makes."""
     workload = client.create_workload("blur")
-    api.script.append((507, {}, {"code": "storage_full", "detail": "There is no space left."}))
-    api.hold_results.clear()
     with pytest.raises(ApiRefused, match="no space left"):
-        filter_in_workload(client, workload, make_pictures(tmp_path, [b"x"]))
+        filter_in_workload(client, workload, make_pictures(tmp_path, [b"x", b"full"]))
 
 
 def test_who_waits_is_told_of_a_picture_that_does(
