@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from dpip.model.ids import new_id
 from dpip.model.image_place import STAGING, staging_area
+from dpip.plain_files import open_plain, opened_directory
 
 _BLOCK = 256 * 1024
 
@@ -53,12 +54,13 @@ class DirectStore:
 
     def length(self, place: PurePath) -> int:
         """Bytes of the image at ``place``."""
-        return (self._images / place).stat().st_size
+        with os.fdopen(open_plain(self._images, place), "rb", buffering=0) as source:
+            return os.fstat(source.fileno()).st_size
 
     def copy_out(self, place: PurePath, sha256: str, target: Path) -> bool:
         """Copy the image at ``place`` to ``target``; whether its bytes are those that were kept."""
         with (
-            (self._images / place).open("rb", buffering=0) as source,
+            os.fdopen(open_plain(self._images, place), "rb", buffering=0) as source,
             target.open("wb", buffering=0) as sink,
         ):
             return _copy(source, sink) == sha256
@@ -69,7 +71,8 @@ class DirectStore:
         Whether its bytes are those that were kept. Nobody may write to it.
         """
         try:
-            os.link(self._images / place, target)
+            with opened_directory(self._images, place.parent) as directory:
+                os.link(place.name, target, src_dir_fd=directory, follow_symlinks=False)
         except FileExistsError:
             raise
         except OSError:  # Another file system, one without links, or another user's.

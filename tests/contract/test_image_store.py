@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from dpip.controller.image_directories import ImageDirectories
 from dpip.errors import ImageDamaged, StorageFull, StorageUnavailable
+from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind, PictureFormat
 from dpip.model.image_place import directory_name
 from tests.contract.builders import build_filtered, build_original, build_workload
@@ -21,6 +23,7 @@ from tests.contract.small_disk import SmallDisk, small_disk
 
 __all__ = ["small_disk"]
 
+BLOCK = 128 * 1024
 MEBIBYTE = 1024 * 1024
 CONTENT = bytes(range(256)) * 10
 HOLD_UNTIL_TOLD = """
@@ -321,11 +324,11 @@ async def test_a_range_is_read(store: ImageDirectories, start: int, length: int 
 
 
 async def test_large_images_come_in_blocks(store: ImageDirectories) -> None:
-    """No more than a mebibyte of an image is in memory at once."""
-    content = os.urandom(2 * MEBIBYTE + 1)
+    """No more than 128 KiB of an image is in memory at once."""
+    content = os.urandom(3 * BLOCK + 1)
     image = image_of(content)
     await put(store, image, content)
-    assert [len(block) async for block in store.read(image)] == [MEBIBYTE, MEBIBYTE, 1]
+    assert [len(block) async for block in store.read(image)] == [BLOCK, BLOCK, BLOCK, 1]
 
 
 async def test_missing_bytes_are_damage(store: ImageDirectories) -> None:
@@ -335,20 +338,70 @@ async def test_missing_bytes_are_damage(store: ImageDirectories) -> None:
 
 
 async def test_bytes_that_are_cut_short_are_damage(store: ImageDirectories) -> None:
-    """They do not pass for the whole."""
+    """Of images of any size, and of their parts, not a byte is given out."""
+    for size in (len(CONTENT), 3 * BLOCK, MEBIBYTE + 1):
+        content = os.urandom(size)
+        image = image_of(content)
+        await put(store, image, content)
+        for left in (size - 1, size // 2, 0):
+            os.truncate(store.path(image), left)
+            for part in ((), (0, 10), (5, 1)):
+                with pytest.raises(ImageDamaged, match="cut short"):
+                    await anext(store.read(image, *part))
+
+
+@pytest.mark.parametrize("size", [1, MEBIBYTE + 1])
+async def test_more_bytes_than_were_kept_are_damage(store: ImageDirectories, size: int) -> None:
+    """Though their beginning is what was kept."""
+    content = os.urandom(size)
+    image = image_of(content)
+    await put(store, image, content)
+    with store.path(image).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ImageDamaged, match="not those that were kept"):
+        await anext(store.read(image))
+
+
+@pytest.mark.parametrize("levels", range(4))
+async def test_a_link_in_the_place_of_an_image_is_not_followed(
+    store: ImageDirectories, root: Path, tmp_path: Path, levels: int
+) -> None:
+    """Nor one in the place of a directory above it, though the same bytes lie there."""
     image = image_of()
     await put(store, image)
-    os.truncate(store.path(image), 100)
-    with pytest.raises(ImageDamaged, match="cut short"):
-        await read(store, image)
-    with pytest.raises(ImageDamaged, match="cut short"):
-        await read(store, image, 0, 100)
+    replaced = [store.path(image), *store.path(image).parents][levels]
+    assert replaced.parent.is_relative_to(root)
+    replaced.rename(tmp_path / "elsewhere")
+    replaced.symlink_to(tmp_path / "elsewhere")
+    for part in ((), (0, 1)):
+        with pytest.raises(ImageDamaged, match="behind a symbolic link"):
+            await anext(store.read(image, *part))
+    if levels:
+        neighbour = msgspec.structs.replace(image, id=new_id())
+        staged = await store.stage()
+        with pytest.raises(StorageUnavailable):
+            await store.keep(staged, neighbour)
+        await staged.discard()
+        assert not list((tmp_path / "elsewhere").rglob(f"{neighbour.id}*"))
 
 
-@pytest.mark.parametrize("size", [1, MEBIBYTE, MEBIBYTE + 1, 2 * MEBIBYTE])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+async def test_only_a_regular_file_is_an_image(
+    store: ImageDirectories, make: Callable[[Path], None]
+) -> None:
+    """Nobody waits for a pipe."""
+    image = image_of()
+    await put(store, image)
+    store.path(image).unlink()
+    make(store.path(image))
+    with pytest.raises(ImageDamaged, match="not in a regular file"):
+        await anext(store.read(image))
+
+
+@pytest.mark.parametrize("size", [1, BLOCK, BLOCK + 1, MEBIBYTE, MEBIBYTE + 1, 2 * MEBIBYTE])
 @pytest.mark.parametrize("place", ["first", "last"])
 async def test_a_flipped_bit_is_damage(store: ImageDirectories, size: int, place: str) -> None:
-    """The last block of the whole image is not given out."""
+    """Of a small image nothing is given out, of one beyond a mebibyte not its last block."""
     content = os.urandom(size)
     image = image_of(content)
     await put(store, image, content)
@@ -358,8 +411,9 @@ async def test_a_flipped_bit_is_damage(store: ImageDirectories, size: int, place
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 1]))
     blocks = store.read(image)
-    for _ in range((size - 1) // MEBIBYTE):
-        await anext(blocks)
+    if size > MEBIBYTE:
+        for _ in range((size - 1) // BLOCK):
+            await anext(blocks)
     with pytest.raises(ImageDamaged, match="not those that were kept"):
         await anext(blocks)
 

@@ -3,16 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dpip.api.errors import problem
 from dpip.api.request_head import check_trailer, checked_target
 from dpip.api.security_headers import SECURITY_HEADERS
 from dpip.api.settings import HttpLimits
+from dpip.api.unsent_answers import PIECE, UnsentAnswers
 from dpip.errors import (
     DpipError,
     HeadersTooLarge,
@@ -27,6 +30,10 @@ T = TypeVar("T")
 # What is wrong with a request is told to whoever sent it.
 logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
+_HELD_BY_CONNECTION = 64 * 1024
+"""Bytes of an answer beyond which a connection takes no further piece."""
+_MOST_WAITING = 16
+"""Requests of a connection behind the one that is being answered."""
 _WINDOW_SECONDS = 10.0
 """A client is slow if it was too slow for this long."""
 
@@ -36,6 +43,10 @@ class _Phase(Enum):
     HEADERS = auto()
     BODY = auto()
     ANSWER = auto()
+
+
+class _ClientGone(asyncio.CancelledError):
+    """Nobody is left to answer."""
 
 
 class _Pace:
@@ -67,9 +78,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     client's turn: neither a server that is busy nor one that does not read makes a client slow.
     """
 
-    def __init__(self, *, limits: HttpLimits, **uvicorn: Any) -> None:
+    def __init__(self, *, limits: HttpLimits, unsent: UnsentAnswers, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
+        self._application, self.app = self.app, self._answer
         self._limits = limits
+        self._unsent_answers = unsent
         self._phase = _Phase.IDLE
         self._age = 0.0
         self._seconds_of_phase = 0.0
@@ -83,6 +96,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first request, unless there are too many connections."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_HELD_BY_CONNECTION)
         self._enter(_Phase.HEADERS)
         limit = self._limits.connections
         if len(self.connections) > limit:
@@ -127,6 +141,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Let the application begin, if the head of the request can be read in one way only."""
+        if len(self.pipeline) == _MOST_WAITING:
+            self._reject(MalformedRequest(reason=f"{_MOST_WAITING} others wait before it"))
         method, version = self.parser.get_method(), self.parser.get_http_version()
         self.url = self._check(checked_target, method, self.url, version, self.headers)
         self._enter(_Phase.BODY)
@@ -176,6 +192,29 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._refuse(self._too_late("body_seconds"))
             elif self._incoming.is_too_slow(seconds):
                 self._refuse(self._too_late("least_bytes_a_second"))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application. What it sends goes out in pieces, as the client reads them."""
+
+        async def send_in_pieces(message: Message) -> None:
+            body, more = message.get("body", b""), message.get("more_body", False)
+            if len(body) <= PIECE and not more:
+                await send(message)
+                return
+            with self._unsent_answers.holding(self.transport, len(body)) as given:
+                for start in range(0, len(body), PIECE):
+                    piece = body[start : start + PIECE]
+                    more_of_it = more or start + PIECE < len(body)
+                    await send({**message, "body": piece, "more_body": more_of_it})
+                    given(len(piece))
+            if more:
+                # It is not even read before there is room for it.
+                await self.flow.drain()
+                if self.transport.is_closing():
+                    raise _ClientGone
+
+        with suppress(_ClientGone):
+            await self._application(scope, receive, send_in_pieces)
 
     def _is_read_from(self) -> bool:
         """Whether it is up to the client that no more has come in."""

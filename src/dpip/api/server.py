@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from dpip.api.http_protocol import BoundedHttpProtocol
 from dpip.api.settings import HttpLimits
+from dpip.api.unsent_answers import UnsentAnswers
 from dpip.errors import CannotStart
 
 _BACKLOG = 2048
@@ -67,7 +68,9 @@ async def serve(
             app,
             ssl_context_factory=(lambda *_: tls) if tls else None,
             loop="none",
-            http=partial(BoundedHttpProtocol, limits=limits),  # type: ignore[arg-type]
+            http=partial(  # type: ignore[arg-type]
+                BoundedHttpProtocol, limits=limits, unsent=UnsentAnswers()
+            ),
             ws="none",
             lifespan="off",
             access_log=False,

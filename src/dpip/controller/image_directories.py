@@ -1,12 +1,12 @@
 """The image store in directories: one for every workload, originals apart from results."""
 
-import hashlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from dpip.controller.medium import BLOCK, explained, in_thread
+from dpip.controller.image_reader import ImageReader
+from dpip.controller.medium import explained, in_thread
 from dpip.controller.orphan_sweep import remove_expired_orphans, sweep_orphans
 from dpip.controller.staging import (
     StagingFile,
@@ -17,10 +17,11 @@ from dpip.controller.staging import (
     remove_tree,
     sync_directory,
 )
-from dpip.errors import ImageDamaged, NotFound
+from dpip.errors import NotFound
 from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind
 from dpip.model.image_place import STAGING, directory_name, place_of_image
+from dpip.plain_files import opened_directory
 from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
 from dpip.together import Together, for_each
@@ -71,18 +72,14 @@ class ImageDirectories:
 
     async def read(
         self, image: Image, start: int = 0, length: int | None = None
-    ) -> AsyncIterator[bytes]:
-        """Iterate over bytes of ``image`` in blocks of at most 1 MiB."""
-        left = image.size - start if length is None else length
-        reader = await in_thread(_Reader, self.path(image), image)
+    ) -> AsyncGenerator[bytes]:
+        """Iterate over bytes of ``image``, as the port promises."""
+        wanted = image.size - start if length is None else length
+        place = _place_of(image)
+        reader = await in_thread(ImageReader, self._root, place, image, start, wanted)
         try:
-            if left < image.size:
-                await in_thread(reader.check)
-                await in_thread(reader.seek, start)
-            while left > 0:
-                block = await in_thread(reader.read, min(left, BLOCK))
-                left -= len(block)
-                yield block
+            while reader.left:
+                yield await in_thread(reader.read)
         finally:
             reader.close()
 
@@ -104,9 +101,7 @@ class ImageDirectories:
 
     def path(self, image: Image) -> Path:
         """Where the bytes of ``image`` lie."""
-        return self._root / place_of_image(
-            image.workload_name, image.workload_id, image.kind, image.id, image.header.format
-        )
+        return self._root / _place_of(image)
 
     def _stage(self) -> StagingFile:
         self._staging.mkdir(parents=True, exist_ok=True)  # Somebody may have tidied up.
@@ -134,17 +129,16 @@ class ImageDirectories:
 
     def _keep_all(self, wanted: Sequence[tuple[StagingFile, Image]]) -> list[Exception | None]:
         """Move all to their places; each directory is made durable once for all that is in it."""
-        places = [(staged, self.path(image)) for staged, image in wanted]
-        moved = for_each(_move)(places)
-        directories = {target.parent for _, target in places}
+        places = [(staged, _place_of(image)) for staged, image in wanted]
+        moved = for_each(self._move)(places)
+        directories = {place.parent for _, place in places}
         # Asked once only: a kernel tells of a write that failed no second time.
         made = dict(zip(directories, for_each(self._make_durable)([*directories]), strict=True))
 
         def settle(what: tuple[StagingFile, Image], failed: Exception | None) -> Exception | None:
             staged, image = what
-            target = self.path(image)
-            if failed is None and (failed := made[target.parent]):
-                target.unlink(missing_ok=True)  # What may not last is not kept.
+            if failed is None and (failed := made[_place_of(image).parent]):
+                self.path(image).unlink(missing_ok=True)  # What may not last is not kept.
                 if isinstance(failed, FileNotFoundError):
                     failed = NotFound(kind="workload", id=image.workload_id)
             staged.kept = failed is None
@@ -152,9 +146,20 @@ class ImageDirectories:
 
         return list(map(settle, wanted, moved))
 
-    def _make_durable(self, directory: Path) -> None:
+    def _move(self, what: tuple[StagingFile, PurePath]) -> None:
+        staged, place = what
+        for left in reversed(range(_TRIES)):
+            try:
+                with opened_directory(self._root, place.parent, make=True) as directory:
+                    return staged.move_to(place.name, directory)
+            except FileNotFoundError:  # Another upload has found the workload removed just now.
+                if not left:
+                    raise
+
+    def _make_durable(self, place: PurePath) -> None:
         # The first time here: another upload may have made the directories a moment ago, and not
         # have got as far as to make them durable.
+        directory = self._root / place
         above = () if directory in self._durable else directory.parents
         for each in (directory, *above):
             if each.is_relative_to(self._root):
@@ -164,47 +169,7 @@ class ImageDirectories:
         self._durable.add(directory)
 
 
-def _move(what: tuple[StagingFile, Path]) -> None:
-    staged, target = what
-    for left in reversed(range(_TRIES)):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            return staged.move_to(target)
-        except FileNotFoundError:  # Another upload has found the workload removed just now.
-            if not left:
-                raise
-
-
-class _Reader:
-    """Reads an image. What is read from its beginning to its end is compared by its hash."""
-
-    def __init__(self, path: Path, image: Image) -> None:
-        self._image = image
-        try:
-            self._file = path.open("rb", buffering=0)
-        except FileNotFoundError as error:
-            raise ImageDamaged(id=image.id, what="missing") from error
-        self.seek(0)
-
-    def check(self) -> None:
-        """Read all of it. Raises ``ImageDamaged``."""
-        while self._length < self._image.size:
-            self.read(BLOCK)
-
-    def seek(self, start: int) -> None:
-        self._file.seek(start)
-        self._hash = hashlib.sha256()
-        self._length = 0
-
-    def read(self, length: int) -> bytes:
-        block = self._file.read(length)
-        if not block:
-            raise ImageDamaged(id=self._image.id, what="cut short")
-        self._hash.update(block)
-        self._length += len(block)
-        if self._length == self._image.size and self._hash.hexdigest() != self._image.sha256:
-            raise ImageDamaged(id=self._image.id, what="not those that were kept")
-        return block
-
-    def close(self) -> None:
-        self._file.close()
+def _place_of(image: Image) -> PurePath:
+    return place_of_image(
+        image.workload_name, image.workload_id, image.kind, image.id, image.header.format
+    )

@@ -9,16 +9,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from dpip.controller.medium import BLOCK, explained, in_thread
 from dpip.errors import InvalidValue, TooLarge
+from dpip.plain_files import NOT_FOLLOWED, open_plain
 
 _WRITTEN_AT_ONCE = 256 * 1024
 """Bytes that wait in memory to be written, of each of many uploads at once."""
-_NOT_FOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Opens no link, and waits for no writer of a pipe."""
 _OF_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EACCES})
 """Why a link, a socket, and what may not be read are not opened."""
 
@@ -67,7 +66,7 @@ class StagingFile:
         """Open the bytes written so far for reading."""
         with explained():
             self._flush()
-            return self._path.open("rb")
+            return os.fdopen(open_plain(self._path.parent, PurePath(self._path.name)), "rb")
 
     async def discard(self) -> None:
         """Leave nothing behind that was not kept, and unlock what was."""
@@ -76,11 +75,14 @@ class StagingFile:
         elif not self._file.closed:
             await in_thread(self.close_and_unlink)
 
-    def move_to(self, target: Path) -> None:
-        """Rename the file to ``target``; its bytes are durable on return, its name is not."""
+    def move_to(self, name: str, directory: int) -> None:
+        """Rename the file to ``name`` in the open ``directory``.
+
+        Its bytes are durable on return, its name is not.
+        """
         self._flush()
         os.fsync(self._file.fileno())
-        self._path.rename(target)
+        os.rename(self._path, name, dst_dir_fd=directory)
 
     def _flush(self) -> None:
         # In one piece: each call into the system is a chance to lose the interpreter's lock.
@@ -121,7 +123,7 @@ def adopt(area: Path, name: str, path: Path, limit: int) -> StagingFile:
     It is locked before it is there, and what is hashed is what was moved. Raises ``InvalidValue``
     for anything but a file of one name and of our own user, ``TooLarge``, ``FileNotFoundError``.
     """
-    with _opened(area, _NOT_FOLLOWED | os.O_DIRECTORY) as directory:
+    with _opened(area, NOT_FOLLOWED | os.O_DIRECTORY) as directory:
         file = _opened_file(directory, name)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,7 +148,7 @@ def adopt(area: Path, name: str, path: Path, limit: int) -> StagingFile:
 def remove_leftovers(staging: Path) -> None:
     """Remove what nobody holds: files of processes that have died, and their areas."""
     for path in staging.iterdir():
-        with suppress(OSError), _opened(path, _NOT_FOLLOWED) as descriptor:
+        with suppress(OSError), _opened(path, NOT_FOLLOWED) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(path)
 
@@ -176,7 +178,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 def _opened_file(directory: int, name: str) -> FileIO:
     try:
-        descriptor = os.open(name, _NOT_FOLLOWED, dir_fd=directory)
+        descriptor = os.open(name, NOT_FOLLOWED, dir_fd=directory)
     except OSError as error:
         if error.errno in _OF_NO_FILE:
             raise _not_taken(name) from error

@@ -1,6 +1,6 @@
 """Where the bytes of images are kept."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import BinaryIO, Protocol
 
 from dpip.model.image import Image
@@ -70,11 +70,14 @@ class ImageStore(Protocol):
         """
         ...
 
-    def read(self, image: Image, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    def read(
+        self, image: Image, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes]:
         """Iterate over ``length`` bytes of ``image`` from ``start``; by default over all.
 
-        Raises ``ImageDamaged`` where the bytes are missing or not those that were kept: before the
-        last of them if all are read, before the first if a part is.
+        Raises ``ImageDamaged`` where the bytes are missing, of another number, or not those that
+        were kept: before the first of them, but that those of a large image, all of which are read,
+        may turn out to have changed only before the last.
         """
         ...
 

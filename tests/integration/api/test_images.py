@@ -1,6 +1,9 @@
 """Pictures in and out over real HTTP."""
 
 import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +192,47 @@ def test_the_token_of_a_worker_dies_with_it(
     }
     late = worker.post("/images", files={"data": picture()}, data=fields)
     assert late.status_code == 401
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def lengthen(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"more")
+
+
+def change(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_suffix(".kept"))
+    path.symlink_to(path.with_suffix(".kept"))
+
+
+def link_directory(path: Path) -> None:
+    path.parent.rename(path.parent.with_suffix(".kept"))
+    path.parent.symlink_to(path.parent.with_suffix(".kept"))
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, lengthen, change, link, link_directory])
+@pytest.mark.parametrize("content", [picture(), picture() + bytes(300_000)], ids=["one", "more"])
+def test_a_damaged_picture_is_an_error_before_its_first_byte(
+    system: System, user: ApiSession, damage: Callable[[Path], object], content: bytes
+) -> None:
+    """Asked for as a whole or in part, in one block or in several, or only for its headers."""
+    image_id = user.upload(user.create_workload(), content)
+    (path,) = (file for file in system.files() if file.stem == image_id)
+    damage(path)
+    for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=-1"}):
+        answer = user.get(f"/images/{image_id}", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (500, "image_damaged")
+        assert "An operator has to restore them" in answer.json()["detail"]
+    assert user.head(f"/images/{image_id}").status_code == 500

@@ -177,6 +177,20 @@ async def test_an_original_is_not_copied(
     assert original.read_bytes() == ORIGINAL
 
 
+@pytest.mark.parametrize("levels", range(2))
+async def test_a_link_in_the_place_of_an_original_is_not_followed(
+    api: ScriptedApi, client: ImageClient, original: Path, tmp_path: Path, levels: int
+) -> None:
+    """Nor one in the place of its directory: the API is asked, which says what is wrong."""
+    replaced = [original, original.parent][levels]
+    replaced.rename(tmp_path / "elsewhere")
+    replaced.symlink_to(tmp_path / "elsewhere")
+    target = tmp_path / "target"
+    await client.download(RUN, target)
+    assert api.downloads == 1
+    assert not target.is_symlink()
+
+
 @pytest.mark.parametrize("reason", [errno.EXDEV, errno.EPERM, errno.EMLINK])
 async def test_an_original_that_cannot_have_another_name_is_copied(
     api: ScriptedApi,
@@ -188,7 +202,7 @@ async def test_an_original_that_cannot_have_another_name_is_copied(
 ) -> None:
     """As on another file system. Nothing that is done to the copy reaches the image store."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(reason, os.strerror(reason))
 
     monkeypatch.setattr(os, "link", refuse)

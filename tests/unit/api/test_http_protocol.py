@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from dpip.api.http_protocol import BoundedHttpProtocol
 from dpip.api.settings import HttpLimits
+from dpip.api.unsent_answers import UnsentAnswers
 
 LIMITS = HttpLimits(
     header_seconds=5,
@@ -36,10 +37,19 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.unsent = 0
+        self.reader: BoundedHttpProtocol | None = None
+        """Whose client reads nothing, once it is told of: what it takes stays unsent."""
         self.closing = self.aborted = False
 
     def write(self, data: Any) -> None:
         self.written += data
+        if self.reader:
+            self.unsent += len(data)
+            if self.unsent > self.high:
+                self.reader.pause_writing()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = high or 0
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -99,18 +109,44 @@ async def app() -> App:
     return App()
 
 
+class Download:
+    """Answers with blocks for as long as they are taken."""
+
+    def __init__(self, *blocks: int, last: int = 1) -> None:
+        self._blocks = blocks
+        self._last = last
+        self.read = 0
+        """Blocks that were begun."""
+        self.has_ended = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            for size in self._blocks:
+                self.read += 1
+                await send({"type": "http.response.body", "body": bytes(size), "more_body": True})
+            await send({"type": "http.response.body", "body": bytes(self._last)})
+        finally:
+            self.has_ended = True
+
+
 class Connections:
     """Makes connections to one server."""
 
-    def __init__(self, app: App, limits: HttpLimits = LIMITS) -> None:
+    def __init__(self, app: App | Download, limits: HttpLimits = LIMITS) -> None:
         self._config = uvicorn.Config(app, log_config=None, lifespan="off")
         self._config.load()
         self._state = ServerState()
         self._limits = limits
+        self.unsent = UnsentAnswers()
 
     def open(self) -> tuple[BoundedHttpProtocol, FakeTransport]:
         protocol = BoundedHttpProtocol(
-            limits=self._limits, config=self._config, server_state=self._state, app_state={}
+            limits=self._limits,
+            unsent=self.unsent,
+            config=self._config,
+            server_state=self._state,
+            app_state={},
         )
         transport = FakeTransport()
         protocol.connection_made(transport)
@@ -377,3 +413,104 @@ async def test_bounds_are_those_of_the_settings(app: App) -> None:
     protocol.data_received(HEAD + b"A: b\r\n" * 10 + b"A: ")
     protocol.count(6)
     assert not transport.closing
+
+
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
+
+
+def idle_reader(connections: Connections) -> tuple[BoundedHttpProtocol, FakeTransport]:
+    """A connection whose client asks and reads nothing."""
+    protocol, transport = connections.open()
+    transport.reader = protocol
+    protocol.data_received(REQUEST)
+    return protocol, transport
+
+
+async def test_no_block_is_read_for_a_client_that_does_not_take_the_last() -> None:
+    """So much of a download is held, and no more, however large it is."""
+    download = Download(*[128 * KIBIBYTE] * 100)
+    connections = Connections(download)
+    protocol, transport = idle_reader(connections)
+    await settle()
+    assert download.read == 1
+    assert transport.unsent < 129 * KIBIBYTE
+    assert not connections.unsent.held
+    transport.unsent = 0
+    protocol.resume_writing()
+    await settle()
+    assert download.read == 2
+
+
+async def test_a_large_answer_is_given_out_in_pieces() -> None:
+    """What waits of it is counted, and all of it arrives."""
+    connections = Connections(Download(last=MEBIBYTE))
+    protocol, transport = idle_reader(connections)
+    await settle()
+    assert transport.unsent < 129 * KIBIBYTE
+    assert connections.unsent.held == MEBIBYTE - 128 * KIBIBYTE
+    for _ in range(8):
+        transport.unsent = 0
+        protocol.resume_writing()
+        await settle()
+    assert not connections.unsent.held
+    assert transport.written.count(b"\0") == MEBIBYTE
+
+
+async def test_answers_together_are_bounded() -> None:
+    """The connection is cut whose client has read nothing for longest; the others go on."""
+    connections = Connections(
+        Download(last=40 * MEBIBYTE), msgspec.structs.replace(LIMITS, connections=9)
+    )
+    first, second, third = (idle_reader(connections) for _ in range(3))
+    await settle()
+    assert connections.unsent.held < 120 * MEBIBYTE
+    protocol, transport = first
+    transport.unsent = 0
+    protocol.resume_writing()
+    await settle()
+    fourth = idle_reader(connections)
+    await settle()
+    assert [each.aborted for _, each in (first, second, third, fourth)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert connections.unsent.held < 120 * MEBIBYTE
+    second[0].connection_lost(None)
+    await settle()
+    assert connections.unsent.held < 120 * MEBIBYTE
+
+
+async def test_an_answer_alone_may_have_any_size() -> None:
+    """Else it never could be given."""
+    connections = Connections(Download(last=200 * MEBIBYTE))
+    _, transport = idle_reader(connections)
+    await settle()
+    assert not transport.aborted
+
+
+async def test_a_download_ends_with_its_connection() -> None:
+    """Nothing more is read for a client that has gone, and nothing stays of what was held."""
+    download = Download(*[MEBIBYTE] * 100)
+    connections = Connections(download)
+    protocol, transport = idle_reader(connections)
+    await settle()
+    transport.close()
+    protocol.connection_lost(None)
+    await settle()
+    assert download.has_ended
+    assert download.read == 1
+    assert not connections.unsent.held
+
+
+async def test_requests_that_wait_on_a_connection_are_bounded(connections: Connections) -> None:
+    """However many come in at once, before one of them is answered."""
+    protocol, transport = connections.open()
+    protocol.data_received(REQUEST * 17)
+    await settle()
+    assert not transport.closing
+    protocol.data_received(REQUEST * 10_000)
+    assert transport.aborted
+    assert len(protocol.pipeline) == 16

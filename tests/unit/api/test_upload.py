@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import BinaryIO
 
 import pytest
@@ -68,7 +68,9 @@ class MemoryStages:
     async def keep(self, staged: StagedFile, image: Image) -> None:
         raise NotImplementedError
 
-    def read(self, image: Image, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    def read(
+        self, image: Image, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes]:
         raise NotImplementedError
 
     async def remove(self, image: Image) -> None:

@@ -1,7 +1,7 @@
 """Pictures: taken in and given out."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
 from http import HTTPStatus
 from typing import Annotated
 
@@ -122,11 +122,12 @@ async def download_image(
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{image.size}"
     headers["Content-Type"] = image.header.format.media_type
     headers["Content-Length"] = str(len(wanted))
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers)
     chunks = context.images.read(image, wanted.start, len(wanted))
-    # Read before the answer begins, so that missing bytes are still answered with an error.
+    # Read before the answer begins, so that what is damaged is still answered with an error.
     first = await anext(chunks)
+    if request.method == "HEAD":
+        await chunks.aclose()
+        return Response(status_code=status, headers=headers)
     return _Picture(first, chunks, status_code=status, headers=headers)
 
 
@@ -211,20 +212,28 @@ class _Picture(Response):
     """The bytes of a picture, sent block by block as they are read.
 
     Unlike Starlette's ``StreamingResponse`` it runs no task beside it that waits for the client to
-    break off: once that has happened, the server throws away what is sent.
+    break off: once that has happened, sending raises.
     """
 
     def __init__(
-        self, first: bytes, rest: AsyncIterator[bytes], *, status_code: int, headers: dict[str, str]
+        self,
+        first: bytes,
+        rest: AsyncGenerator[bytes],
+        *,
+        status_code: int,
+        headers: dict[str, str],
     ) -> None:
         super().__init__(status_code=status_code, headers=headers)
-        self._first = first
+        self._first: bytes | None = first
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         start = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **start})
-        await send({"type": "http.response.body", "body": self._first, "more_body": True})
-        async for block in self._rest:
-            await send({"type": "http.response.body", "body": block, "more_body": True})
+        first, self._first = self._first, None  # Not kept for as long as the rest takes.
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        del first
+        async with aclosing(self._rest) as rest:
+            async for block in rest:
+                await send({"type": "http.response.body", "body": block, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
