@@ -57,6 +57,20 @@ async def second_datastore(database_url: str) -> AsyncIterator[SqlDatastore]:
 
 
 @pytest.fixture
+async def new_datastore(
+    database_url: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[SqlDatastore]:
+    """Another database of the same kind, without a row."""
+    url = f"sqlite:///{tmp_path}/new.sqlite"
+    if make_url(database_url).get_backend_name() == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.new_database()
+    datastore = await SqlDatastore.open(url)
+    yield datastore
+    await datastore.close()
+
+
+@pytest.fixture
 def query(database_url: str) -> Query:
     """Asks the database itself, past the datastore."""
     url = make_url(database_url)

@@ -96,7 +96,8 @@ async def read(
 
 
 def files_below(root: Path) -> list[Path]:
-    return [path for path in root.rglob("*") if path.is_file()]
+    """Pictures, without what the store notes beside them."""
+    return [path for path in root.rglob("*") if path.is_file() and path.name[0] != "."]
 
 
 # In

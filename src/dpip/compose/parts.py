@@ -97,6 +97,7 @@ async def run_api(
     from dpip.api.server import serve
     from dpip.api.settings import ApiSettings, HttpLimits, QuotaLimits
     from dpip.chores import again_and_again, end
+    from dpip.controller.descriptions import describe_workloads
     from dpip.controller.image_directories import ImageDirectories
     from dpip.controller.removals import finish_removals
 
@@ -125,6 +126,7 @@ async def run_api(
     async def sweep() -> None:
         await remove()  # What is left of a removed workload is no orphan.
         await images.sweep(datastore)
+        await describe_workloads(datastore, images)
 
     tls = network.tls_files(settings)
     chores = (

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from dpip.controller.image_reader import ImageReader
+from dpip.controller.image_tree import workload_directories
 from dpip.controller.medium import explained, in_thread
 from dpip.controller.orphan_sweep import remove_expired_orphans, sweep_orphans
 from dpip.controller.staging import (
@@ -17,10 +18,18 @@ from dpip.controller.staging import (
     remove_tree,
     sync_directory,
 )
+from dpip.controller.workload_notes import (
+    Description,
+    Source,
+    describe,
+    is_described,
+    note_result,
+)
 from dpip.errors import NotFound
 from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind
-from dpip.model.image_place import STAGING, directory_name, place_of_image
+from dpip.model.image_place import STAGING, directory_name, place_of
+from dpip.model.workload import Workload
 from dpip.plain_files import opened_directory
 from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
@@ -75,7 +84,7 @@ class ImageDirectories:
     ) -> AsyncGenerator[bytes]:
         """Iterate over bytes of ``image``, as the port promises."""
         wanted = image.size - start if length is None else length
-        place = _place_of(image)
+        place = place_of(image)
         reader = await in_thread(ImageReader, self._root, place, image, start, wanted)
         try:
             while reader.left:
@@ -86,6 +95,19 @@ class ImageDirectories:
     async def remove(self, image: Image) -> None:
         """Forget the bytes of ``image``."""
         await in_thread(self.path(image).unlink, True)
+
+    async def describe(
+        self, workload: Workload, owner: str | None, results: Sequence[Image] = ()
+    ) -> None:
+        """Write down what ``workload`` is, as the port promises."""
+        sources = [Source(each.id, each.source_id or "", each.notes) for each in results]
+        directory = self._directory(workload.name, workload.id)
+        await in_thread(describe, directory, Description.of(workload, owner), sources)
+
+    async def undescribed(self) -> list[str]:
+        """Ids of workloads whose directories have no description."""
+        directories = await in_thread(workload_directories, self._root)
+        return [each.name for each in directories if not is_described(each)]
 
     async def remove_workload(self, name: str, workload_id: str) -> None:
         """Forget the bytes of all images of a workload, as the port promises."""
@@ -101,7 +123,7 @@ class ImageDirectories:
 
     def path(self, image: Image) -> Path:
         """Where the bytes of ``image`` lie."""
-        return self._root / _place_of(image)
+        return self._root / place_of(image)
 
     def _stage(self) -> StagingFile:
         self._staging.mkdir(parents=True, exist_ok=True)  # Somebody may have tidied up.
@@ -116,7 +138,7 @@ class ImageDirectories:
             raise NotFound(kind="staged file", id=name) from error
 
     def _remove_workload(self, name: str, workload_id: str) -> None:
-        directory = self._root / directory_name(name) / workload_id
+        directory = self._directory(name, workload_id)
         for kind in ImageKind:
             self._durable.discard(directory / kind.value)
         self._staging.mkdir(parents=True, exist_ok=True)
@@ -127,17 +149,19 @@ class ImageDirectories:
             directory.rename(leaving)
             remove_tree(leaving)
 
+    def _directory(self, name: str, workload_id: str) -> Path:
+        return self._root / directory_name(name) / workload_id
+
     def _keep_all(self, wanted: Sequence[tuple[StagingFile, Image]]) -> list[Exception | None]:
         """Move all to their places; each directory is made durable once for all that is in it."""
-        places = [(staged, _place_of(image)) for staged, image in wanted]
-        moved = for_each(self._move)(places)
-        directories = {place.parent for _, place in places}
+        moved = for_each(self._move)(wanted)
+        directories = {place_of(image).parent for _, image in wanted}
         # Asked once only: a kernel tells of a write that failed no second time.
         made = dict(zip(directories, for_each(self._make_durable)([*directories]), strict=True))
 
         def settle(what: tuple[StagingFile, Image], failed: Exception | None) -> Exception | None:
             staged, image = what
-            if failed is None and (failed := made[_place_of(image).parent]):
+            if failed is None and (failed := made[place_of(image).parent]):
                 self.path(image).unlink(missing_ok=True)  # What may not last is not kept.
                 if isinstance(failed, FileNotFoundError):
                     failed = NotFound(kind="workload", id=image.workload_id)
@@ -146,11 +170,14 @@ class ImageDirectories:
 
         return list(map(settle, wanted, moved))
 
-    def _move(self, what: tuple[StagingFile, PurePath]) -> None:
-        staged, place = what
+    def _move(self, what: tuple[StagingFile, Image]) -> None:
+        staged, image = what
+        place = place_of(image)
         for left in reversed(range(_TRIES)):
             try:
                 with opened_directory(self._root, place.parent, make=True) as directory:
+                    if image.kind is ImageKind.FILTERED:
+                        note_result(self._root / place.parents[1], image)
                     return staged.move_to(place.name, directory)
             except FileNotFoundError:  # Another upload has found the workload removed just now.
                 if not left:
@@ -167,9 +194,3 @@ class ImageDirectories:
         if len(self._durable) >= _MOST_REMEMBERED:
             self._durable.clear()
         self._durable.add(directory)
-
-
-def _place_of(image: Image) -> PurePath:
-    return place_of_image(
-        image.workload_name, image.workload_id, image.kind, image.id, image.header.format
-    )

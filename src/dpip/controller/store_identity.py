@@ -45,6 +45,11 @@ class Sides(Struct, frozen=True, kw_only=True):
         shared = len(self.with_files & self.with_rows)
         return 2 * shared >= max(len(self.with_files), len(self.with_rows))
 
+    @property
+    def can_be_rebuilt(self) -> bool:
+        """Whether the database may be one that has lost rows of images that are there."""
+        return self.match or (self.known_id is None and self.with_rows <= self.with_files)
+
 
 async def tie(images: Path, database: StoreTie, *, where: str) -> None:
     """Make sure that ``images`` and ``database``, which is found at ``where``, belong together.
@@ -58,10 +63,10 @@ async def tie(images: Path, database: StoreTie, *, where: str) -> None:
         # Another process may have tied them meanwhile, and taken pictures in.
         if await _is_tied(images, database):
             return
-        raise _foreign(images, where, sides)
+        raise foreign(images, where, sides)
     kept = await asyncio.to_thread(_keep_id, images, sides.store_id or sides.known_id or new_id())
     if await database.tie_store(kept) != kept:
-        raise _foreign(images, where, await look_at(images, database))
+        raise foreign(images, where, await look_at(images, database))
 
 
 async def adopt(images: Path, database: StoreTie) -> None:
@@ -140,7 +145,8 @@ def _written(images: Path, store_id: str) -> Path:
     return path
 
 
-def _foreign(images: Path, where: str, sides: Sides) -> CannotStart:
+def foreign(images: Path, where: str, sides: Sides) -> CannotStart:
+    """What a start is refused with."""
     return CannotStart(
         part="DPIP",
         reason=f"the image directory {images} (store id {sides.store_id or 'none'}, with pictures "

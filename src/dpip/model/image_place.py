@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import PurePath
 from urllib.parse import quote
 
-from dpip.model.image import ImageKind, PictureFormat
+from dpip.model.image import Image, ImageKind, PictureFormat
 
 STAGING = ".staging"
 """The directory of what is on its way in, on the file system of all others."""
@@ -13,9 +13,19 @@ STAGING = ".staging"
 ORPHANS = ".orphans"
 """The directory of what the database does not know: below a day, each at its place."""
 
+RESCUED = ".rescued"
+"""The directory of what a repair found and could not use, each at its place; nothing removes it."""
+
 _UNSAFE = frozenset('/\\%:*?<>|"')
 _LONGEST_SEGMENT = 150
 """Bytes of a workload's name in a path; file systems allow 255 a segment."""
+
+
+def place_of(image: Image) -> PurePath:
+    """Return the path of ``image`` below the root."""
+    return place_of_image(
+        image.workload_name, image.workload_id, image.kind, image.id, image.header.format
+    )
 
 
 def place_of_image(

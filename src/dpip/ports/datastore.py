@@ -458,7 +458,42 @@ class StoreTie(Protocol):
         ...
 
 
-class Datastore(Users, Workloads, Jobs, Leadership, Costs, Workers, JoinTokens, StoreTie, Protocol):
+class Repairs(Protocol):
+    """Rows made again of files that were found, and put right where files were lost."""
+
+    async def images_after(self, image_id: str, *, limit: int) -> list[Image]:
+        """Images by id, the first after ``image_id``."""
+        ...
+
+    async def results_of(self, workload_id: str) -> list[Image]:
+        """The filtered images of a workload."""
+        ...
+
+    async def add_found_result(self, result: Image) -> bool:
+        """Finish the job of an original with a result that was found; whether it had none.
+
+        Raises ``NotFound`` if the workload is gone.
+        """
+        ...
+
+    async def forget_lost_result(self, result: Image) -> None:
+        """Forget a result; its job is pending again.
+
+        Raises ``NotFound`` if the workload is gone.
+        """
+        ...
+
+    async def fail_without_original(self, original: Image, failure: Failure, now: float) -> bool:
+        """Have the job of an original failed for good, unless it is done; whether it is failed.
+
+        Raises ``NotFound`` if the workload is gone.
+        """
+        ...
+
+
+class Datastore(
+    Users, Workloads, Jobs, Leadership, Costs, Workers, JoinTokens, StoreTie, Repairs, Protocol
+):
     """All of it; every part takes the narrowest of these that will do."""
 
     async def ready(self) -> None:

@@ -1,9 +1,10 @@
 """Where the bytes of images are kept."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import BinaryIO, Protocol
 
 from dpip.model.image import Image
+from dpip.model.workload import Workload
 from dpip.ports.datastore import Workloads
 
 
@@ -79,6 +80,19 @@ class ImageStore(Protocol):
         were kept: before the first of them, but that those of a large image, all of which are read,
         may turn out to have changed only before the last.
         """
+        ...
+
+    async def describe(
+        self, workload: Workload, owner: str | None, results: Sequence[Image] = ()
+    ) -> None:
+        """Keep what is needed to know ``workload`` of the user ``owner`` without a datastore.
+
+        ``results`` are those that it has already.
+        """
+        ...
+
+    async def undescribed(self) -> list[str]:
+        """Ids of workloads with images of which that is not kept."""
         ...
 
     async def remove_workload(self, name: str, workload_id: str) -> None:

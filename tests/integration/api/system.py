@@ -179,8 +179,9 @@ class System:
         return workload_id in self.app.state.context.feed._waiting
 
     def files(self) -> set[Path]:
-        """Every file that the image store has, staged ones too."""
-        return {path for path in (self.data_dir / "images").rglob("*") if path.is_file()}
+        """Every picture that the image store has, staged ones too."""
+        found = (self.data_dir / "images").rglob("*")
+        return {path for path in found if path.is_file() and path.name[0] != "."}
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import BinaryIO
 
 import pytest
@@ -13,6 +13,7 @@ from starlette.types import Message
 from dpip.api.upload import received_upload
 from dpip.errors import InvalidValue, MalformedRequest, TooLarge
 from dpip.model.image import Image
+from dpip.model.workload import Workload
 from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
 from tests.unit.api.test_multipart import CONTENT_TYPE, body, part, split
@@ -74,6 +75,14 @@ class MemoryStages:
         raise NotImplementedError
 
     async def remove(self, image: Image) -> None:
+        raise NotImplementedError
+
+    async def describe(
+        self, workload: Workload, owner: str | None, results: Sequence[Image] = ()
+    ) -> None:
+        raise NotImplementedError
+
+    async def undescribed(self) -> list[str]:
         raise NotImplementedError
 
     async def remove_workload(self, name: str, workload_id: str) -> None:

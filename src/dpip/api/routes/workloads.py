@@ -58,6 +58,10 @@ async def create_workload(
         requirements=wanted.requirements,
     )
     await context.datastore.add_workload(workload)
+    try:
+        await context.images.describe(workload, user.name)
+    except DpipError as error:  # A sweep makes good for it.
+        log.warning("workload not described yet", workload=workload.id, reason=str(error))
     response.headers["Location"] = f"/workloads/{workload.id}"
     return WorkloadAnswer.with_images(workload, [], [])
 

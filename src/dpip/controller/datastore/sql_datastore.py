@@ -19,6 +19,7 @@ from dpip.controller.datastore.queries import (
     join_tokens,
     leadership,
     placing,
+    repair,
     store,
     trust,
     users,
@@ -344,6 +345,21 @@ class SqlDatastore:
 
     async def workloads_with_images(self) -> set[str]:
         return await self._read(store.workloads_with_images)
+
+    async def images_after(self, image_id: str, *, limit: int) -> list[Image]:
+        return await self._read(repair.images_after, image_id, limit)
+
+    async def results_of(self, workload_id: str) -> list[Image]:
+        return await self._read(repair.results_of, workload_id)
+
+    async def add_found_result(self, result: Image) -> bool:
+        return await self._write(repair.add_found_result, result)
+
+    async def forget_lost_result(self, result: Image) -> None:
+        await self._write(repair.forget_lost_result, result)
+
+    async def fail_without_original(self, original: Image, failure: Failure, now: float) -> bool:
+        return await self._write(repair.fail_without_original, original, failure, now)
 
     # History
 
