@@ -19,7 +19,7 @@ from dpip.errors import BusUnavailable, DpipError, NotFound, StorageFull, Storag
 from dpip.model.ids import new_id
 from dpip.model.image import Image
 from dpip.model.user import Role, User
-from dpip.model.workload import Workload
+from dpip.model.workload import RemovedWorkload, Workload
 from dpip.ports.bus import Bus
 from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
@@ -60,6 +60,9 @@ class Rows:
         if self.failure:
             raise self.failure
         return image
+
+    async def removed_workloads(self, workload_id: str) -> list[RemovedWorkload]:
+        return []
 
     async def recorded_images(self, image_ids: Collection[str]) -> set[str]:
         if not self.answers_afterwards:
