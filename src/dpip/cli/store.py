@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpip.cli.output import say
+from dpip.cli.output import say, say_each, say_json
 from dpip.cli.service import DataDir, settings_from
 from dpip.errors import InvalidValue
 
@@ -71,7 +71,7 @@ def _check(settings: "Settings", quick: bool, json: bool) -> bool:
     found = asyncio.run(compose.check_store(settings, quick=quick))
     counts = {"rows": found.rows, "files": found.files, "set_aside": found.set_aside}
     if json:
-        _print_json({**counts, "findings": _as_values(found.findings)})
+        say_json({**counts, "findings": _as_values(found.findings)})
     else:
         say(
             f"{found.rows} pictures in the database, {found.files} on the disk, "
@@ -98,20 +98,20 @@ def _repair(settings: "Settings", _quick: bool, json: bool) -> bool:
         "failed": done.failed,
     }
     if json:
-        _print_json(
+        say_json(
             {
                 **counts,
-                "rescued": list(map(str, done.rescued)),
+                "rescued": done.rescued,
                 "findings": _as_values(done.left),
             }
         )
     else:
-        say(
-            f"{done.brought_back} pictures brought back from .orphans\n"
+        say_each(
+            f"{done.brought_back} pictures brought back from .orphans",
             f"{done.workloads} workloads, {done.originals} originals and {done.results} results "
-            "are in the database again\n"
-            f"{done.again} pictures will be filtered again, because their results are lost\n"
-            f"{done.failed} pictures have failed, because their originals are lost"
+            "are in the database again",
+            f"{done.again} pictures will be filtered again, because their results are lost",
+            f"{done.failed} pictures have failed, because their originals are lost",
         )
         _print_paths("could not be used, and moved here; nothing removes them", done.rescued)
         _print_findings(done.left)
@@ -143,9 +143,3 @@ def _as_values(findings: "Sequence[Finding]") -> "list[Mapping[str, str | None]]
         }
         for each in findings
     ]
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    say(msgspec.json.encode(value).decode())
