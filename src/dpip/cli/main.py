@@ -21,6 +21,7 @@ from dpip.cli.output import say, say_each
 from dpip.cli.predict import predict
 from dpip.cli.run import run
 from dpip.cli.simulate import simulate
+from dpip.cli.streams import open_streams
 from dpip.cli.torture import torture
 from dpip.cli.up import up
 from dpip.errors import BadSetting, DpipError, InvalidValue
@@ -89,6 +90,7 @@ def dpip(
 
 def main() -> None:
     """Run the command that the command line names."""
+    open_streams()
     try:
         app()
     except DpipError as error:

@@ -1,5 +1,6 @@
 """All that a command prints goes through here, so that no text of others steers the terminal."""
 
+import codecs
 import json
 import sys
 
@@ -33,7 +34,9 @@ def say_json(document: object, *, indent: int | None = None) -> None:
     """
     values = msgspec.to_builtins(document, str_keys=True, enc_hook=str)
     separators = (",", ":") if indent is None else None
-    text = json.dumps(values, ensure_ascii=False, indent=indent, separators=separators)
+    # In any other encoding, letters have to be written as JSON itself escapes them.
+    is_unicode = codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf")
+    text = json.dumps(values, ensure_ascii=not is_unicode, indent=indent, separators=separators)
     _print("\n".join(map(plain_json, text.split("\n"))))
 
 
