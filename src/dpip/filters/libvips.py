@@ -11,7 +11,7 @@ os.environ["VIPS_CONCURRENCY"] = "1"
 
 import pyvips
 
-__all__ = ["complaints_of", "pyvips", "warm_up", "warnings_of"]
+__all__ = ["complaints_of", "pyvips", "warnings_of"]
 
 _log = logging.getLogger(pyvips.__name__)
 _log.setLevel(logging.WARNING)
@@ -23,13 +23,6 @@ pyvips.cache_set_max(0)
 pyvips.operation_block_set("VipsForeignLoad", True)
 for _name in ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"):
     pyvips.operation_block_set(f"VipsForeignLoad{_name}", False)
-
-
-def warm_up() -> None:
-    """Do once what libvips and its libraries do on first use."""
-    grey = pyvips.Image.black(16, 16)
-    for suffix in (".png", ".jpg"):
-        grey.gaussblur(1).write_to_buffer(suffix)
 
 
 class _Listener(logging.Handler):

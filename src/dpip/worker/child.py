@@ -1,11 +1,14 @@
 """The child process of a slot: all it does is filter one picture after another.
 
 It reads tasks on standard input and answers on what was its standard output when it started. It
-ends when its standard input does. Run as ``python -m dpip.worker.child <directory>``: the two in
-there are all in which it can open files.
+ends when its standard input does. Run as ``python -m dpip.worker.child <directory> <socket>
+<calls>``: the two in the directory are all in which it can open files. The socket, a descriptor,
+takes the listener to system calls that are denied; the calls, separated by commas, are allowed
+beyond the usual ones.
 """
 
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -13,9 +16,9 @@ from typing import BinaryIO
 
 from dpip.errors import InvalidValue
 from dpip.filters.failures import CannotWrite, FilterError
-from dpip.filters.libvips import warm_up
 from dpip.filters.picture import filter_picture
 from dpip.filters.pipeline import decode_pipeline
+from dpip.filters.rehearsal import rehearse
 from dpip.model.job import Failure, FailureCode
 from dpip.worker.child_confinement import confine
 from dpip.worker.child_memory import return_free_memory
@@ -37,14 +40,29 @@ from dpip.worker.child_messages import (
 
 def main() -> None:
     """Serve tasks until standard input ends."""
-    directory = Path(sys.argv[1])
+    directory, reports, allowed_calls = sys.argv[1:]
     tasks, answers = _take_over_pipes()
-    # Before the warm-up, which starts threads that would keep what this one gives up.
-    left_open = confine(directory / ROOM, directory / ORIGINALS)
-    warm_up()
-    _send(answers, Ready(left_open=left_open))
+    # From here its paths lead on, though the way here may be closed to the user it becomes.
+    os.chdir(directory)
+    room = Path(ROOM)
+    with socket.socket(fileno=int(reports)) as to_parent:
+        # Before the rehearsal, which starts threads that would keep what this one gives up.
+        confinement = confine(
+            room,
+            Path(ORIGINALS),
+            allowed_calls=allowed_calls.split(","),
+            reports=to_parent,
+        )
+    _send(
+        answers,
+        Ready(
+            left_open=confinement.left_open,
+            is_tight=confinement.is_tight,
+            failures=rehearse(room),
+        ),
+    )
     while task := read_task(tasks):
-        answer = _answer(task, directory)
+        answer = _answer(task)
         return_free_memory()
         _send(answers, answer)
 
@@ -59,12 +77,12 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return tasks, answers
 
 
-def _answer(task: Task, directory: Path) -> Filtered | Failed | Unwritten:
+def _answer(task: Task) -> Filtered | Failed | Unwritten:
     begin, begin_of_cpu = time.perf_counter(), time.process_time()
     try:
         result = filter_picture(
-            directory / ORIGINAL,
-            directory / FILTERED,
+            Path(ORIGINAL),
+            Path(FILTERED),
             decode_pipeline(task.pipeline),
             task.format,
         )

@@ -2,11 +2,14 @@
 
 import contextlib
 import math
+import os
 import resource
 import sys
 import time
 
 import psutil
+
+from dpip.worker.privileges import real_user
 
 _FILE_BYTES_OF_MEMORY = 4
 """A file may be so many times as long as memory is large. Pixels of a picture that has to be turned
@@ -21,8 +24,13 @@ class ChildLimits:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
+        self._owner = os.getuid(), os.getgid()
         self._cpu_clock = ~pid << 3 | _CLOCK_OF_CPU
         self._set: dict[int, int] = {}
+
+    def belong_to(self, uid: int, gid: int) -> None:
+        """The process is another user's from now on."""
+        self._owner = uid, gid
 
     def allow(self, *, memory: int, seconds: float) -> None:
         """Let the process have ``memory`` bytes of its own, and ``seconds`` of CPU from now on.
@@ -35,7 +43,7 @@ class ChildLimits:
         if sys.platform != "linux":
             return  # Elsewhere only a process itself can be limited, and the slot watches alone.
         # It has ended, which is seen elsewhere; or the kernel refuses, and the slot watches alone.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), real_user(*self._owner):
             self._limit(resource.RLIMIT_DATA, memory)
             self._limit(resource.RLIMIT_FSIZE, _FILE_BYTES_OF_MEMORY * memory)
             self._limit(resource.RLIMIT_CPU, math.ceil(self._spent() + seconds))

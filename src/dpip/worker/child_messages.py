@@ -27,10 +27,14 @@ ORIGINAL, FILTERED = f"{ORIGINALS}/original", f"{ROOM}/filtered"
 class Ready(Struct, frozen=True, kw_only=True, tag=True):
     """The first word of a child: libvips is loaded and warm.
 
-    ``left_open`` is what the platform could not deny it, a phrase each.
+    ``left_open`` is what the platform could not deny it, a phrase each; ``is_tight`` says that
+    files and system calls are not among it. ``failures`` are the formats that it could not
+    rehearse.
     """
 
     left_open: tuple[str, ...] = ()
+    is_tight: bool = False
+    failures: tuple[str, ...] = ()
 
 
 class Task(Struct, frozen=True, kw_only=True, tag=True):

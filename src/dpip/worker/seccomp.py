@@ -1,4 +1,4 @@
-"""Seccomp: a process of Linux gives up system calls, for good.
+"""Seccomp: a process of Linux keeps a few system calls, and gives up all others for good.
 
 The filter is a program of the classic Berkeley packet filter, which the kernel runs before each
 call; see ``linux/seccomp.h``.
@@ -9,117 +9,67 @@ import errno
 import fcntl
 import os
 import platform
-import struct
 import sys
+from collections.abc import Collection
+from struct import Struct
 
-_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-"""The column of the tables below, and what the kernel calls the architecture."""
+from dpip.worker.system_calls import FIRST_COMMON, system_calls
 
-_DENIED: dict[str, tuple[int | None, int | None]] = {
-    # The network, and other processes by messages.
-    "socket": (41, 198),
-    "socketpair": (53, 199),
-    "io_uring_setup": (425, 425),
-    "shmget": (29, 194),
-    "semget": (64, 190),
-    "msgget": (68, 186),
-    "mq_open": (240, 180),
-    # Other programs and processes.
-    "execve": (59, 221),
-    "execveat": (322, 281),
-    "fork": (57, None),
-    "vfork": (58, None),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "kill": (62, 129),
-    "tkill": (200, 130),
-    "rt_sigqueueinfo": (129, 138),
-    "rt_tgsigqueueinfo": (297, 240),
-    "pidfd_open": (434, 434),
-    "kcmp": (312, 272),
-    "setpriority": (141, 140),
-    "ioprio_set": (251, 30),
-    "sched_setaffinity": (203, 122),
-    "sched_setscheduler": (144, 119),
-    "sched_setparam": (142, 118),
-    "sched_setattr": (314, 274),
-    "migrate_pages": (256, 238),
-    "move_pages": (279, 239),
-    # Its own limits.
-    "setrlimit": (160, 164),
-    "prlimit64": (302, 261),
-    # Of files, what Landlock leaves open, or did before its third version. Who owns a file can
-    # change its flags by ioctl, though it was opened for reading.
-    "ioctl": (16, 29),
-    "flock": (73, 32),
-    "file_setattr": (469, 469),
-    "truncate": (76, 45),
-    "inotify_init": (253, None),
-    "inotify_init1": (294, 26),
-    "inotify_add_watch": (254, 27),
-    "fanotify_init": (300, 262),
-    "chmod": (90, None),
-    "fchmod": (91, 52),
-    "fchmodat": (268, 53),
-    "fchmodat2": (452, 452),
-    "chown": (92, None),
-    "fchown": (93, 55),
-    "lchown": (94, None),
-    "fchownat": (260, 54),
-    "utime": (132, None),
-    "utimes": (235, None),
-    "futimesat": (261, None),
-    "utimensat": (280, 88),
-    "setxattr": (188, 5),
-    "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7),
-    "setxattrat": (463, 463),
-    "removexattr": (197, 14),
-    "lremovexattr": (198, 15),
-    "fremovexattr": (199, 16),
-    "removexattrat": (466, 466),
-    "open_by_handle_at": (304, 265),
-    # The system, if this runs as its administrator.
-    "mount": (165, 40),
-    "umount2": (166, 39),
-    "fsopen": (430, 430),
-    "open_tree": (428, 428),
-    "open_tree_attr": (467, 467),
-    "move_mount": (429, 429),
-    "pivot_root": (155, 41),
-    "chroot": (161, 51),
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "keyctl": (250, 219),
-    "kexec_load": (246, 104),
-    "kexec_file_load": (320, 294),
-    "init_module": (175, 105),
-    "finit_module": (313, 273),
-    "delete_module": (176, 106),
-    "reboot": (169, 142),
-    "syslog": (103, 116),
-    "swapon": (167, 224),
-    "settimeofday": (164, 170),
-    "clock_settime": (227, 112),
-    "sethostname": (170, 161),
+_MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+"""What the kernel calls an architecture."""
+
+_ALLOWED = (
+    # What pictures take most often comes first: older kernels run the filter for each call.
+    "futex read lseek madvise write close stat fstat newfstatat mprotect munmap brk",
+    # Files: those that Landlock lets it open.
+    "lstat statx access faccessat getcwd pread64 pwrite64 readv writev ftruncate fadvise64",
+    "dup dup2 dup3 poll ppoll",
+    # Memory, of its own or of a file: see _conditions for what it may not map.
+    "mremap",
+    # Threads and signals of its own.
+    "set_robust_list rseq set_tid_address gettid getpid getppid exit exit_group restart_syscall",
+    "rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack sched_yield sched_getaffinity getcpu",
+    "getuid geteuid getgid getegid getrlimit getrusage times uname sysinfo",
+    # Time and chance.
+    "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time getrandom",
+)
+"""Found by running all filters on all formats; with what other C libraries use in their place."""
+
+_CODE_FOR_EXPECTED = {
+    # libvips and filters remove what they have written. It has to stay in sight of the slot, which
+    # counts it as memory where it is, and removes it after each picture.
+    "unlink": errno.EPERM,
+    "unlinkat": errno.EPERM,
+    # Their flags are out of a filter's reach; who finds them missing goes on with the former ones.
+    "clone3": errno.ENOSYS,
+    "openat2": errno.ENOSYS,
+    # C libraries try them first, and go on with what came before.
+    "faccessat2": errno.ENOSYS,
+    "map_shadow_stack": errno.ENOSYS,
+    "mseal": errno.ENOSYS,
 }
-_OPEN, _OPENAT, _OPENAT2, _FCNTL = (2, None), (257, 56), (437, 437), (72, 25)
-_CLONE, _CLONE3, _TGKILL, _SECCOMP = (56, 220), (435, 435), (234, 131), (317, 277)
+"""Calls that are denied where every picture may make them, with the error that they get."""
 
-_INSTRUCTION = struct.Struct("=HBBL")
+_Instruction = tuple[int, int, int, int]
+_INSTRUCTION = Struct("=HBBL")
 _CALL_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT, _ARGUMENT_SIZE = 0, 4, 16, 8
-_LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
+_LOAD, _AND, _OR, _RETURN = 0x20, 0x54, 0x44, 0x06
 _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT = 0x15, 0x35, 0x45
-_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_ALLOW, _REFUSE, _KILL, _REPORT = 0x7FFF0000, 0x00050000, 0x80000000, 0x7FC00000
 _X32_CALLS = 0x40000000
-_CLONE_THREAD = 0x00010000
-_SET_FILTER, _KEEP_SPECULATION = 1, 1 << 2
+_SET_FILTER, _KEEP_SPECULATION, _NEW_LISTENER = 1, 1 << 2, 1 << 3
+
+_FLAGS_OF_A_THREAD = 0x7D0F00
+"""All that threads share; glibc leaves out 0x400000, which Linux ignores."""
+_DETACHED = 0x400000
+_TMPFILE = 0x400000
+_MAP_SHARED_ANONYMOUS = 0x01 | 0x20
+_MAP_UNCOUNTED = 0x0C | 0x100 | 0x2000 | 0x40000
+"""Newer types, MAP_GROWSDOWN, MAP_LOCKED, MAP_HUGETLB: not data to RLIMIT_DATA, or not resident."""
+_TERMINAL_QUESTIONS = (0x5401, 0x802C542A)
+"""TCGETS and TCGETS2, by which isatty(3) asks."""
+_NAMES_OF_THREADS_AND_MEMORY = (15, 16, 0x53564D41)
+"""PR_SET_NAME, PR_GET_NAME, PR_SET_VMA."""
 
 
 class _Program(ctypes.Structure):
@@ -131,87 +81,143 @@ def can_give_up_calls() -> bool:
     return sys.platform == "linux" and platform.machine() in _MACHINES
 
 
-def give_up_calls() -> None:
-    """Give up the network, other processes and programs, and what else filtering never needs.
+def denial_code(number: int) -> int:
+    """The error that a system call fails with that is not allowed.
 
-    Such a call fails with EPERM from then on, in this thread and those that it starts. The process
-    must have given up new privileges. Raises ``OSError``.
+    A young call is answered as an older kernel would, for which every C library has another way.
     """
-    content = _filter(platform.machine(), os.getpid())
+    return errno.ENOSYS if number >= FIRST_COMMON else errno.EPERM
+
+
+def give_up_calls(allowed: Collection[str] = (), *, reports_by: int | None = None) -> int | None:
+    """Keep the system calls that filtering needs and those that are ``allowed`` beyond them.
+
+    Any other fails, in this thread and those that it starts. The process must have given up new
+    privileges. With ``reports_by``, a socket's descriptor that one message may be sent by, the
+    result is the descriptor of a listener that whoever has it learns by which calls were denied,
+    and which has to answer them; ``None`` where the kernel can make none. Raises ``OSError``.
+    """
+    if reports_by is not None:
+        try:
+            return _install(_filter(allowed, reports_by), _NEW_LISTENER)
+        except OSError:  # The kernel is older than 5.0, or somebody listens already.
+            pass
+    _install(_filter(allowed, None), 0)
+    return None
+
+
+def _install(content: bytes, flags: int) -> int:
     instructions = ctypes.create_string_buffer(content, len(content))
     program = _Program(len(content) // _INSTRUCTION.size, ctypes.addressof(instructions))
-    column, _ = _MACHINES[platform.machine()]
     # Kernels before 5.16 would slow the process down otherwise, to hide what is not in it.
     result = ctypes.CDLL(None, use_errno=True).syscall(
-        _SECCOMP[column], _SET_FILTER, _KEEP_SPECULATION, ctypes.byref(program)
+        system_calls(platform.machine())["seccomp"],
+        _SET_FILTER,
+        _KEEP_SPECULATION | flags,
+        ctypes.byref(program),
     )
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+    return int(result)
 
 
-def _filter(machine: str, pid: int) -> bytes:
-    column, machine_code = _MACHINES[machine]
-    denied = [call for numbers in _DENIED.values() if (call := numbers[column]) is not None]
-    instructions = [
+def _filter(allowed: Collection[str], reports_by: int | None) -> bytes:
+    machine = platform.machine()
+    numbers = system_calls(machine)
+    instructions: list[_Instruction] = [
         (_LOAD, 0, 0, _MACHINE_AT),
-        (_IF_EQUAL, 1, 0, machine_code),
+        (_IF_EQUAL, 1, 0, _MACHINES[machine]),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _CALL_AT),
         (_IF_AT_LEAST, 0, 1, _X32_CALLS),
         (_RETURN, 0, 0, _KILL),
     ]
-    for call in denied:
-        instructions += [(_IF_EQUAL, 0, 1, call), (_RETURN, 0, 0, _REFUSE | errno.EPERM)]
-    # Their flags are out of a filter's reach; who finds them missing goes on with the former ones.
-    for call in (_CLONE3[column], _OPENAT2[column]):
-        instructions += [(_IF_EQUAL, 0, 1, call), (_RETURN, 0, 0, _REFUSE | errno.ENOSYS)]
-    # Nothing can be emptied that is not opened to be written: the kernel counts no writer then.
-    if (call := _OPEN[column]) is not None:
-        instructions += _unless_emptied_unwritten(call, 1)
-    instructions += _unless_emptied_unwritten(_OPENAT[column], 2)
-    instructions += _but_for_locks(_FCNTL[column])
-    # Threads, but no processes; signals to itself, but to no other.
-    instructions += _only_if(_CLONE[column], _IF_ANY_BIT, _CLONE_THREAD)
-    instructions += _only_if(_TGKILL[column], _IF_EQUAL, pid)
-    instructions.append((_RETURN, 0, 0, _ALLOW))
+    for name in (*" ".join(_ALLOWED).split(), *allowed):
+        if name in numbers:
+            instructions += [(_IF_EQUAL, 0, 1, numbers[name]), (_RETURN, 0, 0, _ALLOW)]
+    for name, conditions in _conditions(os.getpid(), reports_by).items():
+        if name in numbers:
+            instructions += [(_IF_EQUAL, 0, len(conditions), numbers[name]), *conditions]
+    for name, code in _CODE_FOR_EXPECTED.items():
+        if name in numbers:
+            instructions += [(_IF_EQUAL, 0, 1, numbers[name]), (_RETURN, 0, 0, _REFUSE | code)]
+    if reports_by is not None:
+        instructions.append((_RETURN, 0, 0, _REPORT))
+    instructions += [
+        (_IF_AT_LEAST, 0, 1, FIRST_COMMON),
+        (_RETURN, 0, 0, _REFUSE | errno.ENOSYS),
+        (_RETURN, 0, 0, _REFUSE | errno.EPERM),
+    ]
     return b"".join(_INSTRUCTION.pack(*each) for each in instructions)
 
 
-def _unless_emptied_unwritten(call: int, argument: int) -> list[tuple[int, int, int, int]]:
-    """Allow ``call``, which opens a file by flags, unless it empties what it does not write to."""
-    return [
-        (_IF_EQUAL, 0, 6, call),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT + argument * _ARGUMENT_SIZE),
+def _conditions(pid: int, reports_by: int | None) -> dict[str, list[_Instruction]]:
+    """What of their arguments is allowed: the instructions for each call, which decide on it."""
+    deny = _REFUSE | errno.EPERM if reports_by is None else _REPORT
+    # Nothing can be emptied that is not opened to be written: the kernel counts no writer then.
+    # And every file has a name that the slot sees.
+    opened = (
+        (_IF_ANY_BIT, 0, 1, _TMPFILE),
+        (_RETURN, 0, 0, _REFUSE | errno.EOPNOTSUPP),
         (_AND, 0, 0, os.O_ACCMODE | os.O_TRUNC),
         (_IF_EQUAL, 1, 0, os.O_RDONLY | os.O_TRUNC),
         (_IF_EQUAL, 0, 1, os.O_ACCMODE | os.O_TRUNC),  # For ioctl alone, see open(2).
-        (_RETURN, 0, 0, _REFUSE | errno.EPERM),
+        (_RETURN, 0, 0, deny),
         (_RETURN, 0, 0, _ALLOW),
-    ]
+    )
+    conditions = {
+        "mmap": [
+            _argument(3),
+            (_IF_ANY_BIT, 2, 0, _MAP_UNCOUNTED),
+            (_AND, 0, 0, _MAP_SHARED_ANONYMOUS),
+            (_IF_EQUAL, 0, 1, _MAP_SHARED_ANONYMOUS),
+            (_RETURN, 0, 0, deny),
+            (_RETURN, 0, 0, _ALLOW),
+        ],
+        "open": [_argument(1), *opened],
+        "openat": [_argument(2), *opened],
+        # A lock or a lease, which can be had on what is open for reading, would hold others up.
+        "fcntl": _one_of(1, (*range(fcntl.F_SETFL + 1), fcntl.F_DUPFD_CLOEXEC), deny),
+        "ioctl": _one_of(1, _TERMINAL_QUESTIONS, deny),
+        "prctl": _one_of(0, _NAMES_OF_THREADS_AND_MEMORY, deny),
+        "tgkill": _one_of(0, (pid,), deny),
+        # Threads that share everything, descriptors too, and no processes.
+        "clone": [
+            _argument(0),
+            (_OR, 0, 0, _DETACHED),
+            (_IF_EQUAL, 1, 0, _FLAGS_OF_A_THREAD),
+            (_RETURN, 0, 0, deny),
+            (_RETURN, 0, 0, _ALLOW),
+        ],
+        # Its own limits can be read, with no new ones: both halves of the third are 0.
+        "prlimit64": [
+            _argument(0),
+            (_IF_EQUAL, 1, 0, 0),
+            (_IF_EQUAL, 0, 4, pid),
+            _argument(2),
+            (_IF_EQUAL, 0, 2, 0),
+            _argument(2, half=4),
+            (_IF_EQUAL, 1, 0, 0),
+            (_RETURN, 0, 0, deny),
+            (_RETURN, 0, 0, _ALLOW),
+        ],
+    }
+    if reports_by is not None:
+        # It is closed then, and no other socket can be made.
+        conditions["sendmsg"] = _one_of(0, (reports_by,), deny)
+    return conditions
 
 
-def _but_for_locks(call: int) -> list[tuple[int, int, int, int]]:
-    """Allow ``call``, which is fcntl, to copy descriptors, and to ask for and set their flags.
+def _argument(position: int, *, half: int = 0) -> _Instruction:
+    return (_LOAD, 0, 0, _FIRST_ARGUMENT_AT + position * _ARGUMENT_SIZE + half)
 
-    A lock or a lease, which can be had on what is open for reading alone, would hold others up.
-    """
+
+def _one_of(position: int, values: Collection[int], deny: int) -> list[_Instruction]:
+    last = len(values)
     return [
-        (_IF_EQUAL, 0, 5, call),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT + _ARGUMENT_SIZE),
-        (_IF_EQUAL, 2, 0, fcntl.F_DUPFD_CLOEXEC),
-        (_IF_AT_LEAST, 0, 1, fcntl.F_SETFL + 1),
-        (_RETURN, 0, 0, _REFUSE | errno.EPERM),
-        (_RETURN, 0, 0, _ALLOW),
-    ]
-
-
-def _only_if(call: int, test: int, value: int) -> list[tuple[int, int, int, int]]:
-    """Allow ``call`` if its first argument passes ``test`` with ``value``."""
-    return [
-        (_IF_EQUAL, 0, 4, call),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
-        (test, 1, 0, value),
-        (_RETURN, 0, 0, _REFUSE | errno.EPERM),
+        _argument(position),
+        *((_IF_EQUAL, last - at, 0, value) for at, value in enumerate(values)),
+        (_RETURN, 0, 0, deny),
         (_RETURN, 0, 0, _ALLOW),
     ]

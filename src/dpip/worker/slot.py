@@ -5,8 +5,10 @@ import contextlib
 from collections.abc import Coroutine
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
+from dpip.chores import end
 from dpip.errors import DpipError
 from dpip.model.cost import Cost
 from dpip.model.image import PictureFormat, PictureHeader
@@ -16,7 +18,10 @@ from dpip.worker.child_messages import Failed, Filtered, Task, Unwritten
 from dpip.worker.scratch import ScratchUnusable
 from dpip.worker.slot_process import ChildEnded, ChildProcess
 
+log = structlog.get_logger()
+
 _POLL_SECONDS = 0.1
+_POLL_IDLE_SECONDS = 0.5
 _MIB = 1024 * 1024
 
 
@@ -46,8 +51,12 @@ class Slot:
     at once, so an answer can only be to the picture that was asked for last.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, allowed_calls: tuple[str, ...] = ()) -> None:
+        """``allowed_calls`` are system calls that a child may make beyond the usual ones."""
         self._scratch = scratch
+        self._allowed_calls = allowed_calls
+        self._memory_limit = 0
+        self._watch: asyncio.Task[None] | None = None
         self._coming: asyncio.Task[ChildProcess] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -65,7 +74,9 @@ class Slot:
 
         Raises ``CannotStart``.
         """
-        return (await self._warm_child()).left_open
+        left_open = (await self._warm_child()).left_open
+        self._watch = asyncio.create_task(self._watch_idle_child(), name="watch an idle child")
+        return left_open
 
     async def filter(
         self,
@@ -88,6 +99,7 @@ class Slot:
         task = Task(pipeline=pipeline, format=format)
         async with self._turn:
             child = await self._warm_child()
+            self._memory_limit = memory_limit
             try:
                 asking = child.ask(
                     source, target, task, memory_limit=memory_limit, cpu_seconds=time_limit
@@ -107,6 +119,8 @@ class Slot:
 
     async def close(self) -> None:
         """End the child, and with it the picture in work."""
+        if self._watch:
+            await end(self._watch)
         coming, self._coming = self._coming, None
         if coming is not None:
             coming.cancel()
@@ -116,18 +130,31 @@ class Slot:
 
     async def _warm_child(self) -> ChildProcess:
         if self._coming is None or _is_of_no_use(self._coming):
-            self._coming = asyncio.create_task(
-                ChildProcess.start(self._scratch), name="warm up a child"
-            )
+            self._coming = self._start_child()
         # Who gives up waiting for it leaves it to warm up for the next.
         return await asyncio.shield(self._coming)
+
+    def _start_child(self) -> "asyncio.Task[ChildProcess]":
+        return asyncio.create_task(
+            ChildProcess.start(self._scratch, self._allowed_calls), name="warm up a child"
+        )
+
+    async def _watch_idle_child(self) -> None:
+        """Replace a child that grows, or ends, though it has nothing to do."""
+        while True:
+            await asyncio.sleep(_POLL_IDLE_SECONDS)
+            if self._turn.locked() or not self._memory_limit or self.pid is None:
+                continue
+            assert self._coming is not None  # noqa: S101  # nosec B101 # for the type checker
+            child = self._coming.result()
+            if child.has_ended or _too_much(child, self._memory_limit):
+                log.warning("replacing a child that grew or ended while it was idle", pid=child.pid)
+                await asyncio.shield(self._replace(child))
 
     def _replace(self, child: ChildProcess) -> asyncio.Task[None]:
         """Have the next child warm up while the last one ends, which the task waits for."""
         if self._coming is not None:  # Not when the slot is being closed.
-            self._coming = asyncio.create_task(
-                ChildProcess.start(self._scratch), name="warm up a child"
-            )
+            self._coming = self._start_child()
         child.kill()
         ending = asyncio.create_task(child.end(), name="end a child")
         self._ending.add(ending)
@@ -156,8 +183,8 @@ async def _filter_within(
             if left <= 0:
                 raise SlotFailure(_timed_out(time_limit))
             await asyncio.wait({asking}, timeout=min(left, _POLL_SECONDS))
-            if not asking.done() and child.memory.now() > memory_limit:
-                raise SlotFailure(_out_of_memory(memory_limit))
+            if not asking.done() and (failure := _too_much(child, memory_limit)):
+                raise SlotFailure(failure)
         answer = asking.result()
     except ChildEnded as ended:
         raise SlotFailure(_explain(ended, memory_limit, time_limit)) from ended
@@ -170,6 +197,17 @@ async def _filter_within(
     if isinstance(answer, Unwritten):
         raise ScratchUnusable(reason=answer.reason)
     return answer
+
+
+def _too_much(child: ChildProcess, memory_limit: int) -> Failure | None:
+    if child.memory.now() > memory_limit:
+        return _out_of_memory(memory_limit)
+    if excess := child.excess():
+        return Failure(
+            code=FailureCode.CRASHED,
+            reason=f"The process that filtered the picture had {excess} and was stopped.",
+        )
+    return None
 
 
 def _explain(ended: ChildEnded, memory_limit: int, time_limit: float) -> Failure:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -33,12 +34,16 @@ from dpip.worker.child_messages import (
     decode_answer,
     framed,
 )
+from dpip.worker.denied_calls import DeniedCalls
 from dpip.worker.landlock import keeps_what_can_be_read
 from dpip.worker.process_memory import ProcessMemory
-from dpip.worker.writers import has_no_writers
+from dpip.worker.room import Room
+from dpip.worker.writers import take_over
 
 _PART = "the child process of a slot"
 _START_SECONDS = 30.0
+_MOST_THREADS, _MOST_FILES = 1024, 256
+"""Decoders start a thread a core at most, and libvips keeps a few files of pixels."""
 _LAST_WORDS_BYTES = 4096
 _ENVIRONMENT = ("PATH", "LD_", "DYLD_", "PYTHON", "VIPS", "OPENBLAS_", "OMP_", "MALLOC_", "GLIBC_")
 """How the names of those variables begin that are for libraries, not for programs."""
@@ -71,27 +76,40 @@ class ChildProcess:
     ``Popen``, because asyncio's own processes can wait for ever when their start is cancelled.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, allowed_calls: tuple[str, ...] = ()) -> None:
+        """``allowed_calls`` are system calls that the child may make beyond the usual ones."""
         self._directory = Path(tempfile.mkdtemp(prefix="child-", dir=scratch))
         for name in (ROOM, ORIGINALS):
             (self._directory / name).mkdir()
         self._original = self._directory / ORIGINAL
         self._filtered = self._directory / FILTERED
+        # Nobody else gets through to what is below the worker's own directory.
+        for directory in (self._directory, self._original.parent):
+            directory.chmod(0o711)
         # Appended to by the child, emptied before each picture: its last words on this one.
-        self._words: IO[bytes] = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
+        self._words: IO[bytes] = tempfile.TemporaryFile(  # noqa: SIM115
+            "a+b", buffering=0, dir=self._directory
+        )
+        self._room = Room(self._directory / ROOM, self._words)
+        self._denied_calls = DeniedCalls()
+        reports = self._denied_calls.socket_of_child.fileno()
         self._process = Popen(  # noqa: S603  # nosec B603 # our own program
-            [sys.executable, "-m", "dpip.worker.child", str(self._directory)],
+            [
+                *(sys.executable, "-m", "dpip.worker.child"),
+                *(str(self._directory), str(reports), ",".join(allowed_calls)),
+            ],
+            pass_fds=(reports,),
             stdin=PIPE,
             stdout=PIPE,
             stderr=self._words,
             bufsize=0,
-            env=_environment(self._directory / ROOM),
+            env=_environment(),
             # Ctrl-C in a terminal reaches the worker alone, which ends its children in order.
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
         self._limits = ChildLimits(self._process.pid)
-        self.memory = ProcessMemory(psutil.Process(self._process.pid))
+        self.memory = ProcessMemory(psutil.Process(self._process.pid), self._room.held_in_memory)
         """Its peak is that of the picture asked for last."""
         self._answers = asyncio.StreamReader()
         self._transport: asyncio.ReadTransport | None = None
@@ -100,12 +118,13 @@ class ChildProcess:
         self.left_open: tuple[str, ...] = ()
         """What the platform could not deny the process, a phrase each."""
         self._is_confined = False
+        self._user = os.geteuid()
 
     @classmethod
-    async def start(cls, scratch: Path) -> Self:
+    async def start(cls, scratch: Path, allowed_calls: tuple[str, ...] = ()) -> Self:
         """Start a child and return once it is warm. Raises ``CannotStart``."""
         try:
-            child = cls(scratch)
+            child = cls(scratch, allowed_calls)
         except OSError as error:
             raise CannotStart(part=_PART, reason=error) from error
         try:
@@ -154,24 +173,38 @@ class ChildProcess:
             self._original.unlink()
             if isinstance(answer, Filtered):
                 await self._bring_out(target)
+            self._room.clear()
         except FileNotFoundError as error:
             raise ChildEnded("has lost its files") from error
         self.is_idle = True
         return answer
 
     async def _hand_over(self, source: Path) -> None:
-        if self._is_confined or source.stat().st_nlink == 1:
-            source.rename(self._original)
-        else:
+        seen = source.stat()
+        if seen.st_nlink > 1 and not (self._is_confined and self._may_read(seen)):
             await asyncio.to_thread(shutil.copyfile, source, self._original)
             source.unlink()
+            seen = self._original.stat()
+        else:
+            source.rename(self._original)
+        if not self._may_read(seen):
+            self._original.chmod(0o644)
+
+    def _may_read(self, file: os.stat_result) -> bool:
+        return self._user == os.geteuid() or bool(file.st_mode & stat.S_IROTH)
 
     async def _bring_out(self, target: Path) -> None:
         self._filtered.rename(target)
-        if not (self._is_confined and has_no_writers(target)):
+        if not (self._is_confined and take_over(target, self._user)):
             copy = self._directory / "copy"
             await asyncio.to_thread(shutil.copyfile, target, copy, follow_symlinks=False)
             copy.rename(target)
+
+    def excess(self) -> str | None:
+        """What it has too much of, besides memory, in words; ``None`` if nothing."""
+        if self.memory.threads() > _MOST_THREADS:
+            return f"more than {_MOST_THREADS} threads"
+        return f"more than {_MOST_FILES} files" if self._room.has_more_than(_MOST_FILES) else None
 
     def kill(self) -> None:
         """Stop the process at once; ``end`` cleans up after it."""
@@ -181,6 +214,7 @@ class ChildProcess:
         """Stop the process at once; nothing of it is left on return."""
         self.kill()
         await asyncio.to_thread(self._process.wait)
+        self._denied_calls.close()
         for pipe in (self._process.stdin, self._transport or self._process.stdout, self._words):
             assert pipe  # noqa: S101  # nosec B101 # for the type checker
             pipe.close()
@@ -188,6 +222,7 @@ class ChildProcess:
 
     async def _until_ready(self) -> None:
         assert self._process.stdout  # noqa: S101  # nosec B101 # for the type checker
+        self._denied_calls.listen()
         self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(self._answers), self._process.stdout
         )
@@ -195,7 +230,15 @@ class ChildProcess:
         if not isinstance(answer, Ready):
             raise ChildEnded("did not say that it is ready")
         self.left_open = answer.left_open
-        self._is_confined = not self.left_open and keeps_what_can_be_read()
+        if answer.failures and self._denied_calls:
+            raise ChildEnded(
+                f"cannot filter: {'; '.join(answer.failures)}{self._what_was_denied()}"
+            )
+        self._is_confined = answer.is_tight and keeps_what_can_be_read()
+        room = self._room.path.stat()
+        self._user = room.st_uid
+        self._limits.belong_to(room.st_uid, room.st_gid)
+        self._room.clear()
         self.is_idle = True
 
     async def _read_answer(self) -> Answer:
@@ -209,12 +252,21 @@ class ChildProcess:
             await asyncio.to_thread(self._process.wait)
             words = self._last_words()
             raise ChildEnded(
-                _describe(self._process.returncode, words),
+                _describe(self._process.returncode, words) + self._what_was_denied(),
                 ran_out_of_memory=any(sign in words for sign in _NO_MEMORY),
                 ran_out_of_cpu=self._process.returncode == -signal.SIGXCPU,
             ) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ChildEnded("gave an answer that is none") from error
+
+    def _what_was_denied(self) -> str:
+        if not self._denied_calls:
+            return ""
+        return (
+            f". It was denied the system calls {self._denied_calls}. If it needs them here, name "
+            "them in worker.allow_system_calls, and report them with the versions of kernel and "
+            "C library"
+        )
 
     def _last_words(self) -> bytes:
         end = self._words.seek(0, 2)
@@ -222,11 +274,12 @@ class ChildProcess:
         return self._words.read()
 
 
-def _environment(room: Path) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """What libraries go by; tokens and passwords, of whatever program, are nothing to the child."""
     inherited = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
-    # Temporary files go where it can open them, and errors are told in the words we look for.
-    return {**_ALLOCATOR, **inherited, "TMPDIR": str(room), "LC_ALL": "C.UTF-8"}
+    # Temporary files go where it can open them, seen from the directory that it goes to, and errors
+    # are told in the words we look for.
+    return {**_ALLOCATOR, **inherited, "TMPDIR": ROOM, "LC_ALL": "C.UTF-8"}
 
 
 def _describe(code: int, words: bytes) -> str:

@@ -7,12 +7,15 @@ import stat
 import sys
 from pathlib import Path
 
+_NOT_FOR_OTHERS_TO_WRITE = 0o644
 
-def has_no_writers(path: Path) -> bool:
-    """Whether the kernel says that nobody has the file ``path`` open, or mapped, to write to it.
 
-    So nobody can from now on who has no right to open it, if what is there is a file of our own
-    user and of one name. ``False`` where it is none, or the kernel or the file system cannot tell.
+def take_over(path: Path, owner: int) -> bool:
+    """Make the file ``path``, of the user ``owner`` or our own, one that only we may write to.
+
+    Whether the kernel says that nobody has it open, or mapped, to write to it, and so nobody can
+    from now on who has no right to open it. ``False`` where it is no file of one name and of these
+    users, or the kernel or the file system cannot tell.
     """
     if sys.platform != "linux":
         return False
@@ -22,8 +25,12 @@ def has_no_writers(path: Path) -> bool:
         return False
     try:
         seen = os.fstat(file)
-        if not (stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1 and seen.st_uid == os.geteuid()):
+        ours = os.geteuid()
+        if not (stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1 and seen.st_uid in (owner, ours)):
             return False
+        if seen.st_uid != ours:
+            os.fchown(file, ours, os.getegid())
+            os.fchmod(file, stat.S_IMODE(seen.st_mode) & _NOT_FOR_OTHERS_TO_WRITE)
         # Who breaks a lease has its holder signalled: by SIGIO, which would end this process.
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)  # Refused if there is a writer.

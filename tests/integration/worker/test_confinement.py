@@ -20,6 +20,7 @@ from dpip.filters.pipeline import encode_pipeline, parse_pipeline
 from dpip.model.image import PictureFormat
 from dpip.model.job import FailureCode
 from dpip.worker.landlock import keeps_what_can_be_read, landlock_version
+from dpip.worker.privileges import real_user
 from dpip.worker.seccomp import can_give_up_calls
 from dpip.worker.slot import FilteredPicture, Slot, SlotFailure
 from dpip.worker.slot_process import ChildProcess
@@ -30,35 +31,41 @@ PATIENCE = 60.0
 
 # Tries something as a process that has confined itself as a child does, or as one that has not.
 TRY = """
-import ctypes, errno, fcntl, os, pathlib, resource, socket, sys, threading
-from dpip.worker.child_confinement import confine
+import ctypes, errno, fcntl, mmap, os, pathlib, resource, socket, sys, threading
+from dpip.worker import child_confinement
+from dpip.worker.system_calls import system_calls
 
-room, originals, outside = map(pathlib.Path, sys.argv[1:4])
-port, action, confined = sys.argv[4:]
+port, action, how = sys.argv[1:]
+room, originals, outside = map(pathlib.Path, ("room", "originals", "outside"))
 kept = originals / "kept"
 libc = ctypes.CDLL(None, use_errno=True)
 
 def call(function, *arguments):
-    if function(*arguments) < 0:
+    result = function(*arguments)
+    if result < 0:
         raise PermissionError(ctypes.get_errno(), "refused")
+    return result
 
 def ask(function, *arguments):
     # Not all file systems can do it; whether it is refused shows all the same.
-    if function(*arguments) < 0 and ctypes.get_errno() == errno.EPERM:
+    if function(*arguments) < 0 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS):
         raise PermissionError
 
 def opened(flags, path=kept):
     return os.open(path, flags)
 
-if confined == "confined":
-    assert confine(room, originals) == ()
+if how == "as root":
+    child_confinement.drop_privileges = lambda room: ()
+if how != "free":
+    assert child_confinement.confine(room, originals).left_open == ()
 try:
     exec(action)
 except (PermissionError, ValueError):  # The latter for limits.
     sys.exit(9)
-except OSError as error:  # Both are on one file system.
-    sys.exit(9 if error.errno == errno.EXDEV else 1)
+except OSError as error:  # All are on one file system, and the filter says what a kernel lacks.
+    sys.exit(9 if error.errno in (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP) else 1)
 """
+CONFINED = ("as a child is", "as root")
 FINE, REFUSED = 0, 9
 
 FILES = {
@@ -68,11 +75,14 @@ FILES = {
     "write": "(outside / 'new').write_bytes(b'x')",
     "write over": "(outside / 'neighbour').write_bytes(b'x')",
     "remove": "(outside / 'neighbour').unlink()",
+    "remove its own": "(room / 'mine').unlink()",
+    "replace its own": "(room / 'mine').rename(room / 'other')",
+    "make a nameless file": "os.open(room, os.O_RDWR | os.O_TMPFILE)",
     "make a folder": "(room / 'folder').mkdir()",
     "make a link": "(room / 'link').symlink_to('/etc/passwd')",
 }
 CALLS = {
-    "TCP": "socket.create_connection(('127.0.0.1', int(port)))",
+    "TCP": "socket.socket().connect(('127.0.0.1', int(port)))",
     "UDP": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
     "a Unix socket": "socket.socket(socket.AF_UNIX)",
     "a pair of sockets": "socket.socketpair()",
@@ -97,6 +107,19 @@ CALLS = {
     "chmod": "(outside / 'neighbour').chmod(0o777)",
     "change times": "os.utime(outside / 'neighbour', (0, 0))",
     "unshare": "call(libc.unshare, 0)",
+    "set its own clock forward": "call(libc.syscall, system_calls(os.uname().machine)"
+    "['clock_adjtime'], 0, ctypes.byref(ctypes.create_string_buffer(208)))",
+    "share memory that is no file": "mmap.mmap(-1, 4096)",
+    "make a file in memory": "os.memfd_create('it')",
+    "share memory by a key": "call(libc.shmctl, call(libc.shmget, 0, 4096, 0o600), 0, 0)",
+    "make a queue of messages": "call(libc.msgctl, call(libc.msgget, 0, 0o600), 0, 0)",
+    "make a semaphore": "call(libc.semctl, call(libc.semget, 0, 1, 0o600), 0, 0)",
+    "make a pipe": "os.pipe()",
+    "wait for many": "call(libc.epoll_create1, 0)",
+    "make a counter": "call(libc.eventfd, 0, 0)",
+    "lock memory": "call(libc.mlockall, 2); call(libc.munlockall)",
+    "set a limit of its own": "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
+    "say what it does when its parent ends": "call(libc.prctl, 1, 9, 0, 0, 0)",
 }
 CHANGES_OF_AN_ORIGINAL = {
     "write": "os.write(opened(os.O_WRONLY), b'x')",
@@ -131,9 +154,12 @@ CHANGES_OF_AN_ORIGINAL = {
 NEEDED = {
     "read an original": "assert kept.read_bytes() == b'original'",
     "work in its room": "(room / 'a').write_bytes((room / 'mine').read_bytes()); "
-    "(room / 'a').write_bytes(b'x'); (room / 'a').unlink()",
+    "(room / 'a').write_bytes(b'x'); os.truncate(os.open(room / 'a', os.O_RDWR), 0)",
     "start a thread": "thread = threading.Thread(target=print); thread.start(); thread.join()",
     "copy a descriptor": "fcntl.fcntl(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC), fcntl.F_GETFL)",
+    "read its limits": "resource.getrlimit(resource.RLIMIT_DATA)",
+    "map memory and files": "mmap.mmap(-1, 4096, mmap.MAP_PRIVATE); "
+    "mmap.mmap(opened(os.O_RDONLY), 0, mmap.MAP_SHARED, mmap.PROT_READ)",
     "read the clock": "import time; time.sleep(0.001); time.monotonic()",
 }
 
@@ -150,22 +176,26 @@ class Attempts:
     """A room, files outside of it, and a port that listens."""
 
     def __init__(self, directory: Path, port: int) -> None:
-        self.room, self.outside, self.port = directory / "room", directory / "outside", port
+        directory.chmod(0o711)
+        self.directory, self.port = directory, port
+        self.room, self.outside = directory / "room", directory / "outside"
         self.originals = directory / "originals"
         self.kept = self.originals / "kept"
 
-    def attempt(self, action: str, *, confined: bool) -> int:
+    def attempt(self, action: str, how: str) -> int:
         for directory in (self.room, self.outside, self.originals):
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir()
+        # What refuses is not that files are another user's.
+        self.outside.chmod(0o777)
         for file in (self.room / "mine", self.outside / "neighbour"):
             file.touch()
+            file.chmod(0o666)
         self.kept.write_bytes(b"original")
-        directories = (self.room, self.originals, self.outside)
-        how = "confined" if confined else "free"
         return subprocess.run(
-            [sys.executable, "-c", TRY, *directories, str(self.port), action, how],
+            [sys.executable, "-c", TRY, str(self.port), action, how],
             check=False,
+            cwd=self.directory,
             timeout=PATIENCE,
         ).returncode
 
@@ -184,9 +214,10 @@ def attempts(tmp_path: Path) -> Iterator[Attempts]:
     ],
 )
 def test_what_filtering_does_not_need_is_refused(attempts: Attempts, action: str) -> None:
-    """Anybody else on the machine can do it."""
-    assert attempts.attempt(action, confined=False) == FINE
-    assert attempts.attempt(action, confined=True) == REFUSED
+    """Anybody else on the machine can do it. Nor can a child that could not become ``nobody``."""
+    assert attempts.attempt(action, "free") == FINE
+    for how in CONFINED:
+        assert attempts.attempt(action, how) == REFUSED
 
 
 @needs_kept_originals
@@ -196,14 +227,15 @@ def test_what_filtering_does_not_need_is_refused(attempts: Attempts, action: str
 )
 def test_an_original_cannot_be_changed(attempts: Attempts, action: str) -> None:
     """Its file may be the one in the image store."""
-    assert attempts.attempt(action, confined=False) == FINE
-    before = time.time_ns()
-    assert attempts.attempt(action, confined=True) == REFUSED
-    assert attempts.kept.read_bytes() == b"original"
-    seen = attempts.kept.stat()
-    assert (seen.st_nlink, seen.st_uid) == (1, os.getuid())
-    assert seen.st_mtime_ns > before - 10**9
-    assert [path.name for path in attempts.originals.iterdir()] == ["kept"]
+    assert attempts.attempt(action, "free") == FINE
+    for how in CONFINED:
+        before = time.time_ns()
+        assert attempts.attempt(action, how) == REFUSED
+        assert attempts.kept.read_bytes() == b"original"
+        seen = attempts.kept.stat()
+        assert (seen.st_nlink, seen.st_uid) == (1, os.getuid())
+        assert seen.st_mtime_ns > before - 10**9
+        assert [path.name for path in attempts.originals.iterdir()] == ["kept"]
 
 
 @needs_landlock
@@ -211,17 +243,21 @@ def test_an_original_cannot_be_changed(attempts: Attempts, action: str) -> None:
 @pytest.mark.parametrize("action", NEEDED.values(), ids=NEEDED)
 def test_what_filtering_needs_is_allowed(attempts: Attempts, action: str) -> None:
     """Pictures are read, written and worked on in threads."""
-    assert attempts.attempt(action, confined=True) == FINE
+    for how in CONFINED:
+        assert attempts.attempt(action, how) == FINE
 
 
-def test_what_a_platform_leaves_open_is_named() -> None:
+def test_what_a_platform_leaves_open_is_named(tmp_path: Path) -> None:
     """Where the kernel has neither, a child starts all the same."""
     program = (
         "from pathlib import Path; from dpip.worker import child_confinement as it; "
         "it.landlock_version = lambda: 0; it.can_give_up_calls = lambda: False; "
+        "it.drop_privileges = lambda _: (); "
         "print(it.confine(Path.cwd(), Path.cwd())); open('/etc/passwd').close()"
     )
-    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, cwd=tmp_path
+    )
     assert b"no Landlock" in ran.stdout
     assert b"no seccomp" in ran.stdout
 
@@ -270,6 +306,17 @@ def picture(path: Path, size: int = 30) -> Path:
 
     pyvips.Image.black(size, size, bands=3).pngsave(str(path), compression=1)
     return path
+
+
+def soft_limit(pid: int, name: str) -> int:
+    """As everybody can read it; ``resource`` shows those of another user to few."""
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    return int(limits.partition(f"Max {name}")[2].split(maxsplit=1)[0])
+
+
+def id_of_user(pid: int) -> tuple[int, int]:
+    process = psutil.Process(pid)
+    return process.uids().real, process.gids().real
 
 
 @needs_landlock
@@ -365,14 +412,11 @@ async def test_a_child_is_limited_by_the_kernel_too(slot: Slot, tmp_path: Path) 
     await filter_png(slot, picture(tmp_path / "picture.png"), time_limit=7.5)
     assert slot.pid is not None
 
-    def limit(kind: int) -> int:
-        return resource.prlimit(slot.pid or 0, kind)[0]
-
-    assert limit(resource.RLIMIT_DATA) == MEMORY
-    assert limit(resource.RLIMIT_FSIZE) == 4 * MEMORY
-    assert 8 <= limit(resource.RLIMIT_CPU) <= 60
-    assert limit(resource.RLIMIT_NOFILE) == 64
-    assert limit(resource.RLIMIT_CORE) == 0
+    assert soft_limit(slot.pid, "data size") == MEMORY
+    assert soft_limit(slot.pid, "file size") == 4 * MEMORY
+    assert 8 <= soft_limit(slot.pid, "cpu time") <= 60
+    assert soft_limit(slot.pid, "open files") == 64
+    assert soft_limit(slot.pid, "core file size") == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the limits of others")
@@ -381,9 +425,9 @@ async def test_each_picture_has_limits_of_its_own(slot: Slot, tmp_path: Path) ->
     assert slot.pid is not None
     for memory, seconds in ((MEMORY, 7), (MEMORY // 2, 7), (MEMORY, 70)):
         await filter_png(slot, picture(tmp_path / "picture.png"), seconds, memory)
-        assert resource.prlimit(slot.pid, resource.RLIMIT_DATA)[0] == memory
-        assert resource.prlimit(slot.pid, resource.RLIMIT_FSIZE)[0] == 4 * memory
-        assert seconds < resource.prlimit(slot.pid, resource.RLIMIT_CPU)[0] < 2 * seconds + 8
+        assert soft_limit(slot.pid, "data size") == memory
+        assert soft_limit(slot.pid, "file size") == 4 * memory
+        assert seconds < soft_limit(slot.pid, "cpu time") < 2 * seconds + 8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the limits of others")
@@ -391,6 +435,7 @@ async def test_a_stricter_limit_of_the_machine_stays(slot: Slot, tmp_path: Path)
     """As an operator may have set it for the worker."""
     strict = (1 << 20, 1 << 20)
     assert slot.pid is not None
-    resource.prlimit(slot.pid, resource.RLIMIT_FSIZE, strict)
+    with real_user(*id_of_user(slot.pid)):
+        resource.prlimit(slot.pid, resource.RLIMIT_FSIZE, strict)
     await filter_png(slot, picture(tmp_path / "picture.png"))
-    assert resource.prlimit(slot.pid, resource.RLIMIT_FSIZE) == strict
+    assert soft_limit(slot.pid, "file size") == strict[0]

@@ -1,12 +1,13 @@
 """What the kernel tells of those who have a file open."""
 
 import mmap
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from dpip.worker.writers import has_no_writers
+from dpip.worker.writers import take_over
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -21,24 +22,24 @@ def file(tmp_path: Path) -> Path:
 def test_a_file_that_is_open_to_be_written_has_a_writer(file: Path) -> None:
     """Until it is closed; who reads it is none."""
     with file.open("rb"):
-        assert has_no_writers(file)
+        assert take_over(file, os.getuid())
     with file.open("r+b"):
-        assert not has_no_writers(file)
-    assert has_no_writers(file)
+        assert not take_over(file, os.getuid())
+    assert take_over(file, os.getuid())
 
 
 def test_a_file_that_is_mapped_to_be_written_has_a_writer(file: Path) -> None:
     """Though its descriptor is closed."""
     with file.open("r+b") as opened:
         pages = mmap.mmap(opened.fileno(), 0)
-    assert not has_no_writers(file)
+    assert not take_over(file, os.getuid())
     pages.close()
-    assert has_no_writers(file)
+    assert take_over(file, os.getuid())
 
 
 def test_it_can_be_opened_to_be_written_afterwards(file: Path) -> None:
     """Nobody waits for what was asked."""
-    assert has_no_writers(file)
+    assert take_over(file, os.getuid())
     file.write_bytes(b"other")
     assert file.read_bytes() == b"other"
 
@@ -53,4 +54,4 @@ def test_what_is_no_file_of_one_name_is_not_vouched_for(file: Path, how: str) ->
         path.hardlink_to(file)
     elif how == "directory":
         path.mkdir()
-    assert not has_no_writers(path)
+    assert not take_over(path, os.getuid())
