@@ -43,6 +43,9 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When it takes jobs, by local time, such as 20:00-08:00; several are separated by commas."""
     yield_gpu: bool = False
     """Take no jobs while another program uses a GPU of the machine."""
+    allow_system_calls: str = ""
+    """System calls that the processes which decode pictures may make beyond the usual ones, by
+    name, separated by commas; the worker's log names those that were denied."""
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

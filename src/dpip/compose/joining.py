@@ -36,6 +36,7 @@ async def worker(
     from dpip.worker.identity import Identity
     from dpip.worker.politeness import PoliteSettings
     from dpip.worker.scratch import scratch_directory
+    from dpip.worker.system_calls import check_calls
     from dpip.worker.workshop import Workshop
 
     identity = Identity(check_worker_name(name), lambda: _join_secret(settings, name))
@@ -54,7 +55,7 @@ async def worker(
     own = settings.worker
     async with AsyncExitStack() as parts:
         scratch = parts.enter_context(scratch_directory(own.scratch_dir))
-        workshop = Workshop(own.slots, own.prefetch, scratch)
+        workshop = Workshop(own.slots, own.prefetch, scratch, check_calls(own.allow_system_calls))
         parts.push_async_callback(workshop.close)
         await asyncio.gather(workshop.open(), _connect(bus, local=local))
         parts.push_async_callback(bus.close)

@@ -2,6 +2,8 @@
 
 import platform
 
+from dpip.errors import InvalidValue
+
 _COMMON = """
 424 pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen
 fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2
@@ -103,6 +105,23 @@ def system_calls(machine: str) -> dict[str, int]:
             numbers[word] = number
             number += 1
     return numbers
+
+
+def check_calls(text: str) -> tuple[str, ...]:
+    """The system calls of this machine that ``text`` names, separated by commas.
+
+    Raises ``InvalidValue``.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    known = system_calls(platform.machine())
+    for name in names:
+        if name not in known:
+            raise InvalidValue(
+                field="worker.allow_system_calls",
+                value=name,
+                allowed=f"name system calls of Linux on {platform.machine()}, such as readlink",
+            )
+    return names
 
 
 def described(number: int) -> str:

@@ -37,8 +37,11 @@ class Workshop:
     slot, and goes before all that wait for a slot.
     """
 
-    def __init__(self, slots: int, prefetch: int, scratch: Path) -> None:
-        self._slots = [Slot(scratch) for _ in range(slots)]
+    def __init__(
+        self, slots: int, prefetch: int, scratch: Path, allowed_calls: tuple[str, ...] = ()
+    ) -> None:
+        """``allowed_calls`` are system calls that children may make beyond the usual ones."""
+        self._slots = [Slot(scratch, allowed_calls) for _ in range(slots)]
         self._turns = WaitingLine(self._slots)
         self._places = asyncio.Semaphore(2 * slots + prefetch)
         self._desks = asyncio.Semaphore(_HANDED_IN_A_SLOT * slots)
