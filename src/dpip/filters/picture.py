@@ -24,7 +24,7 @@ from dpip.filters.meaning import made_plain
 from dpip.filters.pipeline import Pipeline
 from dpip.filters.profiles import PROFILE
 from dpip.filters.registry import filter_of
-from dpip.filters.saving import JPEG_QUALITY, discard, save, write
+from dpip.filters.saving import JPEG_QUALITY, save, write
 from dpip.filters.soundness import check_decodes, inspect, said
 from dpip.formats.byte_reader import Malformed
 from dpip.model.image import PictureFormat, PictureHeader
@@ -64,7 +64,7 @@ def filter_picture(
             check_decodes(source, format)
         return replace(result, notes=(*notes, *result.notes))
     except (pyvips.Error, Malformed, MemoryError, OSError) as error:
-        discard(target)
+        target.unlink(missing_ok=True)
         # The words are libvips' own, behind a name that no picture can know.
         if f"{target}: write error" in said(error):
             raise cannot_write(said(error)) from error

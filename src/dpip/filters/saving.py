@@ -1,6 +1,5 @@
 """Writing a picture in a format, with settings chosen for quality first, then for speed."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +55,12 @@ def save(
             Embedding(image, saver, options, target).plain()
 
 
-def discard(target: Path) -> None:
-    """Remove what was written. A confined child may not, and its slot does it for it."""
-    with suppress(PermissionError):
-        target.unlink(missing_ok=True)
-
-
 def write(content: bytes, target: Path) -> None:
     """Write what is encoded to ``target``. Raises what ``cannot_write`` returns."""
     try:
         target.write_bytes(content)
     except OSError as error:
-        discard(target)
+        target.unlink(missing_ok=True)
         raise cannot_write(str(error.strerror)) from error
 
 

@@ -51,6 +51,9 @@ def ask(function, *arguments):
     if function(*arguments) < 0 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS):
         raise PermissionError
 
+# All are on one file system, and the filter answers as if there were no such call, flag or file.
+FILTERED = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOENT)
+
 def opened(flags, path=kept):
     return os.open(path, flags)
 
@@ -62,8 +65,8 @@ try:
     exec(action)
 except (PermissionError, ValueError):  # The latter for limits.
     sys.exit(9)
-except OSError as error:  # All are on one file system, and the filter says what a kernel lacks.
-    sys.exit(9 if error.errno in (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP) else 1)
+except OSError as error:
+    sys.exit(9 if error.errno in FILTERED else 1)
 """
 CONFINED = ("as a child is", "as root")
 FINE, REFUSED = 0, 9
