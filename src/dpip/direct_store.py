@@ -47,6 +47,13 @@ class DirectStore:
         self._area = images / STAGING / staging_area(token)
         self._lock = _made_and_locked(self._area)
 
+    def reopened(self, token: str) -> "DirectStore | None":
+        """The same image directories for whoever has ``token``, if they still let it in."""
+        try:
+            return DirectStore(self._images, token)
+        except OSError:
+            return None
+
     def close(self) -> None:
         """Remove the staging area, with what is left in it."""
         shutil.rmtree(self._area, ignore_errors=True)

@@ -1,5 +1,7 @@
 """Jumps of the wall clock change nothing."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.pictures import picture
-from tests.acceptance.system import LONG_LEASES, Api, System
+from tests.acceptance.system import ADMIN, LONG_LEASES, Api, System
+from tests.waiting import eventually
 
 HOUR = 3600
+YEAR = 365 * 24 * HOUR
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
@@ -69,3 +73,20 @@ def test_jumps_of_an_hour_change_nothing(system: System, clock: JumpingClock) ->
     assert {worker["state"] for worker in api.workers().values()} == {"alive"}
     for trouble in ("attempt failed", "worker lost", "worker left", "Traceback"):
         assert trouble not in system.process.said
+
+
+def test_a_run_outlives_the_end_of_its_token(
+    system: System, clock: JumpingClock, tmp_path: Path
+) -> None:
+    """No login lasts for a year; ``dpip run`` logs in again by itself and gets all back."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.png").write_bytes(picture(number, size=400))
+    env = {**system.env, "DPIP_USER": ADMIN[0], "DPIP_USER_PASSWORD": ADMIN[1]}
+    arguments = [str(folder), "--out", str(out), "--server", system.ready["api"]]
+    run = subprocess.Popen([sys.executable, "-m", "dpip", "run", *arguments], env=env)
+    eventually(lambda: list(out.glob("*.png")), "the first picture")
+    clock.jump(YEAR)
+    assert run.wait(timeout=120) == 0
+    assert len(list(out.iterdir())) == 40

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from itertools import repeat
 from pathlib import Path
@@ -129,15 +130,26 @@ class Client:
         return True
 
     def login(self, user: str, password: str) -> None:
-        """Trade name and password for a token, which every later request carries."""
+        """Trade name and password for a token, which every later request carries.
+
+        They are kept until the logout, to log in again when the token has expired.
+        """
+        self._log_in(user, password)
+        self._http.renew = partial(self._log_in, user, password)
+
+    def _log_in(self, user: str, password: str) -> None:
         credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
         login = self._ask(
             "POST", "/login", Login, headers={"Authorization": f"Basic {credentials}"}
         )
         self._http.token = login.token
+        if self._store:  # Its staging area is named by the token.
+            store, self._store = self._store, self._store.reopened(login.token)
+            store.close()
 
     def logout(self) -> None:
         """Make the token worthless, here and on the server."""
+        self._http.renew = None
         self._http.request("DELETE", "/logout")
         self._http.token = None
 

@@ -3,7 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
 _BLOCK = 1 << 20
 _COME_BACK_LATER = (429, 503)
+_UNAUTHENTICATED = 401
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """The header that makes it safe to repeat a request that may have been served."""
@@ -44,13 +46,17 @@ class Transport:
 
     A request is repeated for half a minute at most, with growing and jittered delays: after a
     refused connection and after 429 and 503, whose ``Retry-After`` is kept to; a GET after a broken
-    connection too. An API that has never answered is not waited for. Over https the API has to be
+    connection too; any after a token that is no longer valid, if another can be had. An API that
+    has never answered is not waited for. Over https the API has to be
     one that the authority in ``tls_ca`` vouches for, or one that this machine trusts.
     """
 
     def __init__(self, url: str, *, connections: int, tls_ca: Path | None = None) -> None:
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         self.token: str | None = None
+        self.renew: Callable[[], None] | None = None
+        """Gets another token in the place of one that has expired."""
+        self._renewing = threading.Lock()
         self._answered = False
         self._closed = threading.Event()
         self._base = _path_of(self.url)
@@ -81,7 +87,9 @@ class Transport:
         target = f"{self._base}{path}?{urlencode(query)}" if query else f"{self._base}{path}"
         give_up_at = time.monotonic() + _PATIENCE_SECONDS
         delay = _FIRST_DELAY
+        may_renew = "Authorization" not in (headers or {})
         while True:
+            token = self.token
             try:
                 answer = self._pool.urlopen(
                     method,
@@ -106,6 +114,9 @@ class Transport:
                 if answer.status < 300:
                     return content
                 refused = _refusal(answer, content)
+                if answer.status == _UNAUTHENTICATED and may_renew and self._renewed(token):
+                    may_renew = False
+                    continue
                 if answer.status not in _COME_BACK_LATER:
                     raise refused
                 wait = _jittered(_retry_after(answer) or delay)
@@ -118,6 +129,15 @@ class Transport:
         if self.token is not None:
             own["Authorization"] = f"Bearer {self.token}"
         return {**own, **(headers or {})}
+
+    def _renewed(self, refused: str | None) -> bool:
+        """Whether there is another token than the one that was ``refused``."""
+        if self.renew is None:
+            return False
+        with self._renewing, suppress(DpipError):
+            if self.token == refused:  # Else another thread was faster.
+                self.renew()
+        return self.token != refused
 
     def _worth_repeating(self, error: HTTPError, is_safe: bool) -> bool:
         if not self._answered or isinstance(error, SSLError):

@@ -196,6 +196,23 @@ def test_a_server_that_is_lost_fails_all_that_is_not_back(
     assert [failure.code for failure in report.failures] == ["unauthenticated"] * 2
 
 
+def test_a_batch_outlives_its_token(api: StubApi, url: str, tmp_path: Path) -> None:
+    """Whoever has logged in by password does so again: a clock that jumps ends every token."""
+    pictures = make_pictures(tmp_path, [b"one"] * 40)
+    api.hold_results.clear()
+
+    def expire(progress: Progress) -> None:
+        if progress.uploaded == 40 and not progress.filtered:
+            api.token = "another"
+            api.hold_results.set()
+
+    with Client(url) as client:
+        client.login("ädmin", "pass:wörd")
+        report = filter_pictures(client, pictures, "blur", on_progress=expire)
+    assert report.filtered == 40
+    assert api.requests.count(("POST", "/login")) == 2
+
+
 def test_a_wrong_filter_is_refused_before_anything_is_sent(
     api: StubApi, client: Client, tmp_path: Path
 ) -> None:
