@@ -15,6 +15,7 @@ from dpip.model.ids import new_id
 from dpip.model.image import Image, ImageKind
 from dpip.model.job import Lease, LeasedJob
 from dpip.model.note import notes_in_text
+from dpip.model.quota import QuotaLimits
 from dpip.model.user import User
 from dpip.model.workload import Workload
 
@@ -27,13 +28,18 @@ async def workload_of(context: Context, user: User, fields: Mapping[str, str]) -
 
 
 async def take_original(
-    context: Context, workload: Workload, upload: Upload, key: str | None = None
+    context: Context,
+    workload: Workload,
+    upload: Upload,
+    key: str | None = None,
+    *,
+    limits: QuotaLimits | None = None,
 ) -> Image:
     """Keep an original and its pending job; both are durable on return.
 
     If ``key`` came with an earlier upload to the workload, that one's image is returned.
     Raises ``NotFound`` if the workload is gone, ``UnsupportedPicture``, ``InvalidValue``, also for
-    a key that came with another picture.
+    a key that came with another picture, and what the datastore does for one beyond ``limits``.
     """
     header = await context.headers.do(upload.staged)
     check_limits(header, context.settings)
@@ -50,7 +56,7 @@ async def take_original(
     )
     await context.images.keep(upload.staged, image)
     try:
-        recorded = await context.datastore.add_original(image, new_id(), key)
+        recorded = await context.datastore.add_original(image, new_id(), key, limits=limits)
     except DpipError:
         await _remove_unrecorded(context, image)
         raise

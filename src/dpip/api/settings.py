@@ -2,16 +2,10 @@
 
 from msgspec import Struct
 
+from dpip.model.quota import QuotaLimits
+
 _BYTES_OF_RAW_PIXEL = 8
 """Four bands of sixteen bits: no lossless format of a result needs more."""
-
-
-class QuotaLimits(Struct, frozen=True, kw_only=True):
-    """What one user may take up, as the settings of section ``quotas`` say; 0 is no limit."""
-
-    stored_bytes: int = 0
-    pending_jobs: int = 0
-    uploads_a_minute: int = 0
 
 
 class ApiSettings(Struct, frozen=True, kw_only=True):

@@ -95,11 +95,12 @@ async def run_api(
     """Serve the API, and sweep the image directories that are its."""
     from dpip.api.app import create_app
     from dpip.api.server import serve
-    from dpip.api.settings import ApiSettings, HttpLimits, QuotaLimits
+    from dpip.api.settings import ApiSettings, HttpLimits
     from dpip.chores import again_and_again, end
     from dpip.controller.descriptions import describe_workloads
     from dpip.controller.image_directories import ImageDirectories
     from dpip.controller.removals import finish_removals
+    from dpip.model.quota import QuotaLimits
 
     images = ImageDirectories(data.images, orphan_days=settings.retention.orphan_days)
     app = create_app(

@@ -22,6 +22,7 @@ from dpip.model.job import (
 from dpip.model.join_token import JoinToken
 from dpip.model.leadership import Leader
 from dpip.model.placement import JobView, PlacedJob, Placement
+from dpip.model.quota import Count, QuotaLimits
 from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Command, Reading, Worker, WorkerState
 from dpip.model.workload import RemovedWorkload, Usage, WaitingWorkload, Workload
@@ -129,11 +130,28 @@ class Workloads(Protocol):
         """Jobs that settled after position ``after``, in the order in which they settled."""
         ...
 
-    async def add_original(self, image: Image, job_id: str, key: str | None = None) -> Image:
+    async def recent_uploads(self, owner_id: str, now: float) -> list[Count]:
+        """Uploads of a user in the last minute, those that were refused too."""
+        ...
+
+    async def count_upload(self, owner_id: str, now: float) -> None:
+        """Count an upload of a user that was refused."""
+        ...
+
+    async def add_original(
+        self,
+        image: Image,
+        job_id: str,
+        key: str | None = None,
+        *,
+        limits: QuotaLimits | None = None,
+    ) -> Image:
         """Add an original and the pending job to filter it, and return the original.
 
         If ``key`` came with an earlier original of the workload, nothing is added, and that one is
-        returned. Raises ``NotFound`` if the workload is gone.
+        returned. With ``limits`` the upload is counted, and its owner takes up no more than these
+        allow, however many processes add at once: it raises ``TooManyRequests``, ``TooBusy`` or
+        ``QuotaExceeded``. Raises ``NotFound`` if the workload is gone.
         """
         ...
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from dpip.api.quotas import Quotas
-from dpip.api.settings import QuotaLimits
+from dpip.model.quota import QuotaLimits
 from dpip.model.user import Role
 from dpip.ports.clock import SystemClock
 from tests.integration.api.system import ApiSession, System, picture

@@ -56,7 +56,9 @@ class Rows:
     async def workload(self, workload_id: str) -> Workload:
         return WORKLOAD
 
-    async def add_original(self, image: Image, job_id: str, key: str | None = None) -> Image:
+    async def add_original(
+        self, image: Image, job_id: str, key: str | None = None, *, limits: object = None
+    ) -> Image:
         if self.failure:
             raise self.failure
         return image

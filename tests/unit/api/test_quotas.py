@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from dpip.api.quotas import Quotas
-from dpip.api.settings import QuotaLimits
 from dpip.errors import QuotaExceeded, TooBusy
 from dpip.model.ids import new_id
+from dpip.model.quota import Count, QuotaLimits
 from dpip.model.user import Role, User
 from dpip.model.workload import Usage
 from dpip.ports.clock import SystemClock
@@ -33,6 +33,9 @@ class SlowRows:
         self.asked.set()
         await self.let.wait()
         return NOTHING
+
+    async def recent_uploads(self, owner_id: str, now: float) -> list[Count]:
+        return []
 
     @asynccontextmanager
     async def holding(self) -> AsyncIterator[None]:

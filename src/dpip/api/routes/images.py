@@ -20,6 +20,7 @@ from dpip.api.upload import Upload, announced_size, received_upload
 from dpip.errors import Forbidden, InvalidValue
 from dpip.model.image import Image, ImageKind, PictureFormat
 from dpip.model.job import Lease, LeasedJob
+from dpip.model.quota import exceeded
 from dpip.model.user import User
 
 router = APIRouter(prefix="/images")
@@ -90,7 +91,8 @@ async def upload_image(
             upload = await _original_upload(request, caller.user, context, stack)
             _check_kind(upload.fields, ImageKind.ORIGINAL)
             workload = await workload_of(context, caller.user, upload.fields)
-            image = await take_original(context, workload, upload, idempotency_key)
+            limits = context.quotas.limits_of(caller.user)
+            image = await take_original(context, workload, upload, idempotency_key, limits=limits)
         elif caller.worker:
             upload, held = await _result_upload(request, caller.worker, context, stack)
             image = await take_result(context, upload, *held)
@@ -144,8 +146,8 @@ async def _original_upload(
     arrive = await stack.enter_async_context(context.admission.upload(user.id))
     room = await stack.enter_async_context(context.quotas.upload(user, size))
     limit, refusal = context.settings.upload_bytes, None
-    if room < size:
-        limit, refusal = room, context.quotas.exceeded(room)
+    if (limits := context.quotas.limits_of(user)) and room < size:
+        limit, refusal = room, exceeded(limits, room)
     return await stack.enter_async_context(
         received_upload(request, context.images, limit, refusal=refusal, check=check, arrive=arrive)
     )

@@ -29,6 +29,7 @@ from dpip.api.upload import Upload
 from dpip.errors import DpipError, InvalidValue, MalformedRequest, NotFound
 from dpip.model.image import Image
 from dpip.model.image_place import staging_area
+from dpip.model.quota import exceeded
 from dpip.model.user import User
 from dpip.model.workload import Workload
 from dpip.ports.image_store import StagedFile
@@ -180,9 +181,11 @@ async def _original(
     ):
         arrive(staged.size)
         async with context.quotas.upload(user, staged.size) as room:
-            if room < staged.size:
-                raise context.quotas.exceeded(room)
-            return await take_original(context, workload, Upload(staged, {}), picture.key)
+            limits = context.quotas.limits_of(user)
+            if limits and room < staged.size:
+                raise exceeded(limits, room)
+            upload = Upload(staged, {})
+            return await take_original(context, workload, upload, picture.key, limits=limits)
 
 
 async def _result(context: Context, worker: str, area: str, result: StagedResult) -> Image:

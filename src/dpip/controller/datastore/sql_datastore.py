@@ -43,6 +43,7 @@ from dpip.model.job import (
 from dpip.model.join_token import JoinToken
 from dpip.model.leadership import Leader
 from dpip.model.placement import JobView, PlacedJob, Placement
+from dpip.model.quota import Count, QuotaLimits
 from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Command, Reading, Worker, WorkerState
 from dpip.model.workload import RemovedWorkload, Usage, WaitingWorkload, Workload
@@ -173,8 +174,21 @@ class SqlDatastore:
     async def settled_jobs(self, workload_id: str, *, after: int, limit: int) -> list[SettledJob]:
         return await self._read(workloads.settled_jobs, workload_id, after, limit)
 
-    async def add_original(self, image: Image, job_id: str, key: str | None = None) -> Image:
-        return await self._write(workloads.add_original, image, job_id, key)
+    async def recent_uploads(self, owner_id: str, now: float) -> list[Count]:
+        return await self._read_row(workloads.recent_uploads, owner_id, now)
+
+    async def count_upload(self, owner_id: str, now: float) -> None:
+        await self._write(workloads.count_upload, owner_id, now)
+
+    async def add_original(
+        self,
+        image: Image,
+        job_id: str,
+        key: str | None = None,
+        *,
+        limits: QuotaLimits | None = None,
+    ) -> Image:
+        return await self._write(workloads.add_original, image, job_id, key, limits)
 
     async def retry_failed(self, workload_id: str) -> int:
         return await self._write(workloads.retry_failed, workload_id)

@@ -203,6 +203,14 @@ join_tokens = Table(
     Column("last_used_at", Double),
 )
 
+recent_events = Table(
+    "recent_events",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("second", BigInteger, primary_key=True, index=True),
+    Column("events", Integer, nullable=False),
+)
+
 leadership = Table(
     "leadership",
     metadata,

@@ -106,6 +106,10 @@ USES: dict[str, tuple[Ask, str]] = {
         "workloads_of_owner (owner_id=?)",
     ),
     "usage": (lambda store: store.usage("o"), "workloads_of_owner (owner_id=?)"),
+    "recent uploads": (
+        lambda store: store.recent_uploads("o", 1000.0),
+        "(key=? AND second>? AND second<?)",
+    ),
     "workloads of everybody": (
         lambda store: store.workloads(owner_id=None, limit=10, before="x"),
         "(id<?)",

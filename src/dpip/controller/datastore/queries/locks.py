@@ -1,13 +1,17 @@
-"""Locks on workloads, under which none of their leases ends."""
+"""Locks on workloads, under which none of their leases ends, and on their owners."""
 
 from sqlalchemy import Connection, bindparam, select
 
 from dpip.controller.datastore.prepared import Prepared
-from dpip.controller.datastore.tables import jobs, workloads
+from dpip.controller.datastore.tables import jobs, users, workloads
 from dpip.errors import NotFound
 
 _LOCK_WORKLOAD = Prepared(
     select(workloads.c.name).where(workloads.c.id == bindparam("wanted")).with_for_update()
+)
+_LOCK_OWNER = Prepared(
+    # Without its key, which the rows of the user's tokens refer to.
+    select(users.c.id).where(users.c.id == bindparam("wanted")).with_for_update(key_share=True)
 )
 _LOCK_WORKLOAD_OF = Prepared(
     select(workloads.c.id)
@@ -17,6 +21,11 @@ _LOCK_WORKLOAD_OF = Prepared(
     )
     .with_for_update()
 )
+
+
+def lock_owner(connection: Connection, user_id: str) -> None:
+    """Have nobody else count what the user takes up before the transaction ends."""
+    _LOCK_OWNER.rows(connection, {"wanted": user_id})
 
 
 def lock_workload(connection: Connection, workload_id: str) -> str:

@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, text, update
 
 from dpip.controller.datastore.prepared import Prepared
-from dpip.controller.datastore.queries.locks import lock_workload
+from dpip.controller.datastore.queries import rates
+from dpip.controller.datastore.queries.locks import lock_owner, lock_workload
 from dpip.controller.datastore.queries.workers import record
 from dpip.controller.datastore.tables import images, jobs, removed_workloads, workloads
 from dpip.errors import NotFound
@@ -15,6 +16,7 @@ from dpip.model.activity import Activity, ActivityKind
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode, JobState, SettledJob
 from dpip.model.note import notes_as_text, notes_in_text
+from dpip.model.quota import Count, QuotaLimits, check_uploads, exceeded, room_for_upload
 from dpip.model.requirements import Requirements
 from dpip.model.workload import JobCounts, RemovedWorkload, Usage, Workload
 
@@ -178,12 +180,25 @@ def settled_jobs(
     ]
 
 
-def add_original(connection: Connection, image: Image, job_id: str, key: str | None) -> Image:
+def add_original(
+    connection: Connection,
+    image: Image,
+    job_id: str,
+    key: str | None = None,
+    limits: QuotaLimits | None = None,
+) -> Image:
+    if limits:
+        lock_owner(connection, image.owner_id)
     if key is not None:
         lock_workload(connection, image.workload_id)  # Of two with one key, the other waits.
         wanted = {"in_workload": image.workload_id, "with_key": key}
         if known := _IMAGE_WITH_KEY.row(connection, wanted):
+            if limits:
+                count_upload(connection, image.owner_id, image.created_at)
             return image_in(known)
+    if limits:
+        _check_quotas(connection, image, limits)
+        count_upload(connection, image.owner_id, image.created_at)
     more = {"of_workload": image.workload_id, "more_bytes": image.size}
     if not _COUNT_ONE_MORE.run(connection, more):
         raise NotFound(kind="workload", id=image.workload_id)
@@ -191,6 +206,27 @@ def add_original(connection: Connection, image: Image, job_id: str, key: str | N
     job = {"job_id": job_id, "of_workload": image.workload_id, "of_image": image.id}
     _INSERT_JOB.run(connection, job)
     return image
+
+
+def _check_quotas(connection: Connection, image: Image, limits: QuotaLimits) -> None:
+    """Raise for one picture too many. The owner is locked, so no other process adds one."""
+    owner_id, now = image.owner_id, image.created_at
+    check_uploads(limits, recent_uploads(connection, owner_id, now), now)
+    room = room_for_upload(limits, usage(connection, owner_id), image.size)
+    if room < image.size:
+        raise exceeded(limits, room)
+
+
+def recent_uploads(connection: Connection, owner_id: str, now: float) -> list[Count]:
+    return rates.recent(connection, _uploads_of(owner_id), now)
+
+
+def count_upload(connection: Connection, owner_id: str, now: float) -> None:
+    rates.count(connection, _uploads_of(owner_id), now)
+
+
+def _uploads_of(owner_id: str) -> str:
+    return f"uploads of {owner_id}"
 
 
 def retry_failed(connection: Connection, workload_id: str) -> int:
