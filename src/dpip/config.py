@@ -62,8 +62,8 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pending_jobs: Count = 1_000_000
     """Jobs that may wait, those of all users together; beyond them uploads are put off with 429."""
     incoming_bytes: Count = 1024 * 1024 * 1024
-    """Bytes of pictures that may have come in through one API and not be kept yet, a quarter of them
-    those of one user; beyond them uploads are put off."""
+    """Bytes of pictures that may have come in through one API and not be kept yet, a quarter of
+    them those of one user; beyond them uploads are put off."""
     job_memory_bytes: Annotated[int, Meta(ge=256 * 1024 * 1024)] = 1024 * 1024 * 1024
     """Memory of the process that filters a picture."""
     job_seconds: Seconds = 30.0
