@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dpip.filters.profiles import PROFILE, STAND_IN
+
 if TYPE_CHECKING:
     import pyvips
 
@@ -60,7 +62,9 @@ def beside_alpha(
         return change(image)
     opacity = image.bands - 1
     changed = change(image.extract_band(0, n=opacity))
-    if opaque(changed) == opaque(image):
-        return changed.bandjoin(image[opacity])
-    scaled = image[opacity] * (opaque(changed) / opaque(image))
-    return changed.bandjoin(rounded(scaled, changed))
+    alpha = image[opacity]
+    if opaque(changed) != opaque(image):
+        alpha = rounded(alpha * (opaque(changed) / opaque(image)), changed)
+    for name in (PROFILE, STAND_IN):  # What is joined has the metadata of both.
+        alpha.remove(name)
+    return changed.bandjoin(alpha)

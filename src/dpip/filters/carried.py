@@ -8,6 +8,7 @@ from dpip.filters.exif import EXIF_NAME, Exif, write_exif
 from dpip.filters.libvips import pyvips
 from dpip.filters.metadata import keeps_chunk, kept_exif
 from dpip.filters.png_chunks import Chunk
+from dpip.filters.profiles import PROFILE
 
 _LONGEST_SEGMENT = 0xFFFF - 2 - len(EXIF_NAME)
 """Bytes of EXIF that fit into a JPEG."""
@@ -32,14 +33,17 @@ class Carried(NamedTuple):
 
 
 def carried_by(
-    image: pyvips.Image, declared: Declared, *, everything: bool, same_colours: bool
+    image: pyvips.Image, original: pyvips.Image, declared: Declared, *, everything: bool
 ) -> Carried:
-    """What ``image``, the result, carries of what its original ``declared``.
-
-    ``same_colours``: its samples mean what they did.
-    """
+    """What ``image``, made of ``original``, carries of what that one ``declared``."""
+    # Whoever brings colours elsewhere takes their profile away.
+    same_colours = bool(image.get_typeof(PROFILE)) == bool(original.get_typeof(PROFILE))
     exif = declared.exif and kept_exif(
-        declared.exif, image.width, image.get_page_height(), everything=everything
+        declared.exif,
+        image.width,
+        image.get_page_height(),
+        everything=everything,
+        resolution=(image.xres, image.yres),
     )
     return Carried(
         exif=exif,

@@ -11,6 +11,7 @@ from dpip.filters.metadata import is_kept_of_tiff
 from dpip.filters.png_chunks import Chunk, read_chunks
 from dpip.filters.profiles import PROFILE
 from dpip.filters.tiff_fields import read_fields
+from dpip.filters.tiff_pages import pages_of
 from dpip.filters.tiff_samples import SAMPLE_FIELDS
 from dpip.formats.avif import read_cicp
 from dpip.model.image import PictureFormat
@@ -58,7 +59,7 @@ def read_declared(
             def wanted(tag: int) -> bool:
                 return tag in SAMPLE_FIELDS or is_kept_of_tiff(tag, everything=everything)
 
-            return Declared(read_fields(source, wanted))
+            return Declared(read_fields(source, pages_of(source).kept[0].place, wanted))
         case PictureFormat.PNG:
             chunks = tuple(read_chunks(source))
             return Declared(_exif_of(image), chunks, _cicp_of(chunks))

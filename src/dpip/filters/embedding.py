@@ -16,7 +16,6 @@ from dpip.filters.profiles import PROFILE
 MILLIMETRES = 25.4
 """Of an inch; libvips counts pixels a millimetre."""
 
-_USUAL_RESOLUTION = 72
 _MOST_RESOLUTION = 65535
 _SOI_LENGTH = 2
 _JFIF, _EXIF = 0xE0, 0xE1
@@ -51,14 +50,15 @@ class Embedding:
 
         Raises ``pyvips.Error``, or what ``cannot_write`` returns.
         """
-        inches = inches_of(self._image)
-        if carried.exif is None and inches == (_USUAL_RESOLUTION, _USUAL_RESOLUTION):
-            self.plain()
-            return
-        segments = _segment(_JFIF, b"JFIF\0\1\1\1" + struct.pack(">HHxx", *inches))
+        segments = b""
+        if inches := inches_of(self._image):
+            segments += _segment(_JFIF, b"JFIF\0\1\1\1" + struct.pack(">HHxx", *inches))
         if exif := carried.segment:
             segments += _segment(_EXIF, exif)
-        self._insert(segments, at=_SOI_LENGTH)
+        if segments:
+            self._insert(segments, at=_SOI_LENGTH)
+        else:
+            self.plain()
 
     def as_png(self, carried: Carried) -> None:
         """Write a PNG that has the chunks and the EXIF that are ``carried``.
@@ -108,8 +108,10 @@ class Embedding:
             raise cannot_write(str(error.strerror)) from error
 
 
-def inches_of(image: pyvips.Image) -> tuple[int, int]:
-    """Pixels an inch, across and down, as a JPEG can say it."""
+def inches_of(image: pyvips.Image) -> tuple[int, int] | None:
+    """Pixels an inch, across and down, as a JPEG can say it; ``None`` if its original does not."""
+    if not image.get_typeof("resolution-unit"):
+        return None
     across, down = (
         max(1, min(_MOST_RESOLUTION, round(resolution * MILLIMETRES)))
         for resolution in (image.xres, image.yres)

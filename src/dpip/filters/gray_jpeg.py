@@ -8,6 +8,7 @@ from PIL import Image, ImageFile  # noqa: F401
 
 from dpip.filters.embedding import inches_of
 from dpip.filters.libvips import pyvips
+from dpip.filters.profile_check import has_unfit_profile
 from dpip.filters.profiles import PROFILE, has_other_colours
 
 Image.preinit()  # Which a confined child cannot do either.
@@ -45,7 +46,7 @@ def as_gray_jpeg(source: Path, image: pyvips.Image, quality: int, exif: bytes) -
     if gray is None:
         return None
     encoded = io.BytesIO()
-    gray.save(encoded, "JPEG", quality=quality, dpi=inches_of(image), exif=exif)
+    gray.save(encoded, "JPEG", quality=quality, dpi=inches_of(image) or (0, 0), exif=exif)
     return encoded.getvalue()
 
 
@@ -54,7 +55,7 @@ def decode_luma(source: Path, image: pyvips.Image, shrink: int) -> Image.Image |
     size = width, height = -(-image.width // shrink), -(-image.height // shrink)
     if image.bands != 3 or image.format != "uchar" or width * height > _MOST_PIXELS:
         return None
-    if has_other_colours(image):
+    if has_other_colours(image) or has_unfit_profile(image):
         return None
     try:
         return Image.frombytes("L", size, source.read_bytes(), "jpeg", "L", "", shrink, 0)

@@ -27,7 +27,7 @@ _LOADERS = {
     PictureFormat.TIFF: (open_tiff, {}),
     PictureFormat.AVIF: (pyvips.Image.heifload, {}),
 }
-_AS_STORED, _MIRRORED = 1, 2
+_AS_STORED, _MIRRORED, _ON_ITS_SIDE = 1, 2, 5
 
 _SHRINKS = (8, 4, 2)
 """What the decoder of a JPEG can divide its sides by, the largest first."""
@@ -121,7 +121,10 @@ def _is_lossless(source: Path) -> bool:
 def _upright(image: "pyvips.Image") -> "pyvips.Image":
     if is_upright(image):
         return image
-    return each_frame(image, pyvips.Image.autorot)
+    upright = each_frame(image, pyvips.Image.autorot)
+    if _orientation(image) < _ON_ITS_SIDE:
+        return upright
+    return upright.copy(xres=image.yres, yres=image.xres)
 
 
 def _orientation(image: "pyvips.Image") -> int:

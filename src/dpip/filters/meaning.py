@@ -3,7 +3,8 @@
 from dpip.filters.cicp import profile_of
 from dpip.filters.declared import Declared
 from dpip.filters.libvips import pyvips
-from dpip.filters.profiles import PROFILE, STAND_IN, WIDE_GAMUT, has_unfit_profile
+from dpip.filters.profile_check import has_unfit_profile
+from dpip.filters.profiles import PROFILE, STAND_IN, WIDE_GAMUT
 from dpip.filters.tiff_samples import name_channels
 from dpip.model.image import PictureFormat
 from dpip.model.note import Note

@@ -13,7 +13,8 @@ from dpip.filters.exif import (
 )
 from dpip.filters.png_chunks import Chunk
 
-_RESOLUTION = {0x011A, 0x011B, 0x0128}
+_ACROSS, _DOWN = 0x011A, 0x011B
+_RESOLUTION = {_ACROSS, _DOWN, 0x0128}
 _CREDITS = {0x013B, 0x8298}  # Artist, Copyright.
 _KEPT_EXIF = frozenset(
     {
@@ -74,8 +75,12 @@ def is_kept_of_tiff(tag: int, *, everything: bool) -> bool:
     return tag not in _OF_PIXELS if everything else tag in _KEPT_EXIF
 
 
-def kept_exif(exif: Exif, width: int, height: int, *, everything: bool) -> Exif | None:
+def kept_exif(
+    exif: Exif, width: int, height: int, *, everything: bool, resolution: tuple[float, float]
+) -> Exif | None:
     """What of ``exif`` a result of that size carries, byte for byte.
+
+    ``resolution``: the pixels of some length, across and down, as libvips has it.
 
     Credits, dates, the kind of camera, its exposure and the resolution stay; place, serial numbers,
     owner and notes of the maker go, unless ``everything`` stays. The result is upright.
@@ -83,6 +88,9 @@ def kept_exif(exif: Exif, width: int, height: int, *, everything: bool) -> Exif 
     kept = exif.directory if everything else _without_private(exif.directory)
     directory = {tag: field for tag, field in kept.items() if tag not in _OF_PIXELS}
     directory = _as_result(directory, exif.order, width, height)
+    denser = _denser(directory, exif.order)
+    if denser and denser == _compare(*reversed(resolution)):
+        directory |= {_ACROSS: directory[_DOWN], _DOWN: directory[_ACROSS]}
     return Exif(exif.order, directory) if directory.keys() - {ORIENTATION, EXIF} else None
 
 
@@ -115,3 +123,16 @@ def _as_result(directory: Directory, order: str, width: int, height: int) -> Dir
     if below is not None and not isinstance(below.value, bytes):
         changed[EXIF] = below._replace(value=_as_result(below.value, order, width, height))
     return changed
+
+
+def _denser(directory: Directory, order: str) -> int:
+    """1 if there are more pixels an inch across than down, -1 if there are fewer, else 0."""
+    values = [directory[tag].value for tag in (_ACROSS, _DOWN) if tag in directory]
+    if [len(value) for value in values] != [8, 8]:
+        return 0
+    across, down = (struct.unpack(f"{order}LL", value) for value in values)  # type: ignore[arg-type]
+    return _compare(across[0] * down[1], down[0] * across[1])
+
+
+def _compare(one: float, other: float) -> int:
+    return (one > other) - (one < other)

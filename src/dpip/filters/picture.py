@@ -22,7 +22,6 @@ from dpip.filters.libvips import pyvips, warnings_of
 from dpip.filters.loading import draft_for, is_upright, load, open_header
 from dpip.filters.meaning import made_plain
 from dpip.filters.pipeline import Pipeline
-from dpip.filters.profiles import PROFILE
 from dpip.filters.registry import filter_of
 from dpip.filters.saving import JPEG_QUALITY, save, write
 from dpip.filters.soundness import check_decodes, inspect, said
@@ -91,7 +90,7 @@ def _luma_alone(
     if not is_upright(image):
         return None
     declared = read_declared(source, format, image, everything=False)
-    carried = carried_by(image, declared, everything=False, same_colours=True)
+    carried = carried_by(image, image, declared, everything=False)
     luma = as_gray_jpeg(source, image, JPEG_QUALITY, carried.segment)
     if luma is None:
         return None
@@ -113,12 +112,7 @@ def _filtered(
     declared = read_declared(source, format, loaded, everything=pipeline.keep_metadata)
     original, notes = made_plain(loaded, format, declared)
     image = _apply(pipeline, original)
-    carried = carried_by(
-        image,
-        declared,
-        everything=pipeline.keep_metadata,
-        same_colours=bool(image.get_typeof(PROFILE)) == bool(original.get_typeof(PROFILE)),
-    )
+    carried = carried_by(image, original, declared, everything=pipeline.keep_metadata)
     save(image, source, target, format, carried, pipeline.png_compression)
     return Result(
         header=PictureHeader(

@@ -21,26 +21,11 @@ _LONGEST = 1 << 16
 
 _LEVELS = range(0, 256, 51)
 _PROBE = bytes(level for colour in product(_LEVELS, repeat=3) for level in colour)
-_SPACE = slice(16, 20)
-"""Where a profile says what kind of colours it is for."""
-
-_SPACES = {"b-w": b"GRAY", "grey16": b"GRAY", "cmyk": b"CMYK", "lab": b"Lab ", "labs": b"Lab "}
 
 
 def has_other_colours(image: "pyvips.Image") -> bool:
     """Whether ``image`` has a profile by which its colours are others than in sRGB."""
     return bool(image.get_typeof(PROFILE)) and not is_srgb(image.get(PROFILE))
-
-
-def has_unfit_profile(image: "pyvips.Image") -> bool:
-    """Whether ``image`` has a profile that is broken or is for another kind of colours."""
-    if not image.get_typeof(PROFILE):
-        return False
-    profile = image.get(PROFILE)
-    space = _SPACES.get(image.interpretation, b"RGB ")
-    if profile[_SPACE] != space:
-        return True
-    return not (space == b"RGB " and is_srgb(profile)) and not _can_be_used(profile, space)
 
 
 def is_srgb(profile: bytes) -> bool:
@@ -56,37 +41,11 @@ def is_srgb(profile: bytes) -> bool:
 def _keeps_colours(profile: bytes) -> bool:
     from dpip.filters.libvips import pyvips  # What there is of filters is known without libvips.
 
-    probe = _with_profile(
-        pyvips.Image.new_from_memory(_PROBE, len(_PROBE) // 3, 1, 3, "uchar"), "srgb", profile
-    )
+    probe = pyvips.Image.new_from_memory(_PROBE, len(_PROBE) // 3, 1, 3, "uchar")
+    probe = probe.copy(interpretation="srgb")
+    probe.set_type(pyvips.GValue.blob_type, PROFILE, profile)
     try:
         meant = probe.icc_transform("srgb", embedded=True)
         return bool((meant - probe).abs().max() <= 1)
     except pyvips.Error:
         return False
-
-
-def _can_be_used(profile: bytes, space: bytes) -> bool:
-    from dpip.filters.libvips import pyvips
-
-    if space == b"Lab ":
-        return True  # Such colours mean the same with and without it.
-    interpretation, bands = {
-        b"GRAY": ("b-w", 1),
-        b"RGB ": ("srgb", 3),
-        b"CMYK": ("cmyk", 4),
-    }[space]
-    probe = _with_profile(pyvips.Image.black(1, 1, bands=bands), interpretation, profile)
-    try:
-        probe.icc_transform("srgb", embedded=True).avg()
-    except pyvips.Error:
-        return False
-    return True
-
-
-def _with_profile(image: "pyvips.Image", interpretation: str, profile: bytes) -> "pyvips.Image":
-    from dpip.filters.libvips import pyvips
-
-    image = image.copy(interpretation=interpretation)
-    image.set_type(pyvips.GValue.blob_type, PROFILE, profile)
-    return image

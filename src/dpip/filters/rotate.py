@@ -20,7 +20,10 @@ class Rotate(Struct, frozen=True, forbid_unknown_fields=True, tag_field="filter"
 def rotate(image: "pyvips.Image", parameters: Rotate) -> "pyvips.Image":
     """Turn ``image``; its pixels stay what they are."""
     # Lines come from top to bottom, and are asked for in another order.
-    return image.copy_memory().rot(f"d{parameters.angle}")
+    turned = image.copy_memory().rot(f"d{parameters.angle}")
+    if parameters.angle == 180:
+        return turned
+    return turned.copy(xres=image.yres, yres=image.xres)
 
 
 def rotate_header(header: PictureHeader, parameters: Rotate) -> PictureHeader:

@@ -21,13 +21,17 @@ RESOLUTION = (282, 283, 296)
 _BIG_VERSION = 43
 
 
-def read_fields(source: Path, wanted: Callable[[int], bool]) -> Exif:
-    """The fields of the first page of ``source`` whose tags are ``wanted``, and all below them."""
+def read_fields(source: Path, place: int, wanted: Callable[[int], bool]) -> Exif:
+    """The fields whose tags are ``wanted`` of the page at ``place`` of ``source``, or below it."""
     with source.open("rb") as file:
         reader = ByteReader(file)
         try:
             layout, pointer_at = _read_head(reader)
             at = _read_number(reader, layout, layout.offset, pointer_at)
+            for _ in range(place):
+                count = _read_number(reader, layout, layout.length, at)
+                reader.skip(count * layout.entry_size)
+                at = _read_number(reader, layout, layout.offset, reader.position)
         except Malformed:
             return Exif("<", {})
         return Exif(layout.order, read_directory(reader, layout, at, wanted))

@@ -2,7 +2,6 @@
 
 import struct
 
-from dpip.filters.alpha import opaque, rounded
 from dpip.filters.exif import Exif
 from dpip.filters.failures import DecodeFailed
 from dpip.filters.libvips import pyvips
@@ -12,47 +11,37 @@ _PHOTOMETRIC, _EXTRA_SAMPLES, _INK_SET = 262, 338, 332
 SAMPLE_FIELDS = {_PHOTOMETRIC, _EXTRA_SAMPLES, _INK_SET}
 """Tags of the fields that say it."""
 
-_SEPARATED, _CMYK = 5, 1
+_BLACK_IS_ZERO, _SEPARATED, _CMYK = 1, 5, 1
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 3, _SEPARATED: 4, 6: 3, 8: 3}
 """Channels of colour by photometric interpretation; libvips gives a palette its colours."""
 
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 
 
-def has_associated_alpha(fields: Exif) -> bool:
-    """Whether colours are stored multiplied by their opacity."""
-    opacity = _alpha_among(fields)
-    return opacity is not None and _numbers(fields, _EXTRA_SAMPLES)[opacity] == _ASSOCIATED
-
-
 def name_channels(image: pyvips.Image, fields: Exif) -> tuple[pyvips.Image, tuple[Note, ...]]:
     """``image`` with its colours, and its opacity behind them if it has one; and what is dropped.
 
-    Colours that were multiplied by their opacity are divided by it. Raises ``DecodeFailed`` for
-    channels of which nothing is known.
+    Raises ``DecodeFailed`` for channels of which too little is known.
     """
-    photometric = (_numbers(fields, _PHOTOMETRIC) or (1,))[0]
-    inks = (_numbers(fields, _INK_SET) or (_CMYK,))[0]
-    colours = _COLOURS.get(photometric)
-    if colours is None or (photometric == _SEPARATED and inks != _CMYK):
-        kind = f"inks other than CMYK (InkSet {inks})" if colours else f"kind {photometric}"
-        raise DecodeFailed(
-            reason=f"TIFFs with a photometric interpretation of {kind} are not read."
-        )
+    colours = _colours(fields)
     if image.bands <= colours:
         return image, ()
-    opacity = _alpha_among(fields)
-    notes = (Note.CHANNELS_DROPPED,) if image.bands > colours + (opacity is not None) else ()
+    extra = _numbers(fields, _EXTRA_SAMPLES)
+    alphas = [at for at, kind in enumerate(extra) if kind in (_ASSOCIATED, _UNASSOCIATED)]
+    if len(extra) > 1 and _ASSOCIATED in extra:
+        # libvips has divided the colours by whichever channel is the last.
+        raise DecodeFailed(
+            reason="A TIFF with associated alpha (ExtraSamples 1) beside other extra channels is "
+            "not supported."
+        )
     kept = image.extract_band(0, n=colours)
-    if opacity is None or colours + opacity >= image.bands:
-        return kept, notes
-    alpha = image[colours + opacity]
+    if not alphas or colours + alphas[0] >= image.bands:
+        return kept, (Note.CHANNELS_DROPPED,)
+    alpha = image[colours + alphas[0]]
     if image.interpretation == "labs":
-        alpha = alpha.copy(format="ushort") >> 1
-    kept = kept.bandjoin(alpha.cast(image.format))
-    if has_associated_alpha(fields):
-        kept = rounded(kept.unpremultiply(max_alpha=opaque(kept)), kept)
-    return kept, notes
+        alpha = (alpha.copy(format="ushort") >> 1).cast("short")
+    notes = (Note.CHANNELS_DROPPED,) if image.bands > colours + 1 else ()
+    return kept.bandjoin(alpha), notes
 
 
 def with_alpha_of_tiff(image: pyvips.Image) -> pyvips.Image:
@@ -64,12 +53,19 @@ def with_alpha_of_tiff(image: pyvips.Image) -> pyvips.Image:
     return colours.bandjoin(whole.cast("ushort").copy(format="short"))
 
 
-def _alpha_among(fields: Exif) -> int | None:
-    """Which of the channels beyond the colours is opacity."""
-    for at, kind in enumerate(_numbers(fields, _EXTRA_SAMPLES)):
-        if kind in (_ASSOCIATED, _UNASSOCIATED):
-            return at
-    return None
+def _colours(fields: Exif) -> int:
+    """How many channels are colours."""
+    photometric = (_numbers(fields, _PHOTOMETRIC) or (_BLACK_IS_ZERO,))[0]
+    inks = (_numbers(fields, _INK_SET) or (_CMYK,))[0]
+    if photometric not in _COLOURS:
+        raise DecodeFailed(
+            reason=f"A TIFF with photometric interpretation {photometric} is not supported."
+        )
+    if photometric == _SEPARATED and inks != _CMYK:
+        raise DecodeFailed(
+            reason=f"A TIFF with inks other than CMYK (InkSet {inks}) is not supported."
+        )
+    return _COLOURS[photometric]
 
 
 def _numbers(fields: Exif, tag: int) -> tuple[int, ...]:
