@@ -137,10 +137,17 @@ class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Days for which pictures that the database does not know are kept in images/.orphans."""
 
 
+def _data_dir_of_user() -> Path:
+    try:
+        return platformdirs.user_data_path("dpip")
+    except RuntimeError:  # There is no home, as in a container under a bare user id.
+        return Path("~/.local/share/dpip")
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting of every part."""
 
-    data_dir: Path = field(default_factory=lambda: platformdirs.user_data_path("dpip"))
+    data_dir: Path = field(default_factory=_data_dir_of_user)
     """Directory of the database, the images and the secrets."""
     host: str = "127.0.0.1"
     """Address on which the API and the message-passing server listen."""

@@ -31,10 +31,11 @@ class Passwords:
             if password_hash is None:
                 await asyncio.to_thread(hash_password, password)
                 return False
-            return await asyncio.to_thread(_verify, password_hash, password)
+            return await asyncio.to_thread(is_password, password_hash, password)
 
 
-def _verify(password_hash: str, password: str) -> bool:
+def is_password(password_hash: str, password: str) -> bool:
+    """Whether ``password`` is what was hashed; takes tens of milliseconds."""
     try:
         return _hasher.verify(password_hash, password)
     except (VerificationError, InvalidHashError):

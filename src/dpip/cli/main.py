@@ -93,9 +93,15 @@ def main() -> None:
     open_streams()
     try:
         app()
-    except DpipError as error:
-        say_each(f"dpip: {error}", *getattr(error, "__notes__", ()), aside=True)
+    except Exception as error:
+        say_each(*_explained(error), aside=True)
         sys.exit(2 if isinstance(error, BadSetting | InvalidValue) else 1)
-    except Exception:
-        say_each(*traceback.format_exc().splitlines(), aside=True)
-        sys.exit(1)
+
+
+def _explained(error: Exception) -> list[str]:
+    """What is said of an error: a sentence, if it is one that is expected or about a file."""
+    if isinstance(error, DpipError):
+        return [f"dpip: {error}", *getattr(error, "__notes__", ())]
+    if isinstance(error, OSError) and error.filename is not None:
+        return [f"dpip: {error.filename}: {error.strerror}."]
+    return traceback.format_exc().splitlines()

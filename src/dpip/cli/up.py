@@ -58,7 +58,7 @@ def up(
                     "api": running.api,
                     "controller": running.controller,
                     "data_dir": running.data_dir,
-                    "user": running.user,
+                    "user": running.administrator.name,
                 }
             )
         else:

@@ -41,7 +41,7 @@ async def message_server(
         return
     network.check_exposure(settings, "The message-passing server")
     server = MessageServer(
-        data.message_server,
+        data.usable(data.message_server),
         host=settings.host,
         port=settings.controller_port,
         access_rules=message_server_rules(settings),

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpip.compose.administrator import ensure_administrator
 from dpip.compose.storage import (
-    ensure_administrator,
     has_datastore,
     open_datastore,
     shown_database,

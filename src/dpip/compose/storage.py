@@ -1,15 +1,10 @@
-"""What is kept: the data directory, the datastore, and the first user in it."""
+"""What is kept: the data directory, the datastore and the images."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dpip.config import Settings
 from dpip.data_directory import DataDirectory
-from dpip.errors import UserExists
-from dpip.model.ids import new_id
-from dpip.model.user import Role, User
-from dpip.ports.clock import SystemClock
 from dpip.ports.datastore import Datastore
 
 
@@ -31,6 +26,8 @@ async def open_datastore(settings: Settings) -> AsyncIterator[Datastore]:
     from dpip.controller.datastore import SqlDatastore
 
     data = data_directory(settings)
+    if not settings.database_url:
+        data.check_database()
     datastore = await SqlDatastore.open(settings.database_url or data.database_url)
     try:
         yield datastore
@@ -47,7 +44,8 @@ async def open_store(settings: Settings) -> AsyncIterator[Datastore]:
     from dpip.controller import store_identity
 
     async with open_datastore(settings) as datastore:
-        images = data_directory(settings).images
+        data = data_directory(settings)
+        images = data.usable(data.images)
         with store_identity.opened(images):
             await store_identity.tie(images, datastore, where=shown_database(settings))
             yield datastore
@@ -58,26 +56,3 @@ def shown_database(settings: Settings) -> str:
     from dpip.controller.datastore.engines import without_password
 
     return without_password(settings.database_url or DataDirectory(settings.data_dir).database_url)
-
-
-async def ensure_administrator(
-    datastore: Datastore, settings: Settings, data: DataDirectory
-) -> str | None:
-    """Create the administrator where there is no user yet; returns a password made for it."""
-    from dpip.api.passwords import hash_password
-
-    if await datastore.users():
-        return None
-    password = settings.admin_password or data.admin_password()
-    administrator = User(
-        id=new_id(),
-        name=settings.admin_user,
-        role=Role.ADMINISTRATOR,
-        password_hash=await asyncio.to_thread(hash_password, password),
-        created_at=SystemClock().now(),
-    )
-    try:
-        await datastore.add_user(administrator)
-    except UserExists:  # Another API, started in the same moment, was first.
-        return None
-    return None if settings.admin_password else password

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from dpip import join_tokens, network
+from dpip.compose.administrator import Administrator, ensure_administrator
 from dpip.compose.connections import (
     api_url,
     bus,
@@ -16,40 +17,37 @@ from dpip.compose.connections import (
     message_server,
 )
 from dpip.compose.parts import run_api, run_controller, run_scheduler
-from dpip.compose.storage import data_directory, ensure_administrator, open_datastore, open_store
+from dpip.compose.storage import data_directory, open_datastore, open_store
 from dpip.config import Settings
-from dpip.data_directory import DataDirectory
 from dpip.wire.server_url import without_credentials
 from dpip.worker.local_workers import LocalWorkers
 from dpip.worker.machine import usable_cores
 
 
 class Running(Struct, frozen=True, kw_only=True):
-    """Where a system that is up can be reached.
-
-    ``new_password`` is the administrator's if it was generated at this very start.
-    """
+    """Where a system that is up can be reached, and by whom."""
 
     api: str
     controller: str
     data_dir: Path
-    user: str
-    new_password: str | None
+    administrator: Administrator
 
     def lines(self) -> list[str]:
         """What a person who has started it wants to know."""
+        administrator = self.administrator
         lines = [
             f"API         {self.api}",
             f"Controller  {self.controller}",
             f"Data        {self.data_dir}",
+            f"User        {administrator.name}",
         ]
-        if self.new_password:
-            password_file = DataDirectory(self.data_dir).admin_password_file
+        if administrator.new_password:
             lines += [
-                f"User        {self.user}",
-                f"Password    {self.new_password}",
-                f"            (shown this once, and kept in {password_file})",
+                f"Password    {administrator.new_password}",
+                f"            (shown this once, and kept in {administrator.password_file})",
             ]
+        elif administrator.password_file:
+            lines.append(f"Password    in {administrator.password_file}")
         return [*lines, "Ready. Ctrl-C stops it."]
 
 
@@ -75,7 +73,7 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
             )
         )
         datastore = await parts.enter_async_context(open_store(settings))
-        new_password = await ensure_administrator(datastore, settings, data)
+        administrator = await ensure_administrator(datastore, settings, data)
         await join_tokens.admit_local(datastore, local)
         connection = await parts.enter_async_context(
             bus(settings, data, server_url=server_url, name="up")
@@ -89,8 +87,7 @@ async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
             api=api_url(settings),
             controller=controller,
             data_dir=settings.data_dir,
-            user=settings.admin_user,
-            new_password=new_password,
+            administrator=administrator,
         )
 
 
@@ -131,7 +128,7 @@ async def api(settings: Settings) -> AsyncIterator[Running]:
         parts.callback(listener.close)
         settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
         datastore = await parts.enter_async_context(open_store(settings))
-        new_password = await ensure_administrator(datastore, settings, data)
+        administrator = await ensure_administrator(datastore, settings, data)
         connection = await parts.enter_async_context(bus(settings, data, name="api"))
         await parts.enter_async_context(run_api(settings, datastore, connection, data, listener))
         yield Running(
@@ -140,8 +137,7 @@ async def api(settings: Settings) -> AsyncIterator[Running]:
                 settings.nats_url or controller_address(settings, settings.controller_port)
             ),
             data_dir=settings.data_dir,
-            user=settings.admin_user,
-            new_password=new_password,
+            administrator=administrator,
         )
 
 

@@ -15,6 +15,7 @@ from dpip.tls.contexts import trusting_nobody
 
 _START_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.01
+_ANNOUNCEMENT = "nats-server_{pid}.ports"
 
 
 class MessageServer:
@@ -60,6 +61,9 @@ class MessageServer:
         """Start the server and wait until it takes connections. Raises ``CannotStart``."""
         self._check_port()
         self._directory.mkdir(parents=True, exist_ok=True)
+        # Of servers that were killed: one may have had the process id of the next.
+        for announcement in self._directory.glob(_ANNOUNCEMENT.format(pid="*")):
+            announcement.unlink(missing_ok=True)
         self._write_configuration()
         await self._process.start()
         # A free port that the server chose stays its port: workers come back to it.
@@ -88,7 +92,10 @@ class MessageServer:
             **self._access_rules,
         }
         self._configuration.touch(mode=0o600)
-        self._configuration.write_text(json.dumps(content, indent=2))
+        # The server does not read JSON's escapes of letters beyond ASCII.
+        self._configuration.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8"
+        )
 
     async def _until_ready(self, process: SupervisedProcess) -> None:
         try:
@@ -107,7 +114,7 @@ class MessageServer:
         return self.port != 0 and await self._takes_connections()
 
     def _announced_port(self, pid: int | None) -> int:
-        announcement = self._directory / f"nats-server_{pid}.ports"
+        announcement = self._directory / _ANNOUNCEMENT.format(pid=pid)
         try:
             url = json.loads(announcement.read_text())["nats"][0]
             return int(url.rpartition(":")[2])

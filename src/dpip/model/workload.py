@@ -46,12 +46,10 @@ class Workload(Struct, frozen=True, kw_only=True):
 
     @property
     def status(self) -> WorkloadStatus:
-        """``scheduling`` until its first job starts, then ``running`` while any job is to do."""
-        if not self.started:
-            return WorkloadStatus.SCHEDULING
+        """``scheduling`` until it has jobs and the first starts, ``running`` while any is to do."""
         if self.counts.pending or self.counts.leased:
-            return WorkloadStatus.RUNNING
-        return WorkloadStatus.COMPLETED
+            return WorkloadStatus.RUNNING if self.started else WorkloadStatus.SCHEDULING
+        return WorkloadStatus.COMPLETED if self.counts.total else WorkloadStatus.SCHEDULING
 
 
 class RemovedWorkload(Struct, frozen=True, kw_only=True):

@@ -82,7 +82,8 @@ class Leadership:
         if self._term is not None:
             await self._store.resign(SCHEDULER, term=self._term)
             self._term = None
-            self._tell()
+            self.leading.clear()
+            log.info("left the lead to others")
 
     def _tell(self) -> None:
         leads = self.term is not None

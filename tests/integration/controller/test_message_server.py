@@ -67,6 +67,22 @@ async def test_a_killed_server_comes_back_on_its_port(server: MessageServer) -> 
     assert server.port == port
 
 
+async def test_what_a_killed_server_has_announced_is_removed(tmp_path: Path) -> None:
+    """The next one may have its process id, and would be taken to listen where it did."""
+    stale = tmp_path / "message-server" / "nats-server_1.ports"
+    stale.parent.mkdir()
+    stale.write_text('{"nats": ["nats://127.0.0.1:1"]}')
+    async with message_server(tmp_path):
+        assert not stale.exists()
+    assert not list(stale.parent.glob("*.ports"))
+
+
+async def test_its_directory_may_have_any_letters(tmp_path: Path) -> None:
+    """The server reads its configuration as it was written."""
+    async with message_server(tmp_path / "übung 😀 '\"#$x%") as server, part_of(server):
+        assert server.port != 0
+
+
 async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     """With the option that names another, and without leaving a process."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

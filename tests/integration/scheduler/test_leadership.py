@@ -207,6 +207,14 @@ async def test_a_change_of_leaders_is_logged_once(leader: Scheduler, other: Sche
     ]
 
 
+async def test_a_leader_that_stops_does_not_warn(leader: Scheduler) -> None:
+    """It leaves the lead on purpose."""
+    with capture_logs() as logs:
+        await pass_by(3, leader)
+        await leader.stop()
+    assert [line["log_level"] for line in logs] == ["info", "info"]
+
+
 async def test_it_looks_by_itself(store: SqlDatastore) -> None:
     """From its start to its stop, which hands the lead over."""
     first, second = [Leadership(store, SystemClock(), holder=name) for name in ("one", "two")]

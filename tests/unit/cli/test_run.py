@@ -13,6 +13,7 @@ from dpip.cli.run import run
 from dpip.client import Client
 from dpip.client.answers import Explanation
 from dpip.errors import ApiUnreachable
+from dpip.model.note import sentence_of
 from dpip.worker.gpus import Gpus
 from tests.unit.client.stub_api import StubApi, serving
 
@@ -144,7 +145,7 @@ def test_what_was_dropped_is_said(url: str, folder: Path, tmp_path: Path) -> Non
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     (frames,) = [line for line in lines if line.startswith("frames_dropped")]
-    assert f"(2 pictures, such as {folder / 'c.png'}): The first frame was kept" in frames
+    assert f"(2 pictures, such as {folder / 'c.png'}): {sentence_of('frames_dropped')}" in frames
     assert any(line.startswith("tea_spilled") and "newer version" in line for line in lines)
     report = json.loads(dpip_run(*asked, "--json", "--overwrite", DPIP_TOKEN="t0ken").stdout)
     assert report["notes"] == [
