@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dpip.cli.output import say_each
+from dpip.cli.output import say, say_each
 from dpip.client import Client
 from dpip.client.answers import Workload
 from dpip.errors import ApiRefused, DpipError
@@ -19,6 +19,9 @@ def removed_at_the_end(client: Client, workload: Workload, server: str) -> Itera
     """
     try:
         yield
+    except KeyboardInterrupt:
+        say("Removing the workload from the server; Ctrl-C leaves it there.", aside=True)
+        raise
     finally:
         try:
             client.remove_workload(workload.id)
