@@ -14,8 +14,9 @@ from dpip.bench.control_plane import cpu_seconds
 from dpip.bench.mixes import MIXES, make_mix
 from dpip.cli.photographs import photographs
 from dpip.client import Client
-from dpip.client.batch import Picture, filter_pictures
+from dpip.client.batch import filter_pictures
 from dpip.client.local_system import local_system
+from dpip.client.targets import Picture
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 from dpip.errors import DpipError
 from dpip.model.image import PictureFormat
 

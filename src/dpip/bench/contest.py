@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from dpip.bench.limit import Trial
 from dpip.bench.outputs import Judgement, Reference
-from dpip.client.batch import Picture
 from dpip.client.folder import plan_batch
+from dpip.client.targets import Picture
 from dpip.errors import DpipError
 
 LIMIT, DPIP = "limit", "dpip"

@@ -17,8 +17,9 @@ from msgspec import Struct
 from dpip.bench.machine import Machine, this_machine
 from dpip.bench.sampling import Sampler, missing_sampler
 from dpip.client import Client
-from dpip.client.batch import Picture, filter_pictures
+from dpip.client.batch import filter_pictures
 from dpip.client.local_system import local_system
+from dpip.client.targets import Picture
 from dpip.filters.libvips import pyvips
 
 NOTHING = "blur:sigma=0.1"

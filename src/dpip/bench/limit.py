@@ -12,7 +12,7 @@ from msgspec import Struct
 from dpip.bench.bare_loop import BareLoop, Task
 from dpip.bench.outputs import Judgement, Reference
 from dpip.bench.ways import AS_THE_WORKER, WAYS, Way
-from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 from dpip.errors import DpipError
 from dpip.filters.loading import open_header
 from dpip.filters.pipeline import parse_pipeline

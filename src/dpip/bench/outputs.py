@@ -6,7 +6,7 @@ from statistics import mean
 
 from msgspec import Struct
 
-from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 from dpip.errors import DpipError
 from dpip.filters.libvips import pyvips
 from dpip.filters.picture import filter_picture

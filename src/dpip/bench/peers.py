@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from dpip.bench.contest import CannotTakePart, LeftOut
-from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 from dpip.filters.pipeline import parse_pipeline
 
 # Of a checkout; an installed package has none.

@@ -23,8 +23,9 @@ from dpip.bench.machine import Machine, this_machine
 from dpip.bench.mixes import make_mix
 from dpip.bench.peers import Peer, running_peers
 from dpip.client.api_client import Client
-from dpip.client.batch import Picture, filter_pictures
+from dpip.client.batch import filter_pictures
 from dpip.client.folder import plan_batch
+from dpip.client.targets import Picture
 from dpip.compose import default_workers
 from dpip.errors import DpipError
 

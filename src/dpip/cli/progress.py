@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from dpip.cli.output import say
-from dpip.client import batch
+from dpip.client import report
 from dpip.plain_text import plain
 
 _LINE_SECONDS = 5.0
@@ -59,7 +59,7 @@ class BatchProgress:
     ) -> None:
         self._bar.stop()
 
-    def show(self, progress: batch.Progress) -> None:
+    def show(self, progress: report.Progress) -> None:
         """Show where the batch stands now."""
         self.came_back = progress.finished - progress.failed
         detail = f"uploaded {progress.uploaded}, filtered {progress.filtered}"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dpip.cli.output import say, say_json
 from dpip.cli.tables import PlainTable
-from dpip.client.batch import Report
 from dpip.client.folder import Skipped
+from dpip.client.report import Report
 from dpip.client.targets import listed
 from dpip.model.note import sentence_of
 

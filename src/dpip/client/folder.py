@@ -8,8 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from dpip.client.batch import Picture
-from dpip.client.targets import check_targets, listed
+from dpip.client.targets import Picture, check_targets, listed
 
 PICTURE_SUFFIXES = frozenset(
     {".avif", ".gif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}

@@ -1,10 +1,8 @@
 """What a batch takes up on its server: bounded while it is on its way, removed once it is back."""
 
 from collections import deque
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 
 MAX_PICTURES = 1000
 """Pictures that may be uploaded and not yet back; what a batch keeps in memory grows with it."""
@@ -20,7 +18,7 @@ class Room:
         self._sizes: dict[Picture, int] = {}
         self._bytes = 0
 
-    def take(self, picture: "Picture") -> bool:
+    def take(self, picture: Picture) -> bool:
         """Whether there is room for ``picture``, which is taken then. One always has some."""
         size = 0 if self._max_bytes is None else _size(picture)
         if self._sizes and (
@@ -32,7 +30,7 @@ class Room:
         self._bytes += size
         return True
 
-    def free(self, picture: "Picture") -> None:
+    def free(self, picture: Picture) -> None:
         """Give back what ``picture`` took, if it took some."""
         self._bytes -= self._sizes.pop(picture, 0)
 
@@ -54,7 +52,7 @@ class Removal:
         """Count a result in; positions grow."""
         self._positions.append(position)
 
-    def finish(self, position: int, picture: "Picture") -> None:
+    def finish(self, position: int, picture: Picture) -> None:
         """Let the result at ``position``, which came of ``picture``, go."""
         self._finished[position] = picture
         while self._positions and self._positions[0] in self._finished:
@@ -74,7 +72,7 @@ class Removal:
         return self._through
 
 
-def _size(picture: "Picture") -> int:
+def _size(picture: Picture) -> int:
     try:
         return picture.source.stat().st_size
     except OSError:  # Whoever reads it will say why.

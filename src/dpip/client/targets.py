@@ -1,14 +1,11 @@
-"""Keeps results from taking the place of what a user may need: checked before anything is sent."""
+"""Where results go, checked before anything is sent: they replace nothing by mistake."""
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
-
-if TYPE_CHECKING:
-    from dpip.client.batch import Picture
 
 _MOST_LISTED = 5
 
@@ -16,9 +13,20 @@ _Identity = tuple[int, int]
 """Device and inode: the same for a file under all of its names."""
 
 
+class Picture(Struct, frozen=True):
+    """Where a picture comes from, and where its filtered form goes.
+
+    Unless it ``replaces`` the file that is there, one that is there is not overwritten.
+    """
+
+    source: Path
+    target: Path
+    replaces: bool = False
+
+
 def check_targets(
-    pictures: "Sequence[Picture]", *, overwrite: bool
-) -> "tuple[tuple[Picture, ...], list[str]]":
+    pictures: Sequence[Picture], *, overwrite: bool
+) -> tuple[tuple[Picture, ...], list[str]]:
     """Return ``pictures``, marked where they replace a file, and what is in the way of them.
 
     A file that is there is in the way unless ``overwrite``. In any case are the batch's own

@@ -5,7 +5,7 @@ import pytest
 import pyvips
 
 from dpip.bench.bare_loop import BareLoop, LoopEnded, Task
-from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 from dpip.model.image import PictureFormat
 
 

@@ -5,7 +5,7 @@ import pytest
 import pyvips
 
 from dpip.bench.contest import CannotTakePart, Comparison, Contest, LeftOut, compete
-from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 
 LIMIT_SECONDS = [9.0, 1.0, 2.0, 1.0]
 

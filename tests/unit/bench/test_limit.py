@@ -8,7 +8,7 @@ from dpip.bench import limit as module
 from dpip.bench.bare_loop import BareLoop, Task
 from dpip.bench.limit import Limit
 from dpip.bench.ways import AS_THE_WORKER, WAYS, Way
-from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 from dpip.filters.pipeline import parse_pipeline
 from dpip.model.image import PictureFormat
 

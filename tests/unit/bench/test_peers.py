@@ -7,7 +7,7 @@ import pytest
 
 from dpip.bench.contest import CannotTakePart, LeftOut
 from dpip.bench.peers import PEERS, running_peers
-from dpip.client.batch import Picture
+from dpip.client.targets import Picture
 
 COPIES = """
 import json, shutil, sys

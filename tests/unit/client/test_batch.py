@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from dpip.client import Client, batch, room, transport
-from dpip.client.batch import Picture, Progress, filter_in_workload, filter_pictures
+from dpip.client.batch import filter_in_workload, filter_pictures
+from dpip.client.report import Progress
+from dpip.client.targets import Picture
 from dpip.errors import ApiRefused, NoSpaceLeft
 from tests.unit.client.stub_api import StubApi
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from dpip.client.batch import Picture
 from dpip.client.folder import Unreadable, plan_batch
+from dpip.client.targets import Picture
 
 
 def touch(folder: Path, *names: str) -> None:

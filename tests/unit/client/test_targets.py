@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dpip.client.batch import Picture
-from dpip.client.targets import check_targets, listed
+from dpip.client.targets import Picture, check_targets, listed
 
 
 def touch(*files: Path) -> None:
