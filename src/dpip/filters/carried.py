@@ -10,8 +10,7 @@ from dpip.filters.metadata import keeps_chunk, kept_exif
 from dpip.filters.png_chunks import Chunk
 from dpip.filters.profiles import PROFILE
 
-_LONGEST_SEGMENT = 0xFFFF - 2 - len(EXIF_NAME)
-"""Bytes of EXIF that fit into a JPEG."""
+_LONGEST_BLOCK = 0xFFFF - 2 - len(EXIF_NAME)
 
 
 class Carried(NamedTuple):
@@ -26,10 +25,10 @@ class Carried(NamedTuple):
     everything: bool = False
 
     @property
-    def segment(self) -> bytes:
-        """EXIF as a JPEG has it, or nothing; what does not fit into one is left out."""
-        exif = write_exif(self.exif) if self.exif else b""
-        return EXIF_NAME + exif if 0 < len(exif) <= _LONGEST_SEGMENT else b""
+    def block(self) -> bytes:
+        """EXIF as bytes; none of what would not fit into a JPEG, nor into what libvips writes."""
+        block = write_exif(self.exif) if self.exif else b""
+        return block if len(block) <= _LONGEST_BLOCK else b""
 
 
 def carried_by(

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from dpip.filters.carried import Carried
 from dpip.filters.cicp import SRGB, Cicp, profile_of
-from dpip.filters.exif import write_exif
+from dpip.filters.exif import EXIF_NAME, write_exif
 from dpip.filters.failures import cannot_write
 from dpip.filters.libvips import pyvips
 from dpip.filters.png_chunks import HEAD_LENGTH, Chunk
@@ -53,8 +53,8 @@ class Embedding:
         segments = b""
         if inches := inches_of(self._image):
             segments += _segment(_JFIF, b"JFIF\0\1\1\1" + struct.pack(">HHxx", *inches))
-        if exif := carried.segment:
-            segments += _segment(_EXIF, exif)
+        if exif := carried.block:
+            segments += _segment(_EXIF, EXIF_NAME + exif)
         if segments:
             self._insert(segments, at=_SOI_LENGTH)
         else:
@@ -79,7 +79,7 @@ class Embedding:
         Nothing that other parts of the file point to has to move: libvips leaves room for it.
         Raises ``pyvips.Error`` and ``OSError``.
         """
-        exif = write_exif(carried.exif) if carried.exif else b""
+        exif = carried.block
         if exif:
             self._image = _with_room(self._image, len(exif))
             self._options["keep"] += "|exif"

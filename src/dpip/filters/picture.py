@@ -91,7 +91,7 @@ def _luma_alone(
         return None
     declared = read_declared(source, format, image, everything=False)
     carried = carried_by(image, image, declared, everything=False)
-    luma = as_gray_jpeg(source, image, JPEG_QUALITY, carried.segment)
+    luma = as_gray_jpeg(source, image, JPEG_QUALITY, carried.block)
     if luma is None:
         return None
     write(luma, target)

@@ -124,6 +124,17 @@ def test_credits_of_a_tiff_stay_as_they_are(
         assert found == value
 
 
+@pytest.mark.parametrize("kind", [F.PNG, F.WEBP, F.AVIF])
+def test_credits_that_are_too_long_for_the_format_harm_nothing_else(bench: Bench, kind: F) -> None:
+    """A PNG has room for any; from a WebP or an AVIF they go."""
+    source = with_exif(bench, kind, exif_of("<", (ARTIST, b"A" * 70_000 + b"\0")))
+    bench.filter_file(source, "flip", kind)
+    with Image.open(bench.target) as result:
+        assert len(result.getexif().get(ARTIST, "")) == (70_000 if kind is F.PNG else 0)
+        shown = result.convert("RGB").getpixel((5, 5))
+    assert all(abs(a - b) <= 6 for a, b in zip(shown, (200, 90, 30), strict=True))  # type: ignore
+
+
 def test_texts_of_a_png_stay_as_they_are(bench: Bench) -> None:
     """Author and copyright in any script; other texts are private, and the place is one of them."""
     texts = PngImagePlugin.PngInfo()
