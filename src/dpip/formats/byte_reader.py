@@ -14,16 +14,17 @@ class Malformed(Exception):
 class ByteReader:
     """Reads a file by small pieces: raises ``Malformed`` at its end, and for endless structures.
 
-    Whatever the bytes claim, there are at most ``MOST_READS`` reads, of ``MOST_BYTES`` in all.
+    Whatever the bytes claim, there are at most ``MOST_READS`` reads, of ``MOST_BYTES`` in all, or of
+    twice the file.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._reads_left = MOST_READS
-        self._bytes_left = MOST_BYTES
         self._position = 0
         self.size = file.seek(0, 2)
         """Bytes in the file."""
+        self._bytes_left = max(MOST_BYTES, 2 * self.size)
 
     @property
     def position(self) -> int:

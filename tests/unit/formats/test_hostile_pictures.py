@@ -1,13 +1,21 @@
 """Headers of pictures that were made to do harm, or have come to harm."""
 
+import contextlib
 import io
 
 import pytest
 
 from dpip.cli.mutations import mutations
 from dpip.errors import UnsupportedPicture
+from dpip.filters.gif_codes import check_gif_codes
 from dpip.formats import read_header
-from dpip.formats.byte_reader import MOST_BYTES, MOST_READS
+from dpip.formats.avif_losses import avif_losses
+from dpip.formats.byte_reader import MOST_BYTES, MOST_READS, ByteReader, Malformed
+from dpip.formats.jpeg import jpeg_losses
+from dpip.formats.png import png_losses
+from dpip.formats.tiff import read_pages
+from dpip.formats.tiff_blocks import check_blocks
+from dpip.formats.webp import is_lossless_webp
 from dpip.model.image import PictureHeader
 from tests.hostile import BOMBS, HOSTILE, POLYGLOTS
 from tests.unit.formats.pictures import PICTURES
@@ -53,6 +61,34 @@ def test_a_damaged_header_is_read_or_refused_with_bounded_work(name: str) -> Non
     for content in mutations([PICTURES[name][0](), *others], MUTATIONS, SEED):
         header = header_of(content)
         assert header is None or min(header.width, header.height, header.frames) > 0
+
+
+def look_through(content: bytes) -> None:
+    """Look for what lies beside a picture, as a worker does once its header was read."""
+    losses = (avif_losses, check_gif_codes, jpeg_losses, png_losses, tiff_blocks, is_lossless_webp)
+    for look in losses:
+        file = CountingFile(content)
+        with contextlib.suppress(Malformed):
+            look(ByteReader(file))
+        assert file.reads <= MOST_READS
+        assert file.read_bytes <= MOST_BYTES
+
+
+def tiff_blocks(reader: ByteReader) -> None:
+    check_blocks(reader, read_pages(reader).kept)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_picture_is_looked_through_with_bounded_work(name: str) -> None:
+    """Of whatever format it says that it is."""
+    look_through(HOSTILE[name])
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_damaged_picture_is_looked_through_with_bounded_work(name: str) -> None:
+    """Anything but a refusal is passed on."""
+    for content in mutations([PICTURES[name][0]()], MUTATIONS // 4, SEED):
+        look_through(content)
 
 
 @pytest.mark.parametrize("name", BOMBS)
