@@ -4,7 +4,6 @@ from typing import BinaryIO
 
 MOST_READS = 200_000
 MOST_BYTES = 256 * 1024 * 1024
-"""Only a GIF is walked over from end to end; a picture of that size is beyond all sense."""
 
 
 class Malformed(Exception):
@@ -14,7 +13,7 @@ class Malformed(Exception):
 class ByteReader:
     """Reads a file by small pieces: raises ``Malformed`` at its end, and for endless structures.
 
-    Whatever the bytes claim, there are at most ``MOST_READS`` reads, of ``MOST_BYTES`` in all, or of
+    Whatever the bytes claim, there are at most ``MOST_READS`` reads, of ``MOST_BYTES`` in all or of
     twice the file.
     """
 
