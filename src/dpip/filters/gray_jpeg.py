@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageFile  # noqa: F401
 
 from dpip.filters.embedding import inches_of
+from dpip.filters.exif import EXIF_NAME
 from dpip.filters.libvips import pyvips
 from dpip.filters.profile_check import has_unfit_profile
 from dpip.filters.profiles import PROFILE, has_other_colours
@@ -46,7 +47,8 @@ def as_gray_jpeg(source: Path, image: pyvips.Image, quality: int, exif: bytes) -
     if gray is None:
         return None
     encoded = io.BytesIO()
-    gray.save(encoded, "JPEG", quality=quality, dpi=inches_of(image) or (0, 0), exif=exif)
+    inches = inches_of(image) or (0, 0)
+    gray.save(encoded, "JPEG", quality=quality, dpi=inches, exif=exif and EXIF_NAME + exif)
     return encoded.getvalue()
 
 
