@@ -18,10 +18,18 @@ from dpip.controller.image_directories import ImageDirectories
 from dpip.errors import StorageUnavailable
 from dpip.model.ids import new_id
 from dpip.model.image import Image
-from dpip.model.workload import Workload
+from dpip.model.workload import RemovedWorkload, Workload
 from dpip.ports.datastore import Workloads
 from dpip.ports.image_store import StagedFile
-from tests.contract.builders import NOW, add_workload, build_filtered, build_original
+from tests.contract.builders import (
+    BROKEN,
+    NO_TERM,
+    NOW,
+    add_workload,
+    build_filtered,
+    build_original,
+    build_workload,
+)
 from tests.contract.test_image_store import HOLD_UNTIL_TOLD, files_below
 
 LOCK_UNTIL_TOLD = HOLD_UNTIL_TOLD.replace('"xb"', '"rb"')
@@ -133,7 +141,13 @@ async def test_of_a_large_store_a_few_percent_are_moved(
 
 
 class KnowsOnly:
-    """Knows of these images, and of every workload."""
+    """Knows of these images, and of every workload; none was removed."""
+
+    async def removed_workloads(self) -> list[RemovedWorkload]:
+        return []
+
+    async def removed_images(self) -> list[Image]:
+        return []
 
     def __init__(self, paths: list[Path]) -> None:
         self.known = {path.stem for path in paths}
@@ -252,11 +266,10 @@ async def test_a_workload_that_is_gone_leaves_no_directory(
     datastore: SqlDatastore, store: ImageDirectories, root: Path
 ) -> None:
     """Its neighbour of the same name keeps what it has, and one without images its directories."""
-    gone, neighbour, empty = [await add_workload(datastore) for _ in range(3)]
-    path = await record(datastore, store, gone)
+    neighbour, empty = [await add_workload(datastore) for _ in range(2)]
+    path = await leave(store, build_original(build_workload()))
     kept = await record(datastore, store, neighbour)
     await leave(store, build_original(empty))
-    await datastore.remove_workload(gone.id, NOW)
     assert await store.sweep(datastore) == 2
     assert not path.parents[1].exists()
     assert kept.exists()
@@ -289,6 +302,21 @@ async def test_a_file_that_cannot_be_opened_does_not_stop_the_sweep(
     assert await store.sweep(datastore) == 1
     assert not paths[1].exists()
     assert paths[0].is_symlink()
+
+
+async def test_what_is_being_removed_is_no_orphan(
+    datastore: SqlDatastore, store: ImageDirectories, root: Path
+) -> None:
+    """Whoever removes it has its row removed first."""
+    gone, other = [await add_workload(datastore) for _ in range(2)]
+    paths = [await record(datastore, store, workload) for workload in (gone, other)]
+    await datastore.remove_workload(gone.id, NOW)
+    (job,) = await datastore.pending_jobs(other.id, now=NOW, limit=1)
+    await datastore.fail_pending([job.id], BROKEN, term=NO_TERM, now=NOW)
+    (removed,) = await datastore.remove_settled(other.id, through=1)
+    assert store.path(removed) == paths[1]
+    assert await store.sweep(datastore) == 0
+    assert all(path.exists() for path in paths)
 
 
 class Away:

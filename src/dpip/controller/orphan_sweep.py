@@ -66,11 +66,20 @@ async def sweep_orphans(root: Path, workloads: Workloads, now: float) -> int:
 
 
 async def unrecorded(files: Sequence[Path], workloads: Workloads) -> list[Path]:
-    """Those of ``files`` whose images are not recorded, and never will be."""
+    """Those of ``files`` whose images are not recorded, never will be, and are not to go anyway."""
     unknown = await _without_row(files, workloads)
     loose = await asyncio.to_thread(lambda: [path for path in unknown if _is_loose(path)])
     # One may have been recorded, and let go of, since it was asked for.
-    return await _without_row(loose, workloads)
+    lasting = await _without_row(loose, workloads)
+    if not lasting:
+        return []
+    removed = {workload.id for workload in await workloads.removed_workloads()}
+    removed |= {image.id for image in await workloads.removed_images()}
+    return [
+        path
+        for path in lasting
+        if path.exists() and removed.isdisjoint((path.stem, path.parents[1].name))
+    ]
 
 
 def set_aside(root: Path, path: Path, now: float) -> bool:

@@ -1,7 +1,7 @@
-"""Removes the files of workloads that were removed, until nothing is left of them.
+"""Removes the files of workloads and images that were removed, until nothing is left of them.
 
-The datastore says in the transaction that removes a workload that its files are to go, and says so
-for longer than any request takes: an upload that was under way may bring a file after that.
+The datastore says in the transaction that removes them that their files are to go. Of a workload it
+says so for longer than any request takes: an upload that was under way may bring a file after that.
 """
 
 import structlog
@@ -16,7 +16,7 @@ _REMEMBERED_SECONDS = 2 * 86_400
 
 
 async def finish_removals(workloads: Workloads, images: ImageStore, now: float) -> None:
-    """Remove what is left of all removed workloads, and forget those removed long ago.
+    """Remove what is left, and forget what is gone for good.
 
     What fails is logged, and is to be tried again. Raises ``StorageUnavailable`` or ``StorageFull``
     if ``workloads`` does.
@@ -34,3 +34,16 @@ async def finish_removals(workloads: Workloads, images: ImageStore, now: float) 
             )
     if are_finished:
         await workloads.forget_removed_workloads(now - _REMEMBERED_SECONDS)
+    gone = []
+    for image in await workloads.removed_images():
+        try:
+            await images.remove(image)
+        except DpipError as error:
+            log.warning(
+                "file of a removed image is left, will try again",
+                image=image.id,
+                reason=str(error),
+            )
+        else:
+            gone.append(image.id)
+    await workloads.forget_removed_images(gone)

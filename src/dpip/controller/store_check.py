@@ -66,8 +66,6 @@ async def check(root: Path, datastore: Datastore, *, quick: bool = False) -> Che
     for directory in await asyncio.to_thread(workload_directories, root):
         files = await asyncio.to_thread(image_files, directory)
         checked.files += len(files)
-        if await datastore.removed_workloads(directory.name):
-            continue
         for start in range(0, len(files), _BATCH):
             checked.findings += [
                 Finding(wrong=Wrong.WITHOUT_ROW, path=path)

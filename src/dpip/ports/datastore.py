@@ -180,8 +180,17 @@ class Workloads(Protocol):
     async def remove_settled(self, workload_id: str, *, through: int) -> list[Image]:
         """Forget what settled up to position ``through``: jobs, originals and results.
 
-        Returns the images, whose bytes are to go. Raises ``NotFound`` if the workload is gone.
+        Returns the images, whose bytes are to go, which is kept until ``forget_removed_images``.
+        Raises ``NotFound`` if the workload is gone.
         """
+        ...
+
+    async def removed_images(self) -> list[Image]:
+        """Images that were removed and whose bytes may not have gone yet."""
+        ...
+
+    async def forget_removed_images(self, image_ids: Sequence[str]) -> None:
+        """Note that the bytes of removed images have gone."""
         ...
 
     async def image(self, image_id: str) -> Image | None:

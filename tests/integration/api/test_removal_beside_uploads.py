@@ -9,11 +9,13 @@ import pytest
 
 from dpip.controller.image_directories import ImageDirectories
 from dpip.controller.removals import finish_removals
+from dpip.controller.store_check import check
 from dpip.errors import StorageUnavailable
 from dpip.model.image import Image
 from dpip.ports.clock import SystemClock
 from dpip.ports.image_store import StagedFile
 from tests.integration.api.system import ApiSession, System, picture
+from tests.integration.api.test_results import finish
 from tests.integration.api.test_staged_images import Neighbour, Program, neighbour, program
 
 __all__ = ["neighbour", "program"]
@@ -140,3 +142,28 @@ def test_a_removal_that_fails_is_tried_again(
     assert system.do(system.datastore.removed_workloads(workload_id))
     system.do(finish_removals(system.datastore, images, now + 3 * days))
     assert system.do(system.datastore.removed_workloads()) == []
+
+
+def test_removed_results_whose_files_stay_are_removed_later(
+    system: System, user: ApiSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The datastore knows each of them until its file has gone."""
+    workload_id = user.create_workload()
+    image_id = user.upload(workload_id)
+    finish(system, workload_id, image_id)
+
+    async def fail(_image: Image) -> None:
+        raise StorageUnavailable(storage="image store", reason="it is broken")
+
+    def pictures() -> list[Path]:
+        return [path for path in system.files() if workload_id in path.parts]
+
+    monkeypatch.setattr(system.app.state.context.images, "remove", fail)
+    assert user.delete(f"/workloads/{workload_id}/results?through=1").status_code == 200
+    monkeypatch.undo()
+    assert len(pictures()) == 2
+    images = ImageDirectories(system.data_dir / "images")
+    assert system.do(check(system.data_dir / "images", system.datastore)).findings == []
+    system.do(finish_removals(system.datastore, images, SystemClock().now()))
+    assert pictures() == []
+    assert system.do(system.datastore.removed_images()) == []

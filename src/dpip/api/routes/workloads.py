@@ -168,10 +168,15 @@ async def remove_results(
     """Remove what has settled up to a position: results, their originals, and failures."""
     workload = await visible_workload(context, user, workload_id)
     images = await context.datastore.remove_settled(workload.id, through=through)
-    for image in images:
-        try:
+    try:
+        for image in images:
             await context.images.remove(image)
-        except DpipError as error:  # Nobody can see it any more.
-            log.warning("file of a removed image left behind", image=image.id, reason=str(error))
+        await context.datastore.forget_removed_images([image.id for image in images])
+    except DpipError as error:  # The datastore knows that they are to go.
+        log.warning(
+            "files of removed images are left, will try again",
+            workload=workload.id,
+            reason=str(error),
+        )
     originals = sum(image.kind is ImageKind.ORIGINAL for image in images)
     return RemovedAnswer(workload_id=workload.id, images=originals)

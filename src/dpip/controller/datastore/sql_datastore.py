@@ -199,6 +199,13 @@ class SqlDatastore:
     async def removed_workloads(self, workload_id: str | None = None) -> list[RemovedWorkload]:
         return await self._read(workloads.removed_workloads_of, workload_id)
 
+    async def removed_images(self) -> list[Image]:
+        return await self._read(workloads.images_to_remove)
+
+    async def forget_removed_images(self, image_ids: Sequence[str]) -> None:
+        if image_ids:
+            await self._write(workloads.forget_removed_images, image_ids)
+
     async def forget_removed_workloads(self, before: float) -> None:
         await self._write(workloads.forget_removed_workloads, before)
 

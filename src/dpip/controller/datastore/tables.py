@@ -111,6 +111,14 @@ removed_workloads = Table(
     Column("removed_at", Double, nullable=False),
 )
 
+removed_images = Table(
+    "removed_images",
+    metadata,
+    # Whose files in the image store are to go, and have not gone yet; each as JSON.
+    Column("id", String(26), primary_key=True),
+    Column("image", Text, nullable=False),
+)
+
 image_store = Table(
     "image_store",
     metadata,

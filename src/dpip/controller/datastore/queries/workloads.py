@@ -1,6 +1,6 @@
 """Workloads and their images."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,13 @@ from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries import rates
 from dpip.controller.datastore.queries.locks import lock_owner, lock_workload
 from dpip.controller.datastore.queries.workers import record
-from dpip.controller.datastore.tables import images, jobs, removed_workloads, workloads
+from dpip.controller.datastore.tables import (
+    images,
+    jobs,
+    removed_images,
+    removed_workloads,
+    workloads,
+)
 from dpip.errors import NotFound
 from dpip.model.activity import Activity, ActivityKind
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
@@ -264,6 +270,17 @@ def forget_removed_workloads(connection: Connection, before: float) -> None:
     connection.execute(delete(removed_workloads).where(removed_workloads.c.removed_at < before))
 
 
+def images_to_remove(connection: Connection) -> list[Image]:
+    found = connection.scalars(select(removed_images.c.image))
+    return [msgspec.json.decode(image, type=Image) for image in found]
+
+
+def forget_removed_images(connection: Connection, image_ids: Sequence[str]) -> None:
+    for start in range(0, len(image_ids), _MOST_IDS):
+        gone = removed_images.c.id.in_(image_ids[start : start + _MOST_IDS])
+        connection.execute(delete(removed_images).where(gone))
+
+
 def remove_settled(connection: Connection, workload_id: str, through: int) -> list[Image]:
     lock_workload(connection, workload_id)
     settled = (jobs.c.workload_id == workload_id) & (jobs.c.position <= through)
@@ -277,6 +294,11 @@ def remove_settled(connection: Connection, workload_id: str, through: int) -> li
         wanted = images.c.id.in_(image_ids[start : start + _MOST_IDS])
         removed += map(image_in, connection.execute(_IMAGES.where(wanted)))
         connection.execute(delete(images).where(wanted))
+    if removed:
+        as_json = [
+            {"id": image.id, "image": msgspec.json.encode(image).decode()} for image in removed
+        ]
+        connection.execute(insert(removed_images), as_json)
     done = sum(job.state == JobState.DONE.value for job in gone)
     connection.execute(
         update(workloads)
