@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import pwd
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ _NEEDED = {
     "CAP_SETUID": 7,
 }
 """Capabilities that it takes to become another user, and to handle a child and files of another."""
+_PR_SET_PDEATHSIG = 1
 _CAPABILITIES_VERSION = 0x20080522
 _WORDS_OF_CAPABILITIES = 6
 
@@ -52,6 +54,8 @@ def _become_nobody(room: Path) -> tuple[str, ...]:
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
+        # Who becomes another user has not asked for it any more.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     except OSError as error:  # Its ids are not among those of this user namespace.
         with suppress(OSError):
             os.chown(room, 0, 0)

@@ -51,7 +51,7 @@ class ScriptedSlot:
 
     gate: Gate
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, _: tuple[str, ...]) -> None:
         self.scratch = scratch
 
     async def filter(self, source: Path, target: Path, *_: object, **__: object) -> FilteredPicture:
