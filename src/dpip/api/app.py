@@ -86,7 +86,7 @@ def create_app(
         ),
         quotas=Quotas(datastore, settings.quotas, clock),
         token_use=token_use,
-        logins=LoginThrottle(clock),
+        logins=LoginThrottle(datastore, clock),
     )
     _include_routes(app)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]

@@ -4,83 +4,82 @@ import ipaddress
 from collections import OrderedDict
 
 import structlog
+from msgspec import Struct
 
-from dpip.api.rate_limit import RateLimit
 from dpip.errors import TooManyRequests
+from dpip.model.rate import MINUTE, Bound
 from dpip.ports.clock import Clock
+from dpip.ports.datastore import Logins
 
 log = structlog.get_logger()
 
 _OF_ACCOUNT_AND_ADDRESS = 10
 _OF_ADDRESS = 100
 _OF_ACCOUNT = 100
-_MOST_KNOWN = 10_000
+_MOST_WARNED_OF = 10_000
 _BITS_OF_IPV6_SITE = 64
 
 
-class _Bound(RateLimit):
-    """So many failed logins a minute, of ``whose``."""
+class Attempt(Struct, frozen=True):
+    """A login that counts as failed until it succeeds: who, by which bounds, since when."""
 
-    def __init__(self, limit: int, whose: str, clock: Clock) -> None:
-        super().__init__(limit, clock)
-        self.whose = whose
-        self.warnings = RateLimit(1, clock)
+    pair: str
+    bounds: list[Bound]
+    began_at: float
 
 
 class LoginThrottle:
     """Bounds failed logins a minute: of an account from an address, and of each more widely.
 
-    Once a bound is reached, the log says so, once a minute however many more are tried.
+    They are counted in the datastore, for all processes together. Once a bound is reached, the log
+    says so, once a minute however many more are tried.
 
     From an address that has logged in to the account before, its own bound alone holds, so that
     guessing from elsewhere does not keep the owner out.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._of_pair = _Bound(_OF_ACCOUNT_AND_ADDRESS, "of this account from this address", clock)
-        self._of_address = _Bound(_OF_ADDRESS, "from this address", clock)
-        self._of_account = _Bound(_OF_ACCOUNT, "of this account from new addresses", clock)
-        self._known: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, logins: Logins, clock: Clock) -> None:
+        self._logins = logins
+        self._clock = clock
+        self._warned_of: OrderedDict[str, float] = OrderedDict()
+        """When the log last told of a bound."""
 
-    def begin(self, account: str, host: str) -> None:
+    async def begin(self, account: str, host: str) -> Attempt:
         """Count a login as failed until it succeeds. Raises ``TooManyRequests`` for one too many.
 
         Counted before the password is looked at, so that guesses side by side are bounded too.
         """
-        bounds = self._bounds(account, host)
-        bound, key = max(bounds, key=lambda each: each[0].wait(each[1]))
-        if wait := bound.wait(key):
-            what = f"failed logins {bound.whose}"
-            if not bound.warnings.wait(key):
-                bound.warnings.take(key)
+        now = self._clock.now()
+        site = _site(host)
+        pair = f"{site} {account}"
+        whose = {
+            f"logins of {pair}": ("of this account from this address", _OF_ACCOUNT_AND_ADDRESS)
+        }
+        if not await self._logins.knows_address(pair):
+            whose[f"logins from {site}"] = ("from this address", _OF_ADDRESS)
+            whose[f"logins to {account}"] = ("of this account from new addresses", _OF_ACCOUNT)
+        bounds = [Bound(key, limit) for key, (_, limit) in whose.items()]
+        waits = await self._logins.begin_login(bounds, now)
+        if any(waits):
+            wait, bound = max(zip(waits, bounds, strict=True), key=lambda each: each[0])
+            what = f"failed logins {whose[bound.key][0]}"
+            if self._is_news(bound.key, now):
                 log.warning("logins are put off", after=what, account=account, address=host)
             raise TooManyRequests(what=what, limit=bound.limit, wait=wait)
-        for bound, key in bounds:
-            bound.take(key)
+        return Attempt(pair, bounds, now)
 
-    def succeeded(self, account: str, host: str) -> None:
+    async def succeeded(self, attempt: Attempt) -> None:
         """Take back what ``begin`` counted, and know the address from now on."""
-        for bound, key in self._bounds(account, host):
-            bound.give_back(key)
-        pair = _pair(account, host)
-        self._known[pair] = None
-        self._known.move_to_end(pair)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        await self._logins.end_login(attempt.pair, attempt.bounds, attempt.began_at)
 
-    def _bounds(self, account: str, host: str) -> list[tuple[_Bound, str]]:
-        pair = _pair(account, host)
-        if pair in self._known:
-            return [(self._of_pair, pair)]
-        return [
-            (self._of_pair, pair),
-            (self._of_address, _site(host)),
-            (self._of_account, account),
-        ]
-
-
-def _pair(account: str, host: str) -> str:
-    return f"{_site(host)} {account}"
+    def _is_news(self, key: str, now: float) -> bool:
+        if abs(now - self._warned_of.get(key, -MINUTE)) < MINUTE:
+            return False
+        self._warned_of[key] = now
+        self._warned_of.move_to_end(key)
+        if len(self._warned_of) > _MOST_WARNED_OF:
+            self._warned_of.popitem(last=False)
+        return True
 
 
 def _site(host: str) -> str:

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 from msgspec import Struct
 
 from dpip.errors import DpipError, TooManyRequests
-from dpip.model.quota import Count, QuotaLimits, check_uploads, room_for_upload
+from dpip.model.quota import QuotaLimits, check_uploads, room_for_upload
 from dpip.model.user import Role, User
 from dpip.model.workload import Usage
 from dpip.ports.clock import Clock
@@ -56,11 +56,11 @@ class Quotas:
             return
         incoming = self._incoming.setdefault(user.id, _Incoming())
         before = frozenset(incoming)
-        usage = await self._workloads.usage(user.id)
         now = self._clock.now()
-        uploads = await self._workloads.recent_uploads(user.id, now)
+        check_uploads(self._limits, await self._workloads.recent_uploads(user.id, now), now)
+        usage = await self._workloads.usage(user.id)
         # Neither what has ended nor what has begun meanwhile need be in the usage.
-        upload = _Upload(min(size, self._room(usage, uploads, before | incoming, size, now)))
+        upload = _Upload(min(size, self._room(usage, before | incoming, size)))
         incoming.add(upload)
         try:
             yield upload.size
@@ -73,11 +73,8 @@ class Quotas:
         finally:
             incoming.remove(upload)
 
-    def _room(
-        self, usage: Usage, uploads: list[Count], incoming: Set[_Upload], size: int, now: float
-    ) -> int:
+    def _room(self, usage: Usage, incoming: Set[_Upload], size: int) -> int:
         """The bytes that an upload of ``size`` may have."""
-        check_uploads(self._limits, [*uploads, Count(int(now), len(incoming))], now)
         taken_up = Usage(
             stored_bytes=usage.stored_bytes + sum(each.size for each in incoming),
             pending_jobs=usage.pending_jobs + len(incoming),

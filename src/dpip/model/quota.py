@@ -1,15 +1,12 @@
 """What one user may take up, and whether one more upload is within it."""
 
-import math
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 from dpip.errors import QuotaExceeded, TooBusy, TooManyRequests
+from dpip.model.rate import Bound, Count
 from dpip.model.workload import Usage
-
-MINUTE = 60
-"""Seconds in which events are counted."""
 
 
 class QuotaLimits(Struct, frozen=True, kw_only=True):
@@ -20,17 +17,10 @@ class QuotaLimits(Struct, frozen=True, kw_only=True):
     uploads_a_minute: int = 0
 
 
-class Count(Struct, frozen=True):
-    """How many events there were in a second, counted from 1970."""
-
-    second: int
-    events: int
-
-
 def check_uploads(limits: QuotaLimits, recent: Iterable[Count], now: float) -> None:
     """Raise ``TooManyRequests`` if ``recent`` uploads are as many as may be."""
     limit = limits.uploads_a_minute
-    if limit and (wait := seconds_to_wait(limit, recent, now)):
+    if limit and (wait := Bound("uploads", limit).wait(recent, now)):
         raise TooManyRequests(
             what="uploads", limit=limit, wait=wait, left=0, setting="quotas.uploads_a_minute"
         )
@@ -59,19 +49,3 @@ def room_for_upload(limits: QuotaLimits, usage: Usage, size: int) -> int:
 def exceeded(limits: QuotaLimits, left: int) -> QuotaExceeded:
     """Return the refusal of a picture that is larger than what is ``left``, in bytes."""
     return QuotaExceeded(limit=limits.stored_bytes, left=left, setting="quotas.stored_bytes")
-
-
-def seconds_to_wait(limit: int, recent: Iterable[Count], now: float) -> int:
-    """Whole seconds until fewer than ``limit`` events are in the last minute; 0 if they are.
-
-    An event counts until a minute has passed since the end of its second.
-    """
-    counted = [count for count in recent if count.second + 1 + MINUTE > now]
-    events = sum(count.events for count in counted)
-    wait = 0.0
-    for count in sorted(counted, key=lambda each: each.second):
-        if events < limit:
-            break
-        events -= count.events
-        wait = count.second + 1 + MINUTE - now
-    return min(MINUTE, math.ceil(wait))

@@ -22,7 +22,8 @@ from dpip.model.job import (
 from dpip.model.join_token import JoinToken
 from dpip.model.leadership import Leader
 from dpip.model.placement import JobView, PlacedJob, Placement
-from dpip.model.quota import Count, QuotaLimits
+from dpip.model.quota import QuotaLimits
+from dpip.model.rate import Bound, Count
 from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Command, Reading, Worker, WorkerState
 from dpip.model.workload import RemovedWorkload, Usage, WaitingWorkload, Workload
@@ -87,6 +88,25 @@ class Users(Protocol):
 
     async def remove_token(self, token_hash: str) -> None:
         """End a token."""
+        ...
+
+
+class Logins(Protocol):
+    """Failed logins of the last minute, counted for all processes together."""
+
+    async def knows_address(self, pair: str) -> bool:
+        """Whether a login of this pair of address and account has succeeded."""
+        ...
+
+    async def begin_login(self, bounds: Sequence[Bound], now: float) -> list[int]:
+        """Count an event of each bound, if there is room in all of them.
+
+        Returns the seconds to wait for each; if any of them is not 0, nothing was counted.
+        """
+        ...
+
+    async def end_login(self, pair: str, bounds: Sequence[Bound], began_at: float) -> None:
+        """Take back what was counted at ``began_at``, and know the pair from now on."""
         ...
 
 
@@ -519,7 +539,17 @@ class Repairs(Protocol):
 
 
 class Datastore(
-    Users, Workloads, Jobs, Leadership, Costs, Workers, JoinTokens, StoreTie, Repairs, Protocol
+    Users,
+    Logins,
+    Workloads,
+    Jobs,
+    Leadership,
+    Costs,
+    Workers,
+    JoinTokens,
+    StoreTie,
+    Repairs,
+    Protocol,
 ):
     """All of it; every part takes the narrowest of these that will do."""
 

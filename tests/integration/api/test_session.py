@@ -64,10 +64,10 @@ def test_logins_that_succeed_are_not_put_off(system: System) -> None:
         assert answer.status_code == 200
 
 
-def test_a_login_that_is_put_off_costs_no_look_into_the_database(
+def test_a_login_that_is_put_off_looks_nobody_up(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guessing on does not keep the database busy."""
+    """Guessing on hashes no password and writes nothing."""
     name, looked_up = system.add_user(), []
 
     async def user_named(name: str) -> None:

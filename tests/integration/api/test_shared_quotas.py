@@ -111,6 +111,12 @@ async def test_uploads_a_minute_are_bounded_for_all_apis(start: Start) -> None:
     assert all(0 < wait <= 60 for wait in waits)
 
 
+async def test_as_many_uploads_as_may_be_are_all_taken(start: Start) -> None:
+    """Also side by side: none is counted twice while it is on its way in."""
+    sessions = await start(QuotaLimits(uploads_a_minute=20))
+    assert codes(await asyncio.to_thread(send_all, sessions, 20, picture())) == {"taken": 20}
+
+
 async def test_refused_pictures_count_for_all_apis(start: Start) -> None:
     """What is no picture is one of those that a user may send in a minute."""
     sessions = await start(QuotaLimits(uploads_a_minute=5))

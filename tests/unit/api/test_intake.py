@@ -93,7 +93,7 @@ def context(rows: Rows, store: Store) -> Context:
         admission=Admission(cast("Datastore", rows), pending_jobs=1, incoming_bytes=1),
         quotas=Quotas(cast("Datastore", rows), SETTINGS.quotas, SystemClock()),
         token_use=TokenUse(cast("Datastore", rows)),
-        logins=LoginThrottle(SystemClock()),
+        logins=LoginThrottle(cast("Datastore", rows), SystemClock()),
     )
 
 

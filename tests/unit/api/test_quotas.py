@@ -10,7 +10,8 @@ import pytest
 from dpip.api.quotas import Quotas
 from dpip.errors import QuotaExceeded, TooBusy
 from dpip.model.ids import new_id
-from dpip.model.quota import Count, QuotaLimits
+from dpip.model.quota import QuotaLimits
+from dpip.model.rate import Count
 from dpip.model.user import Role, User
 from dpip.model.workload import Usage
 from dpip.ports.clock import SystemClock

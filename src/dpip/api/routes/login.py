@@ -25,12 +25,12 @@ async def login(request: Request, response: Response, context: InContext) -> Log
     """Trade user name and password, as HTTP Basic, for a token."""
     name, password = basic_credentials(request)
     host = request.client.host if request.client else ""
-    context.logins.begin(name, host)
+    attempt = await context.logins.begin(name, host)
     user = await context.datastore.user_named(name)
     matches = await context.passwords.match(user.password_hash if user else None, password)
     if user is None or not matches:
         raise WrongPassword
-    context.logins.succeeded(name, host)
+    await context.logins.succeeded(attempt)
     token = new_token()
     now = context.clock.now()
     expires_at = now + context.settings.login_hours * _SECONDS_OF_HOUR

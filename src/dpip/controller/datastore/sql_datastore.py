@@ -18,6 +18,7 @@ from dpip.controller.datastore.queries import (
     jobs,
     join_tokens,
     leadership,
+    logins,
     placing,
     repair,
     store,
@@ -43,7 +44,8 @@ from dpip.model.job import (
 from dpip.model.join_token import JoinToken
 from dpip.model.leadership import Leader
 from dpip.model.placement import JobView, PlacedJob, Placement
-from dpip.model.quota import Count, QuotaLimits
+from dpip.model.quota import QuotaLimits
+from dpip.model.rate import Bound, Count
 from dpip.model.user import Caller, PersonalToken, User
 from dpip.model.worker import Command, Reading, Worker, WorkerState
 from dpip.model.workload import RemovedWorkload, Usage, WaitingWorkload, Workload
@@ -145,6 +147,18 @@ class SqlDatastore:
 
     async def remove_token(self, token_hash: str) -> None:
         await self._write(users.remove_token, token_hash)
+
+    # Logins
+
+    async def knows_address(self, pair: str) -> bool:
+        return await self._read_row(logins.knows_address, pair)
+
+    async def begin_login(self, bounds: Sequence[Bound], now: float) -> list[int]:
+        to_wait = await self._read_row(logins.waits, bounds, now)
+        return to_wait if any(to_wait) else await self._write(logins.begin_login, bounds, now)
+
+    async def end_login(self, pair: str, bounds: Sequence[Bound], began_at: float) -> None:
+        await self._write(logins.end_login, pair, bounds, began_at)
 
     # Workloads
 

@@ -219,6 +219,15 @@ recent_events = Table(
     Column("events", Integer, nullable=False),
 )
 
+known_addresses = Table(
+    "known_addresses",
+    metadata,
+    # Address and account.
+    Column("pair", Text, primary_key=True),
+    # Of the latest login that succeeded.
+    Column("at", Double, nullable=False, index=True),
+)
+
 leadership = Table(
     "leadership",
     metadata,

@@ -4,12 +4,12 @@ Clocks of several machines may differ by seconds: what another one counts in the
 too.
 """
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from dpip.controller.datastore.prepared import Prepared
 from dpip.controller.datastore.queries.upsert import insert_into
 from dpip.controller.datastore.tables import recent_events
-from dpip.model.quota import MINUTE, Count
+from dpip.model.rate import MINUTE, Count
 
 _RECENT = Prepared(
     select(recent_events.c.second, recent_events.c.events).where(
@@ -18,6 +18,11 @@ _RECENT = Prepared(
     )
 )
 _FORGET = Prepared(delete(recent_events).where(recent_events.c.second < bindparam("before")))
+_TAKE_BACK = Prepared(
+    update(recent_events)
+    .where(recent_events.c.key == bindparam("of_key"), recent_events.c.second == bindparam("then"))
+    .values(events=recent_events.c.events - 1)
+)
 
 
 def recent(connection: Connection, key: str, now: float) -> list[Count]:
@@ -26,13 +31,18 @@ def recent(connection: Connection, key: str, now: float) -> list[Count]:
     return [Count(row.second, row.events) for row in _RECENT.rows(connection, span)]
 
 
-def count(connection: Connection, key: str, now: float, events: int = 1) -> None:
-    """Count events of ``key``, and forget what no longer counts for anybody."""
+def count(connection: Connection, key: str, now: float) -> None:
+    """Count an event of ``key``, and forget what no longer counts for anybody."""
     _FORGET.run(connection, {"before": int(now) - 2 * MINUTE})
-    row = insert_into(connection, recent_events).values(key=key, second=int(now), events=events)
+    row = insert_into(connection, recent_events).values(key=key, second=int(now), events=1)
     connection.execute(
         row.on_conflict_do_update(
             index_elements=["key", "second"],
-            set_={"events": recent_events.c.events + row.excluded.events},
+            set_={"events": recent_events.c.events + 1},
         )
     )
+
+
+def take_back(connection: Connection, key: str, counted_at: float) -> None:
+    """Count an event of ``key`` no longer."""
+    _TAKE_BACK.run(connection, {"of_key": key, "then": int(counted_at)})

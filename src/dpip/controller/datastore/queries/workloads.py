@@ -22,7 +22,8 @@ from dpip.model.activity import Activity, ActivityKind
 from dpip.model.image import Image, ImageKind, PictureFormat, PictureHeader
 from dpip.model.job import Failure, FailureCode, JobState, SettledJob
 from dpip.model.note import notes_as_text, notes_in_text
-from dpip.model.quota import Count, QuotaLimits, check_uploads, exceeded, room_for_upload
+from dpip.model.quota import QuotaLimits, check_uploads, exceeded, room_for_upload
+from dpip.model.rate import Count
 from dpip.model.requirements import Requirements
 from dpip.model.workload import JobCounts, RemovedWorkload, Usage, Workload
 
