@@ -109,9 +109,11 @@ async def _serve(
             os._exit(128 + number)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # As SIGHUP is under nohup.
-            loop.add_signal_handler(number, on_signal, number)
+    stopping_signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As it is under nohup.
+        stopping_signals.append(signal.SIGHUP)
+    for number in stopping_signals:
+        loop.add_signal_handler(number, on_signal, number)
     starting = asyncio.ensure_future(part.__aenter__())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)

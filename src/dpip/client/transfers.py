@@ -159,14 +159,14 @@ class Transfers:
             if isinstance(answer, Exception):
                 with self._changed:
                     self._unsettled -= 1
-                    self._fail_by(picture, answer)
+                    self._fail_by(picture, answer, picture.source)
             else:
                 self._came_in(picture, answer)
 
     def _came_in(self, picture: Picture, image_id: str) -> None:
         with self._changed:
             if self._lost:
-                self._fail_by(picture, self._lost)
+                self._fail_by(picture, self._lost, picture.source)
                 return
             self._uploads += 1
             self._uploaded[image_id] = picture
@@ -182,7 +182,7 @@ class Transfers:
         except (DpipError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoSpaceLeft(folder=picture.target.parent) from error
-            self._fail_by(picture, error)
+            self._fail_by(picture, error, picture.target)
             self._let_go(result, picture)
             return
         self._let_go(result, picture)
@@ -224,11 +224,11 @@ class Transfers:
         self._to_download.append(partial(self._download, picture, result))
         self._changed.notify()
 
-    def _fail_by(self, picture: Picture, error: DpipError | OSError) -> None:
+    def _fail_by(self, picture: Picture, error: DpipError | OSError, file: Path) -> None:
         if isinstance(error, DpipError):
             self._fail(picture, error.code, str(error))
         else:
-            self._fail(picture, "file_error", f"{error.filename or ''} {error.strerror or error}")
+            self._fail(picture, "file_error", f"{file}: {error.strerror or error}")
 
     def _fail(self, picture: Picture, code: str, reason: str) -> None:
         with self._changed:

@@ -11,13 +11,14 @@ import pytest
 from dpip.cli.service import serve
 from dpip.errors import JoinRefused
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REFUSED = JoinRefused(name="w", reason="Quarantined.")
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """Leave the handlers of signals as they were: a part is the only one in its process."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -39,15 +40,30 @@ class Part:
         self.left.append(None)
 
 
-def test_a_part_that_is_told_to_stop_leaves_in_good_order() -> None:
-    """Also one that might end by itself."""
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_part_that_is_told_to_stop_leaves_in_good_order(number: signal.Signals) -> None:
+    """Also one that might end by itself, and whose terminal was closed."""
     part = Part()
 
     async def never(_part: Part) -> None:
         await asyncio.Event().wait()
 
-    serve(part.run(), lambda _: os.kill(os.getpid(), signal.SIGTERM), until=never)
+    serve(part.run(), lambda _: os.kill(os.getpid(), number), until=never)
     assert part.left == [None]
+
+
+def test_a_part_outlives_its_terminal_under_nohup() -> None:
+    """Which is what nohup is for."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    part = Part()
+
+    async def hang_up_and_end(_part: Part) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        raise REFUSED
+
+    with pytest.raises(JoinRefused):
+        serve(part.run(), until=hang_up_and_end)
 
 
 def test_a_part_that_cannot_go_on_ends_with_its_error() -> None:
