@@ -173,16 +173,18 @@ class Transfers:
             self._match(image_id)
 
     def _download(self, picture: Picture, result: Result) -> None:
+        file = picture.target.parent
         try:
-            picture.target.parent.mkdir(parents=True, exist_ok=True)
+            file.mkdir(parents=True, exist_ok=True)
+            file = picture.target
             with whole_file(
-                picture.target, replaces=picture.replaces, modified_ns=_modified(picture.source)
+                file, replaces=picture.replaces, modified_ns=_modified(picture.source)
             ) as partial:
                 self._client.download_result(self._workload, result, partial)
         except (DpipError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoSpaceLeft(folder=picture.target.parent) from error
-            self._fail_by(picture, error, picture.target)
+            self._fail_by(picture, error, file)
             self._let_go(result, picture)
             return
         self._let_go(result, picture)

@@ -168,7 +168,7 @@ def test_each_failure_is_told_and_holds_up_no_other(client: Client, tmp_path: Pa
     ]
     assert report.failures[1].reason == "It is broken."
     assert report.failures[2].reason == f"{pictures[3].source}: No such file or directory"
-    assert report.failures[3].reason == f"{pictures[4].target}: Not a directory"
+    assert report.failures[3].reason == f"{tmp_path / 'taken'}: File exists"
     assert not list((tmp_path / "out/sub").glob(".*"))
 
 
