@@ -22,12 +22,12 @@ def open_tiff(source: str, **options: Any) -> pyvips.Image:
     if len(kept) == pages.total and len({page.layout for page in kept}) == 1:
         return pyvips.Image.tiffload(source, n=-1, **options)
     images = [
-        # Copied, so that no more than one page's file is open.
-        pyvips.Image.tiffload(source, page=page.place, **options).copy_memory()
+        # Copied, so that no more than one page's file is open; upright, each by its orientation.
+        pyvips.Image.tiffload(source, page=page.place, **options).autorot().copy_memory()
         for page in kept
     ]
-    if len({(image.format, image.bands, image.interpretation) for image in images}) > 1:
-        raise pyvips.Error("its pages are of several kinds of pixels")
+    if len({_kind(image) for image in images}) > 1:
+        raise pyvips.Error("", "its pages are of several sizes or kinds of pixels")
     return stacked([_without_count(image) for image in images])
 
 
@@ -35,6 +35,10 @@ def pages_of(source: Path) -> Pages:
     """The pages of the TIFF in ``source``. Raises ``Malformed``."""
     with source.open("rb") as file:
         return read_pages(ByteReader(file))
+
+
+def _kind(page: pyvips.Image) -> tuple[object, ...]:
+    return page.width, page.height, page.bands, page.format, page.interpretation
 
 
 def _without_count(page: pyvips.Image) -> pyvips.Image:

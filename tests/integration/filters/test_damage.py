@@ -170,3 +170,28 @@ def test_a_picture_that_is_cut_off_is_refused(tmp_path: Path, name: str) -> None
     kind, make = LAYOUTS[name]
     cuts = {damage: content for damage, content in damaged(make(), 0) if "round" not in damage}
     assert [cut for cut, content in cuts.items() if of_dpip(content, kind, tmp_path)] == []
+
+
+# Decoders do not agree about the gray of inks.
+@pytest.mark.parametrize(
+    "name", [each for each in LAYOUTS if each[:4] == "jpeg" and "inks" not in each]
+)
+def test_a_damaged_jpeg_that_becomes_gray_is_refused_or_what_others_show_in_gray(
+    tmp_path: Path, name: str
+) -> None:
+    """Its colour is not decoded, by none of them."""
+    kind, make = LAYOUTS[name]
+    source, target = tmp_path / "source", tmp_path / "target"
+    for damage, content in damaged(make(), seed=1 + zlib.crc32(name.encode())):
+        source.write_bytes(content)
+        try:
+            filter_picture(source, target, parse_pipeline("grayscale"), kind)
+        except DecodeFailed:
+            continue
+        seen = [np.asarray(Image.open(target))]
+        shown = Image.open(io.BytesIO(content))
+        shown.draft("L", shown.size)
+        gray = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert gray is not None, damage
+        assert distance(seen, [np.asarray(shown.convert("L"))]) < LOSSY, damage
+        assert distance(seen, [gray]) < LOSSY, damage

@@ -129,6 +129,19 @@ def test_pages_among_smaller_versions_are_kept(bench: Bench) -> None:
     assert read_header(io.BytesIO(content)).frames == 2
 
 
+def test_pages_are_turned_each_by_its_own_orientation(bench: Bench) -> None:
+    """If they are of one size then."""
+    upside_down = {"extratags": [(274, 3, 1, 3, True)]}
+    filtered(bench, tiff((BIG, {}), (BIG[::-1, ::-1], upside_down)), F.TIFF)
+    result = Image.open(bench.target)
+    for number in range(2):
+        result.seek(number)
+        assert np.array_equal(np.asarray(result), BIG)
+    on_its_side = {"extratags": [(274, 3, 1, 6, True)]}
+    with pytest.raises(DecodeFailed, match="several sizes"):
+        filtered(bench, tiff((BIG, {}), (BIG, on_its_side)), F.TIFF)
+
+
 def test_a_mask_of_a_page_is_passed_over(bench: Bench) -> None:
     """It is no picture."""
     content = tiff((BIG, {}), (SENSOR > 99, {"photometric": "mask", "subfiletype": 4}))
