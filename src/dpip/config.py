@@ -323,7 +323,10 @@ def _convert(name: str, value: object, kind: Any, source: str) -> object:
 
 def _decode_own_type(kind: type, value: object) -> object:
     if issubclass(kind, Path) and isinstance(value, str):
-        return Path(value).expanduser()
+        try:
+            return Path(value).expanduser()
+        except RuntimeError as error:
+            raise ValueError("this user has no home directory; write out the path") from error
     if issubclass(kind, WorkingHours) and isinstance(value, str):
         try:
             return WorkingHours.parse(value)

@@ -76,7 +76,8 @@ CASES: dict[str, list[list[str]]] = {
     "join-token list": [[]],
     "join-token rotate": [[HOSTILE]],
     "join-token revoke": [[HOSTILE], [f"no{HOSTILE}"]],
-    "store adopt": [["--data-dir", f"new{HOSTILE}"]],
+    "store adopt": [["--data-dir", f"new{HOSTILE}"], []],
+    "store check": [["--data-dir", f"new{HOSTILE}"], [], ["--json"], ["--repair"]],
     "certs": [[HOSTILE], ["localhost", "--out", f"certs{HOSTILE}"]],
     "bench": [[f"missing{FILE}"], ["--mix", HOSTILE]],
     "chaos": [[f"missing{FILE}"]],
@@ -116,6 +117,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data directory of a system into which somebody has written hostile names."""
     data = DataDirectory(tmp_path_factory.mktemp("system"))
+    (data.images / HOSTILE).mkdir(parents=True)
+    (data.images / HOSTILE / FILE).touch()
     asyncio.run(_plant(data))
     return data.path
 

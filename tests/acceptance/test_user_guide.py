@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.pictures import picture
+from tests.acceptance.pictures import picture, pixels
 from tests.acceptance.system import ADMIN, System
 
 GUIDE = Path(__file__).parents[2].joinpath("user-guide.md").read_text()
@@ -50,17 +50,36 @@ def test_the_examples_in_python_work(
     system: System, folder: Path, number: int, made: list[str]
 ) -> None:
     """Each program runs to its end and leaves the pictures that it names."""
-    program = examples("python", system)[number]
-    env = {**os.environ, "DPIP_ADMIN_PASSWORD": ADMIN[1]}
+    assert run_program(system, folder, number) == ""
+    for name in made:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_damaged_frame_leaves_the_others_their_names(system: System, folder: Path) -> None:
+    """A film keeps its length: what cannot be filtered is named, and stays as it was."""
+    frames = {name: picture(number) for number, name in enumerate("02", start=1)}
+    damaged = {"1": picture(3)[:200], "3": b"no picture"}
+    for name, content in (frames | damaged).items():
+        (folder / f"{name}.png").write_bytes(content)
+    said = run_program(system, folder, 0)
+    filtered = {path.stem: path.read_bytes() for path in (folder / "filtered").iterdir()}
+    assert sorted(filtered) == ["0", "1", "2", "3"]
+    assert {name: filtered[name] for name in damaged} == damaged
+    for name, content in frames.items():
+        assert pixels(filtered[name]).shape[:2] == pixels(content).shape[:2]
+        assert filtered[name] != content
+    assert sorted(line.split()[0] for line in said.splitlines()) == ["1.png", "3.png"]
+
+
+def run_program(system: System, folder: Path, number: int) -> str:
+    """Run the guide's program of that number to its end; what it has said."""
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", examples("python", system)[number]],
         cwd=folder,
-        env=env,
+        env={**os.environ, "DPIP_ADMIN_PASSWORD": ADMIN[1]},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    for name in made:
-        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    return done.stdout

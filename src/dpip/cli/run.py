@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dpip.cli.output import say
-from dpip.cli.service import TlsCa, UserOnServer
+from dpip.cli.service import TlsCa, UserOnServer, expanded
 from dpip.model.requirements import HIGHEST_PRIORITY, LOWEST_PRIORITY, MOST_WEIGHT, GpuUse
 
 
@@ -106,7 +106,8 @@ def run(
     asked = Asked(tags=tags, prefer_tags=prefer_tags, gpu=gpu, priority=priority, weight=weight)
     if deadline is not None:
         asked["deadline"] = deadline
-    plan = plan_batch(paths, out, overwrite=overwrite)
+    out = expanded(out)
+    plan = plan_batch(list(map(expanded, paths)), out, overwrite=overwrite)
     problems = list(plan.problems)
     if server and workers:
         problems.append("--workers is for a system that is started here, not for --server.")

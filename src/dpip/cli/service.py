@@ -1,10 +1,12 @@
 """Runs a part of the system until it is told to stop, or some work on its datastore."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -43,6 +45,16 @@ UserOnServer = Annotated[
     ),
 ]
 LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+def expanded(path: Path) -> Path:
+    """Return ``path`` under the home directory if it begins with a ``~`` that no shell has seen.
+
+    Most shells leave one alone that stands behind ``=``, as in ``make demo IMAGES=~/Pictures``.
+    """
+    with contextlib.suppress(RuntimeError):  # There is no such user, or no home.
+        return path if path.exists() else path.expanduser()
+    return path
 
 
 def settings_from(**arguments: object) -> Settings:

@@ -70,6 +70,20 @@ def test_a_folder_comes_back_with_its_structure(url: str, folder: Path, tmp_path
     assert f"2 of 2 pictures are in {out}" in result.stdout
 
 
+def test_a_tilde_that_the_shell_has_left_is_the_home_directory(
+    url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As dash and zsh leave it behind ``=``; a file whose name begins so is taken as it is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~c.png").write_bytes(b"ghi")
+    result = dpip_run(
+        *("~/in", "~c.png", "--out=~/out", "--server", url), DPIP_TOKEN="t0ken", HOME=str(tmp_path)
+    )
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"cba"
+    assert (tmp_path / "out" / "~c.png").read_bytes() == b"ihg"
+
+
 def test_what_failed_is_listed_and_told_by_the_exit_code(
     url: str, folder: Path, tmp_path: Path
 ) -> None:
