@@ -4,6 +4,7 @@ import struct
 
 from dpip.filters.exif import (
     EXIF,
+    INTEROPERABILITY,
     ORIENTATION,
     PIXELS_ACROSS,
     PIXELS_DOWN,
@@ -44,6 +45,9 @@ _KEPT_EXIF = frozenset(
         0x9291,  # SubSecTimeOriginal
         0x9292,  # SubSecTimeDigitized
         0xA001,  # ColorSpace
+        INTEROPERABILITY,  # By which cameras say that colours are in Adobe RGB.
+        0x0001,  # InteroperabilityIndex
+        0x0002,  # InteroperabilityVersion
         0xA403,  # WhiteBalance
         0xA405,  # FocalLengthIn35mmFilm
         0xA433,  # LensMake
@@ -91,7 +95,7 @@ def kept_exif(
     denser = _denser(directory, exif.order)
     if denser and denser == _compare(*reversed(resolution)):
         directory |= {_ACROSS: directory[_DOWN], _DOWN: directory[_ACROSS]}
-    return Exif(exif.order, directory) if directory.keys() - {ORIENTATION, EXIF} else None
+    return Exif(exif.order, directory) if directory.keys() - {ORIENTATION} else None
 
 
 def keeps_chunk(chunk: Chunk, *, everything: bool) -> bool:
@@ -106,10 +110,10 @@ def _without_private(directory: Directory) -> Directory:
     for tag, field in directory.items():
         if tag not in _KEPT_EXIF:
             continue
-        below = field.value
-        kept[tag] = (
-            field if isinstance(below, bytes) else field._replace(value=_without_private(below))
-        )
+        if isinstance(field.value, bytes):
+            kept[tag] = field
+        elif below := _without_private(field.value):
+            kept[tag] = field._replace(value=below)
     return kept
 
 

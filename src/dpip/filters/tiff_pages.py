@@ -8,6 +8,8 @@ from dpip.filters.libvips import pyvips
 from dpip.formats.byte_reader import ByteReader
 from dpip.formats.tiff import Pages, read_pages
 
+_MOST_BITS = 32
+
 
 def open_tiff(source: str, **options: Any) -> pyvips.Image:
     """Open the pages that are the picture, one above the other.
@@ -17,6 +19,8 @@ def open_tiff(source: str, **options: Any) -> pyvips.Image:
     """
     pages = pages_of(Path(source))
     kept = pages.kept
+    if kept[0].bits > _MOST_BITS:
+        raise pyvips.Error(f"samples of {kept[0].bits} bits are not supported, only up to 32")
     if len(kept) == 1:
         return _without_count(pyvips.Image.tiffload(source, page=kept[0].place, **options))
     if len(kept) == pages.total and len({page.layout for page in kept}) == 1:

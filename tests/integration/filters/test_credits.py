@@ -150,6 +150,20 @@ def test_texts_of_a_png_stay_as_they_are(bench: Bench) -> None:
             assert result.text == (kept | {"Comment": "at home"} if keep else kept)  # type: ignore[attr-defined]
 
 
+def test_what_says_that_colours_are_in_adobe_rgb_stays(bench: Bench) -> None:
+    """Cameras say it by the index of interoperability, without a profile."""
+    exif = Image.Exif()
+    below = exif.get_ifd(0x8769)
+    below[0xA001], below[0xA005] = 0xFFFF, {1: "R03", 2: b"0100"}
+    source = bench.directory / "source.jpg"
+    Image.new("RGB", (32, 24)).save(source, exif=exif)
+    bench.filter_file(source, "blur", F.JPEG)
+    with Image.open(bench.target) as result:
+        kept = result.getexif()
+        assert kept.get_ifd(0x8769)[0xA001] == 0xFFFF
+        assert kept.get_ifd(0xA005) == {1: "R03", 2: b"0100"}
+
+
 def test_what_is_not_upright_says_so_no_longer(bench: Bench) -> None:
     """The picture is turned, and its EXIF says that it need not be."""
     source = bench.directory / "source.jpg"
@@ -189,3 +203,15 @@ def test_damaged_exif_is_read_as_far_as_it_goes(block: bytes) -> None:
     if exif is not None:
         values = (field.value for field in exif.directory.values())
         assert sum(len(value) for value in values) <= 1 << 22
+
+
+def test_a_date_alone_stays(bench: Bench) -> None:
+    """Though it stands in a directory below the first, which says nothing else."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2020:02:03 04:05:06"
+    source = bench.directory / "source.jpg"
+    Image.new("RGB", (32, 24)).save(source, exif=exif)
+    for pipeline in ("blur", "grayscale"):
+        bench.filter_file(source, pipeline, F.JPEG)
+        with Image.open(bench.target) as result:
+            assert result.getexif().get_ifd(0x8769)[0x9003] == "2020:02:03 04:05:06"

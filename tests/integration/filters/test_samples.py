@@ -168,6 +168,13 @@ def test_channels_of_an_unknown_kind_are_refused_by_name(
         bench.filter_file(source, "blur", F.TIFF)
 
 
+def test_samples_of_64_bits_are_refused_by_name(bench: Bench) -> None:
+    """No filter counts so far."""
+    source = source_of(bench, ramp(3, np.float64, 1), RGB)
+    with pytest.raises(DecodeFailed, match="64 bits"):
+        bench.filter_file(source, "blur", F.TIFF)
+
+
 @pytest.mark.parametrize("suffix", ["tiff", "jpg"])
 def test_the_negative_of_inks_is_that_of_what_is_seen(bench: Bench, suffix: str) -> None:
     """Paper, black, cyan and red become black, paper, red and cyan."""
