@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from dpip.api.errors import problem
 from dpip.api.request_head import check_trailer, checked_target
@@ -83,6 +83,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._application, self.app = self.app, self._answer
         self._limits = limits
         self._unsent_answers = unsent
+        self._at_work: RequestResponseCycle | None = None
         self._phase = _Phase.IDLE
         self._age = 0.0
         self._seconds_of_phase = 0.0
@@ -101,6 +102,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         limit = self._limits.connections
         if len(self.connections) > limit:
             self._refuse(TooManyConnections(limit=limit, setting="http.connections"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Have nothing more sent, also where further requests wait behind the one at work."""
+        super().connection_lost(exc)
+        if self._at_work and not self._at_work.response_complete:
+            self._at_work.disconnected = True
+            self._at_work.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes of a request."""
@@ -192,6 +200,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._refuse(self._too_late("body_seconds"))
             elif self._incoming.is_too_slow(seconds):
                 self._refuse(self._too_late("least_bytes_a_second"))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application. What it sends goes out in pieces, as the client reads them."""

@@ -514,3 +514,18 @@ async def test_requests_that_wait_on_a_connection_are_bounded(connections: Conne
     protocol.data_received(REQUEST * 10_000)
     assert transport.aborted
     assert len(protocol.pipeline) == 16
+
+
+async def test_nothing_is_sent_on_a_connection_that_is_lost(
+    connections: Connections, app: App
+) -> None:
+    """Also where a second request waits behind the one that is being answered."""
+    app.may_read.set()
+    protocol, transport = connections.open()
+    protocol.data_received(REQUEST * 2)
+    await settle()
+    transport.close()
+    protocol.connection_lost(None)
+    app.may_answer.set()
+    await settle()
+    assert not transport.written
