@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dpip.filters.alpha import opaque, rounded
 from dpip.filters.profiles import PROFILE, STAND_IN, has_other_colours
 
 if TYPE_CHECKING:
@@ -45,21 +46,21 @@ def from_srgb(seen: "pyvips.Image", like: "pyvips.Image") -> "pyvips.Image":
 
 
 def _light_left(inks: "pyvips.Image") -> "pyvips.Image":
-    most = 255 if inks.format == "uchar" else 65535
+    most = opaque(inks)
     light = (most - inks.extract_band(0, n=3)) * (most - inks[3]) / most
-    kind = "srgb" if inks.format == "uchar" else "rgb16"
-    return light.rint().cast(inks.format).copy(interpretation=kind)
+    kind = "rgb16" if inks.format == "ushort" else "srgb"
+    return rounded(light, inks).copy(interpretation=kind)
 
 
 def _inks(seen: "pyvips.Image") -> "pyvips.Image":
     """As much black as can be, and of each ink what is left."""
-    most = 255 if seen.format == "uchar" else 65535
+    most = opaque(seen)
     absorbed = most - seen
     first, *others = absorbed.bandsplit()
     black = first.bandrank(others, index=0)
     rest = (absorbed - black) * most / (most - black)
     inks = (black == most).ifthenelse(0, rest).bandjoin(black)
-    return inks.rint().cast(seen.format).copy(interpretation="cmyk")
+    return rounded(inks, seen).copy(interpretation="cmyk")
 
 
 def is_seen_otherwise(colour: "pyvips.Image") -> bool:

@@ -25,7 +25,11 @@ def invert(image: "pyvips.Image", _: Invert) -> "pyvips.Image":
 
 def _negative(colours: "pyvips.Image") -> "pyvips.Image":
     if is_seen_otherwise(colours):
-        return from_srgb(to_srgb(colours).invert(), like=colours)
+        return from_srgb(_complement(to_srgb(colours)), like=colours)
+    return _complement(colours)
+
+
+def _complement(colours: "pyvips.Image") -> "pyvips.Image":
     if colours.format in ("float", "double"):
         return (1 - colours).cast(colours.format)
     if colours.format in ("char", "short", "int"):  # Their middle is between -1 and 0.

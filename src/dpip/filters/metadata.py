@@ -70,7 +70,6 @@ _OF_PIXELS = frozenset(
 """Fields about how the pixels of an original are stored, or that libvips writes again."""
 
 _KEPT_TEXTS = {b"Copyright", b"Author", b"Creation Time"}
-_XMP = b"XML:com.adobe.xmp"
 _SHORT, _LONG = 3, 4
 
 

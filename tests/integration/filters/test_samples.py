@@ -84,6 +84,20 @@ def test_a_float_thumbnail_is_of_the_same_scale(bench: Bench) -> None:
     assert np.allclose(result, (12.5, -0.25, 0.46), atol=1e-4)
 
 
+def test_gray_of_floats_with_a_profile_keeps_both(bench: Bench) -> None:
+    """Their values cannot go to sRGB and keep their scale, so it has three channels."""
+    pixels = np.full((8, 8, 3), (0.9, 0.2, 0.4), np.float32)
+    source = bench.directory / "source.tiff"
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="scrgb")
+    p3 = image.colourspace("srgb").icc_transform("p3", input_profile="srgb")
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", p3.get("icc-profile-data"))
+    image.tiffsave(str(source))
+    result = bench.filter_file(source, "grayscale", F.TIFF)
+    assert result.get("icc-profile-data") == p3.get("icc-profile-data")
+    assert np.allclose(result.numpy(), (0.9, 0.2, 0.4) @ WEIGHTS, atol=1e-6)
+    assert result.bands == 3
+
+
 def test_what_is_no_number_stays_so(bench: Bench) -> None:
     """And makes nothing else of its neighbours."""
     pixels = ramp(3, np.float32, 1)
@@ -194,6 +208,17 @@ def test_the_negative_of_inks_is_that_of_what_is_seen(bench: Bench, suffix: str)
             assert result.mode == ("L" if pipeline == "grayscale" else "CMYK")
             seen = np.asarray(result.convert("RGB"))[8, 8::16]
         assert np.abs(seen.astype(float) - wanted).max() <= 6
+
+
+def test_the_negative_of_inks_in_floating_point_is_of_their_scale(bench: Bench) -> None:
+    """From 0, where there is none, to 1."""
+    pixels = np.full((8, 8, 4), (0.5, 0.0, 1.0, 0.25), np.float32)
+    seen = (1 - pixels[0, 0, :3]) * (1 - pixels[0, 0, 3])
+    source = source_of(bench, pixels, INKS)
+    gray = bench.filter_file(source, "grayscale", F.TIFF)(3, 3)
+    assert gray == pytest.approx([seen @ WEIGHTS], abs=1e-6)
+    inks = np.array(bench.filter_file(source, "invert", F.TIFF)(3, 3))
+    assert np.allclose((1 - inks[:3]) * (1 - inks[3]), 1 - seen, atol=1e-6)
 
 
 def test_the_negative_of_inks_with_a_profile_is_seen_by_it(bench: Bench) -> None:
