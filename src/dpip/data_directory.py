@@ -59,6 +59,10 @@ class DataDirectory:
                 reason="this user has no home directory for the data; name a directory with "
                 "--data-dir or DPIP_DATA_DIR",
             )
+        try:
+            str(self.path.resolve()).encode()
+        except UnicodeEncodeError as error:
+            raise _cannot_use(self.path, "its name is not UTF-8") from error
         with _explained():
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
 

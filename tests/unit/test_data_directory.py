@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from dpip import data_directory
 from dpip.data_directory import DataDirectory
@@ -47,6 +48,20 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="--data-dir") as caught:
         data.create()
     assert str(data.path) in str(caught.value)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """No database could be named by it."""
+    with pytest.raises(CannotStart, match="not UTF-8"):
+        DataDirectory(tmp_path / "\udcff").create()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["%2F", "a?mode=memory", "#", "ü😀 '"])
+def test_the_database_lies_in_the_directory_whatever_its_name(tmp_path: Path, name: str) -> None:
+    """Its URL says so, too."""
+    data = DataDirectory(tmp_path / name)
+    assert make_url(data.database_url).database == str(data.database)
 
 
 @each_secret
