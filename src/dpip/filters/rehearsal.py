@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from dpip.errors import DpipError
+from dpip.filters.gray_jpeg import as_gray_jpeg
 from dpip.filters.libvips import pyvips
-from dpip.filters.picture import filter_picture
+from dpip.filters.loading import draft_for, load, open_header
 from dpip.filters.pipeline import parse_pipeline
-from dpip.filters.registry import FILTERS
+from dpip.filters.registry import FILTERS, filter_of
+from dpip.filters.saving import JPEG_QUALITY
 from dpip.model.image import PictureFormat
 
 _SIDE = 32
-_PIPELINES = ("grayscale", ",".join(each.name for each in FILTERS))
-"""The gray of a JPEG has a way of its own."""
+_PIPELINE = parse_pipeline(",".join(each.name for each in FILTERS))
 
 
 def rehearse(directory: Path) -> tuple[str, ...]:
@@ -30,8 +31,12 @@ def rehearse(directory: Path) -> tuple[str, ...]:
 
 
 def _filter_small(format: PictureFormat, directory: Path) -> None:  # noqa: A002
-    source = directory / "rehearsal"
-    content = pyvips.Image.black(_SIDE, _SIDE, bands=3).copy(interpretation="srgb")
-    source.write_bytes(content.write_to_buffer(format.suffix))
-    for pipeline in _PIPELINES:
-        filter_picture(source, directory / "rehearsed", parse_pipeline(pipeline), format)
+    source, target = (directory / f"{name}{format.suffix}" for name in ("rehearsal", "rehearsed"))
+    plain = pyvips.Image.black(_SIDE, _SIDE, bands=3).copy(interpretation="srgb")
+    plain.write_to_file(str(source))
+    image = load(source, format, draft_for(_PIPELINE))
+    for step in _PIPELINE.steps:
+        image = filter_of(step).apply(image, step)
+    image.write_to_file(str(target))
+    if format is PictureFormat.JPEG:  # Its gray has a way of its own.
+        as_gray_jpeg(source, open_header(source, format), JPEG_QUALITY, b"")
