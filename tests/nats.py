@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from dpip.controller.connections import Connections
+from dpip.controller.flood_guard import FloodGuard
 from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
 from dpip.controller.message_server import MessageServer
 from dpip.controller.nats_configuration import SERVER_USER, access_rules
 from dpip.controller.nats_credentials import Issuer, new_seed
 from dpip.model.join_token import JoinSecret, JoinToken
-from dpip.ports.clock import SystemClock
+from dpip.ports.bus import Bus
+from dpip.ports.clock import Clock, SystemClock
 from dpip.tls.contexts import TlsFiles
 from dpip.wire import subjects
 from dpip.wire.nats_bus import NatsBus
@@ -46,11 +49,18 @@ async def message_server(directory: Path) -> AsyncIterator[MessageServer]:
     await server.start()
     try:
         async with part_of(server) as controller:
-            gatekeeper = Gatekeeper(known(JOIN_TOKEN), ISSUER, SystemClock())
+            gatekeeper = new_gatekeeper(controller, known(JOIN_TOKEN), SystemClock())
             await controller.subscribe(AUTHENTICATE, gatekeeper.authenticate)
             yield server
     finally:
         await server.stop()
+
+
+def new_gatekeeper(
+    bus: Bus, join_token: Callable[[str], Awaitable[JoinToken | None]], clock: Clock
+) -> Gatekeeper:
+    """One with a guard of its own."""
+    return Gatekeeper(join_token, ISSUER, clock, FloodGuard(Connections(bus), clock))
 
 
 def known(*tokens: JoinToken) -> Callable[[str], Awaitable[JoinToken | None]]:

@@ -7,6 +7,8 @@ from msgspec import Struct
 
 from dpip.chores import again_and_again, end
 from dpip.controller.attempts import Attempts
+from dpip.controller.connections import Connections
+from dpip.controller.flood_guard import FloodGuard
 from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
 from dpip.controller.lease_reaper import LeaseReaper
 from dpip.controller.nats_credentials import Issuer
@@ -19,7 +21,7 @@ from dpip.errors import DpipError
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Datastore
-from dpip.wire import subjects
+from dpip.wire import flow, subjects
 
 _READINGS_SECONDS = 2.0
 _REVOCATION_SECONDS = 1.0
@@ -72,8 +74,10 @@ class Controller:
             timeout_seconds=times.timeout_seconds,
         )
         self._outcomes = Outcomes(attempts, self._roll_call)
-        self._gatekeeper = Gatekeeper(datastore.join_token, issuer, clock)
-        self._revocation = Revocation(datastore, attempts, self._roll_call, bus, clock)
+        connections = Connections(bus)
+        self._guard = FloodGuard(connections, clock)
+        self._gatekeeper = Gatekeeper(datastore.join_token, issuer, clock, self._guard)
+        self._revocation = Revocation(datastore, attempts, self._roll_call, connections, clock)
         self._registration = Registration(
             datastore,
             attempts,
@@ -87,11 +91,15 @@ class Controller:
 
     async def start(self) -> None:
         """Begin to listen, and to do the chores."""
+        self._bus.when_flooded(self._guard.cut_off)
         await self._bus.subscribe(AUTHENTICATE, self._gatekeeper.authenticate, _QUEUE)
-        await self._bus.subscribe(subjects.HELLOS, self._registration.hello, _QUEUE)
-        await self._bus.subscribe(subjects.GOODBYES, self._registration.goodbye, _QUEUE)
-        await self._bus.subscribe(subjects.HEARTBEATS, self._roll_call.heartbeat)
-        await self._bus.subscribe(subjects.OUTCOMES, self._outcomes.outcome, _QUEUE)
+        for subject, handler, queue, how_much in (
+            (subjects.HELLOS, self._registration.hello, _QUEUE, flow.HELLOS),
+            (subjects.GOODBYES, self._registration.goodbye, _QUEUE, flow.GOODBYES),
+            (subjects.HEARTBEATS, self._roll_call.heartbeat, "", flow.HEARTBEATS),
+            (subjects.OUTCOMES, self._outcomes.outcome, _QUEUE, flow.OUTCOMES),
+        ):
+            await self._bus.subscribe(subject, handler, queue, how_much)
         term = self._times.timeout_seconds
         self._chores = [
             asyncio.create_task(again_and_again(chore, every), name=chore.__name__)

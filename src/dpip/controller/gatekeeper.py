@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from msgspec import Struct, field
 
+from dpip.controller.flood_guard import FloodGuard
 from dpip.controller.nats_configuration import ACCOUNT
 from dpip.controller.nats_credentials import Issuer
 from dpip.errors import MalformedMessage
@@ -34,6 +35,7 @@ class _Server(Struct):
 
 class _Client(Struct):
     host: str = ""
+    id: int = 0
 
 
 class _Shown(Struct):
@@ -64,11 +66,13 @@ class Gatekeeper:
         join_token: Callable[[str], Awaitable[JoinToken | None]],
         issuer: Issuer,
         clock: Clock,
+        guard: FloodGuard,
     ) -> None:
-        """``join_token`` finds one by its id."""
+        """``join_token`` finds one by its id; ``guard`` is told who is let in."""
         self._join_token = join_token
         self._issuer = issuer
         self._clock = clock
+        self._guard = guard
         self._next_line_at = -math.inf
         self._unlogged = 0
 
@@ -94,6 +98,15 @@ class Gatekeeper:
         if not token.admits(asked.connect_opts.password, now):
             reason = "the secret is wrong" if token.is_in_force(now) else "it has expired"
             raise _Refused(f"join token {token.name!r}: {reason}")
+        speaker = subjects.Speaker(worker, instance)
+        if self._guard.is_out(speaker):
+            raise _Refused(f"worker {worker!r} has flooded a moment ago")
+        self._guard.let_in(
+            speaker,
+            user=user,
+            server_id=asked.server_id.id,
+            connection_id=asked.client_info.id,
+        )
         return self._issuer.user(
             asked.user_nkey,
             account=ACCOUNT,

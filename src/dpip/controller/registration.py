@@ -4,12 +4,14 @@ import hashlib
 import secrets
 
 import structlog
+from msgspec import Struct, structs
 
 from dpip.controller.attempts import Attempts
+from dpip.controller.latest import Latest
 from dpip.controller.roll_call import RollCall
 from dpip.errors import BusUnavailable, NoAnswerInTime, NoResponder, WorkerQuarantined
 from dpip.model.job import Lease
-from dpip.model.worker import Command, Worker, WorkerState
+from dpip.model.worker import AT_WORK, Command, Worker, WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
 from dpip.ports.datastore import Datastore
@@ -21,6 +23,7 @@ from dpip.wire.subjects import Speaker
 log = structlog.get_logger()
 
 _PING_SECONDS = 1.0
+_MOST_WELCOMED = 10_000
 
 
 class Registration:
@@ -44,6 +47,8 @@ class Registration:
         self._clock = clock
         self._image_store_endpoint = image_store_endpoint
         self._heartbeat_seconds = heartbeat_seconds
+        self._joining: set[str] = set()
+        self._welcomed: Latest[str, _Welcomed] = Latest(_MOST_WELCOMED)
 
     async def hello(self, subject: str, payload: bytes) -> bytes:
         """Answer a ``Hello`` with ``Welcome`` or ``Refusal``."""
@@ -57,6 +62,17 @@ class Registration:
                 final=True,
             )
         hello = decode(payload, Hello, subject)
+        # Of two processes of one name the second is to find the first one there; and who keeps the
+        # controller waiting under a name keeps nobody of another name waiting.
+        if speaker.worker in self._joining:
+            return _refuse(speaker, f"another process named {speaker.worker!r} is joining")
+        self._joining.add(speaker.worker)
+        try:
+            return await self._answer(subject, speaker, hello)
+        finally:
+            self._joining.discard(speaker.worker)
+
+    async def _answer(self, subject: str, speaker: Speaker, hello: Hello) -> bytes:
         join_token = await self._datastore.join_token(subjects.join_token_in(subject))
         if join_token is None or not join_token.is_in_force(self._clock.now()):
             return _refuse(speaker, "its join token is not in force any more")
@@ -71,11 +87,25 @@ class Registration:
             await self._roll_call.write_readings(history=False)
             for lease in await self._leases_of(name):
                 await self._attempts.lose(lease)
+        if known and (again := await self._welcome_again(hello, speaker, known)):
+            return encode(again)
         welcome = await self._take_in(
             hello, speaker, join_token.id, command=known.command if known else None
         )
         self._roll_call.registered(*speaker)
+        self._welcomed[name] = _Welcomed(speaker, hello, welcome)
         return encode(welcome)
+
+    async def _welcome_again(self, hello: Hello, speaker: Speaker, known: Worker) -> Welcome | None:
+        """The answer to a process that is registered still and says what it said before."""
+        before = self._welcomed.get(speaker.worker)
+        if before is None or before.speaker != speaker or known.state not in AT_WORK:
+            return None
+        if structs.replace(hello, resources=before.hello.resources) != before.hello:
+            return None
+        if not await self._roll_call.is_registered(speaker):
+            return None
+        return structs.replace(before.welcome, command=known.command)
 
     async def goodbye(self, subject: str, payload: bytes) -> None:
         """Record that a worker has left; whatever it still held goes to others."""
@@ -135,6 +165,14 @@ class Registration:
 
     async def _leases_of(self, worker: str) -> list[Lease]:
         return [lease for lease in await self._datastore.leases() if lease.worker == worker]
+
+
+class _Welcomed(Struct, frozen=True):
+    """A process that was taken in, what it said, and the answer, whose token is good still."""
+
+    speaker: Speaker
+    hello: Hello
+    welcome: Welcome
 
 
 def _refuse(speaker: Speaker, reason: str, *, final: bool = False) -> bytes:

@@ -29,7 +29,7 @@ from dpip.scheduler.policies import policy_named
 from dpip.scheduler.prediction import CostModel
 from dpip.scheduler.stragglers import Stragglers
 from dpip.scheduler.waiting import WaitingRoom
-from dpip.wire import subjects
+from dpip.wire import flow, subjects
 from dpip.wire.codec import decode, encode
 from dpip.wire.messages import Goodbye, Heartbeat, MoreJobs, Outcome, OutcomeKind, WhyPending
 from dpip.wire.subjects import Speaker
@@ -125,9 +125,9 @@ class Scheduler:
 
     async def start(self) -> None:
         """Begin to listen and, while leading, to place."""
-        await self._bus.subscribe(subjects.HEARTBEATS, self._on_heartbeat)
-        await self._bus.subscribe(subjects.GOODBYES, self._on_goodbye)
-        await self._bus.subscribe(subjects.OUTCOMES, self._on_outcome)
+        await self._bus.subscribe(subjects.HEARTBEATS, self._on_heartbeat, flow=flow.HEARTBEATS)
+        await self._bus.subscribe(subjects.GOODBYES, self._on_goodbye, flow=flow.GOODBYES)
+        await self._bus.subscribe(subjects.OUTCOMES, self._on_outcome, flow=flow.OUTCOMES)
         await self._bus.subscribe(subjects.JOBS_READY, self._on_jobs_ready)
         await self._bus.subscribe(subjects.MORE_JOBS, self._on_more_jobs)
         await self._bus.subscribe(subjects.WHY_PENDING, self._on_why_pending)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from dpip.errors import NoResponder
-from dpip.ports.bus import Handler
+from dpip.ports.bus import FlowControl, Handler
 
 log = structlog.get_logger()
 
@@ -47,9 +48,18 @@ class VirtualBus:
         await asyncio.sleep(seconds)
         return [answer for answer in answers if answer is not None]
 
-    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
+    async def subscribe(
+        self,
+        subject: str,
+        handler: Handler,
+        queue: str = "",
+        flow: FlowControl | None = None,  # noqa: ARG002 # Nobody floods here.
+    ) -> None:
         """Call ``handler`` for each message on ``subject``, one at a time and in order."""
         self._subscriptions[_address(subject)].append(_Subscription(handler, queue))
+
+    def when_flooded(self, handler: Callable[[str], Awaitable[None]]) -> None:
+        """Nobody does here."""
 
     def unsubscribe(self, subject: str) -> None:
         """Nobody hears ``subject`` any more."""

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import random
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import structlog
+from msgspec import Struct
 
-from dpip.chores import end, is_cancelled
+from dpip.chores import end, is_cancelled, try_to
 from dpip.errors import (
     BusRefused,
     BusUnavailable,
@@ -19,7 +21,8 @@ from dpip.errors import (
     NoAnswerInTime,
     NoResponder,
 )
-from dpip.ports.bus import Handler
+from dpip.ports.bus import FlowControl, Handler
+from dpip.wire.mailbox import Mailbox
 from dpip.wire.nats_client import drain, put_away, until_received
 from dpip.wire.nats_py import Client, Msg, errors
 from dpip.wire.server_url import without_credentials
@@ -68,7 +71,8 @@ class NatsBus:
         self._tls = tls
         self._client = Client()
         self._lost = asyncio.Event()
-        self._subscriptions: list[tuple[str, str, list[Handler]]] = []
+        self._subscriptions: list[_Subscription] = []
+        self._on_flood: list[Callable[[str], Awaitable[None]]] = []
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
         self._malformed = 0
@@ -101,6 +105,9 @@ class NatsBus:
             # The server knows of it before the connection ends, which others may notice later.
             await drain(self._client)
         await put_away(self._client)
+        for subscription in self._subscriptions:
+            if subscription.mailbox:
+                await subscription.mailbox.close()
 
     async def __aenter__(self) -> Self:
         """Open with the default patience."""
@@ -154,19 +161,24 @@ class NatsBus:
             raise self._unavailable(error) from error
         return answers
 
-    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
+    async def subscribe(
+        self, subject: str, handler: Handler, queue: str = "", flow: FlowControl | None = None
+    ) -> None:
         """Call ``handler`` for each message, over every connection that is to come."""
         client = self._client
-        for known, in_queue, handlers in self._subscriptions:
-            if known == subject and not queue and not in_queue:  # The server sends it once.
-                handlers.append(handler)
+        for known in self._subscriptions:
+            if (known.subject, known.queue, known.flow) == (subject, "", flow) and not queue:
+                known.handlers.append(handler)  # The server sends it once.
                 return
-        handlers = [handler]
-        self._subscriptions.append((subject, queue, handlers))
+        subscription = _Subscription(subject=subject, queue=queue, flow=flow, handlers=[handler])
+        if flow:
+            hand_on = partial(self._hand_on, subscription.handlers)
+            subscription.mailbox = Mailbox(hand_on, flow, self._tell_of_flood)
+        self._subscriptions.append(subscription)
         if not client.is_connected:
             return
         try:
-            await self._subscribe(client, subject, queue, handlers)
+            await self._subscribe(client, subscription)
             # The server knows of the subscription before anybody is told to use it.
             await until_received(client)
         except (errors.Error, OSError) as error:
@@ -174,27 +186,37 @@ class NatsBus:
                 raise self._unavailable(error) from error
             # The next connection makes it.
 
-    async def _subscribe(
-        self, client: Client, subject: str, queue: str, handlers: Sequence[Handler]
-    ) -> None:
-        async def handle(message: Msg, handler: Handler) -> None:
-            try:
-                answer = await handler(message.subject, message.data)
-                if answer is not None and message.reply:
-                    await self.publish(message.reply, answer)
-            except MalformedMessage as error:
-                self._malformed += 1
-                log.warning("message dropped", reason=str(error), dropped=self._malformed)
-            except DpipError as error:
-                log.warning("message not handled", subject=message.subject, reason=str(error))
-            except Exception:
-                log.exception("message not handled", subject=message.subject)
+    def when_flooded(self, handler: Callable[[str], Awaitable[None]]) -> None:
+        """Call ``handler`` with each subject that floods."""
+        self._on_flood.append(handler)
 
-        async def hand_on(message: Msg) -> None:
-            for handler in handlers:
-                await handle(message, handler)
+    async def _subscribe(self, client: Client, subscription: "_Subscription") -> None:
+        take_in: Callable[[Msg], Awaitable[None]] = partial(self._hand_on, subscription.handlers)
+        if subscription.mailbox:
+            take_in = subscription.mailbox.put
+        await client.subscribe(subscription.subject, queue=subscription.queue, cb=take_in)
 
-        await client.subscribe(subject, queue=queue, cb=hand_on)
+    async def _hand_on(self, handlers: Sequence[Handler], message: Msg) -> None:
+        for handler in handlers:
+            await self._handle(message, handler)
+
+    async def _handle(self, message: Msg, handler: Handler) -> None:
+        try:
+            answer = await handler(message.subject, message.data)
+            if answer is not None and message.reply:
+                await self.publish(message.reply, answer)
+        except MalformedMessage as error:
+            self._malformed += 1
+            log.warning("message dropped", reason=str(error), dropped=self._malformed)
+        except DpipError as error:
+            log.warning("message not handled", subject=message.subject, reason=str(error))
+        except Exception:
+            log.exception("message not handled", subject=message.subject)
+
+    async def _tell_of_flood(self, subject: str) -> None:
+        log.warning("more messages than are taken in, the rest is dropped", subject=subject)
+        for handler in self._on_flood:
+            await try_to(partial(handler, subject))
 
     async def _connect(self) -> None:
         client = Client()
@@ -245,7 +267,7 @@ class NatsBus:
         made = 0
         while True:
             for subscription in self._subscriptions[made:]:
-                await self._subscribe(client, *subscription)
+                await self._subscribe(client, subscription)
                 made += 1
             await until_received(client)
             if made == len(self._subscriptions):  # None has come meanwhile.
@@ -292,6 +314,16 @@ class NatsBus:
 
     def _unavailable(self, error: Exception) -> BusUnavailable:
         return BusUnavailable(address=self._address, reason=str(error) or type(error).__name__)
+
+
+class _Subscription(Struct, kw_only=True):
+    """What is heard over every connection; with ``flow`` it passes a ``mailbox``."""
+
+    subject: str
+    queue: str
+    flow: FlowControl | None
+    handlers: list[Handler]
+    mailbox: Mailbox | None = None
 
 
 def _retry_delays() -> Iterator[float]:

@@ -5,8 +5,9 @@ import base64
 import msgspec
 from structlog.testing import capture_logs
 
-from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
-from tests.nats import ISSUER, JOIN_TOKEN, known
+from dpip.controller.gatekeeper import AUTHENTICATE
+from dpip.wire.nats_bus import NatsBus
+from tests.nats import JOIN_TOKEN, known, new_gatekeeper
 
 
 class FakeClock:
@@ -37,7 +38,8 @@ def question(user: str) -> bytes:
 async def test_a_crowd_of_refused_connections_is_one_line_a_second() -> None:
     """It says how many there were that got no line, so that none is lost to the count."""
     clock = FakeClock()
-    gatekeeper = Gatekeeper(known(JOIN_TOKEN), ISSUER, clock)
+    nowhere = NatsBus("nats://127.0.0.1:1", user="", password="", name="nobody")
+    gatekeeper = new_gatekeeper(nowhere, known(JOIN_TOKEN), clock)
     with capture_logs() as lines:
         for number in range(1000):
             await gatekeeper.authenticate(AUTHENTICATE, question(f"guess-{number}"))

@@ -232,7 +232,7 @@ async def test_a_worker_quarantined_while_it_joins_is_not_taken_in(
 
     monkeypatch.setattr(parts.datastore, "add_worker_token", add_then_quarantine)
     with pytest.raises(WorkerQuarantined):
-        await parts.hello()
+        await parts.hello(instance="two")
     assert await parts.datastore.caller(tokens[0], parts.clock.now()) is None
     assert (await parts.worker()).state is WorkerState.QUARANTINED
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
+from dpip.controller.connections import Connections
+from dpip.controller.gatekeeper import AUTHENTICATE
 from dpip.controller.message_server import MessageServer
 from dpip.controller.revocation import Revocation
 from dpip.errors import BusUnavailable, StorageUnavailable
@@ -17,7 +18,7 @@ from dpip.model.worker import WorkerState
 from dpip.wire import subjects
 from tests.integration.controller.parts import Parts, controller_parts
 from tests.integration.controller.rogue import at, rogue
-from tests.nats import ISSUER, JOIN_SECRET, JOIN_TOKEN, new_server, part_of
+from tests.nats import JOIN_SECRET, JOIN_TOKEN, new_gatekeeper, new_server, part_of
 
 OTHER_SECRET = JoinSecret(id="ba9876543210", secret=JOIN_SECRET.secret)
 OTHER_TOKEN = JoinToken(
@@ -37,7 +38,7 @@ class Cluster:
         parts = self.parts
         parts.restart()
         self.revocation = Revocation(
-            parts.datastore, parts.attempts, parts.roll_call, parts.bus, parts.clock
+            parts.datastore, parts.attempts, parts.roll_call, Connections(parts.bus), parts.clock
         )
 
 
@@ -49,7 +50,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         await server.start()
         stack.push_async_callback(server.stop)
         parts.bus = await stack.enter_async_context(part_of(server))
-        gatekeeper = Gatekeeper(parts.datastore.join_token, ISSUER, parts.clock)
+        gatekeeper = new_gatekeeper(parts.bus, parts.datastore.join_token, parts.clock)
         await parts.bus.subscribe(AUTHENTICATE, gatekeeper.authenticate)
         await parts.datastore.add_join_token(OTHER_TOKEN)
         yield Cluster(parts, server)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dpip.controller.gatekeeper import AUTHENTICATE, Gatekeeper
+from dpip.controller.gatekeeper import AUTHENTICATE
 from dpip.controller.message_server import MessageServer
 from dpip.controller.nats_configuration import KICK, SERVER_USER
 from dpip.model.join_token import JoinSecret, JoinToken
@@ -15,13 +15,13 @@ from dpip.wire import subjects
 from dpip.wire.codec import LARGEST_MESSAGE
 from tests.integration.controller.rogue import at, rogue
 from tests.nats import (
-    ISSUER,
     JOIN_SECRET,
     PATIENCE,
     SERVER_PASSWORD,
     Received,
     known,
     message_server,
+    new_gatekeeper,
     new_server,
     part_of,
     worker_of,
@@ -246,7 +246,7 @@ async def expiring(tmp_path: Path) -> AsyncIterator[tuple[MessageServer, JoinSec
     await server.start()
     try:
         async with part_of(server) as bus:
-            gatekeeper = Gatekeeper(known(*tokens), ISSUER, clock)
+            gatekeeper = new_gatekeeper(bus, known(*tokens), clock)
             await bus.subscribe(AUTHENTICATE, gatekeeper.authenticate)
             yield server, soon, stale
     finally:

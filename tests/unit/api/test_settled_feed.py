@@ -1,7 +1,9 @@
 """Waiting requests are woken for their workload, and all of them at the end."""
 
+from collections.abc import Awaitable, Callable
+
 from dpip.api.settled_feed import SettledFeed
-from dpip.ports.bus import Handler
+from dpip.ports.bus import FlowControl, Handler
 from dpip.wire import subjects
 
 
@@ -21,9 +23,14 @@ class OneSubscription:
     async def request_all(self, subject: str, payload: bytes, seconds: float) -> list[bytes]:
         raise NotImplementedError
 
-    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
+    async def subscribe(
+        self, subject: str, handler: Handler, queue: str = "", flow: FlowControl | None = None
+    ) -> None:
         assert self.handler is None, "one subscription serves everybody"
         self.handler = handler
+
+    def when_flooded(self, handler: Callable[[str], Awaitable[None]]) -> None:
+        raise NotImplementedError
 
 
 async def test_a_settled_job_wakes_those_who_wait_for_its_workload() -> None:
