@@ -29,11 +29,14 @@ class Attempts:
         self._bus = bus
         self._clock = clock
 
-    async def fail(self, lease: Lease, failure: Failure) -> None:
-        """Count a failed attempt; the job waits for its next one, or is failed for good."""
+    async def fail(self, lease: Lease, failure: Failure) -> bool:
+        """Count a failed attempt; the job waits for its next one, or is failed for good.
+
+        Whether the lease was held.
+        """
         job = await self._datastore.leased_job(lease)
         if job is None:
-            return
+            return False
         state = await self._datastore.fail(
             lease,
             failure,
@@ -45,6 +48,7 @@ class Attempts:
             await self._tell(subjects.settled(job.original.workload_id))
         else:
             await self._tell(subjects.JOBS_READY)
+        return True
 
     async def time_out(self, lease: Lease, reason: str) -> None:
         """Count an attempt that was held for too long, and hold it against its worker.
@@ -67,10 +71,18 @@ class Attempts:
             await self._tell(subjects.settled(job.original.workload_id))
         await self._tell(subjects.JOBS_READY)
 
-    async def give_back(self, lease: Lease) -> None:
-        """Return a job to pending; its attempt does not count as failed."""
-        if await self._datastore.give_back(lease):
+    async def give_back(self, lease: Lease) -> bool:
+        """Return a job to pending; its attempt does not count as failed.
+
+        Whether the lease was held.
+        """
+        # What is not held is not worth a turn of the one who writes.
+        if await self._datastore.leased_job(lease) is None:
+            return False
+        given_back = await self._datastore.give_back(lease)
+        if given_back:
             await self._tell(subjects.JOBS_READY)
+        return given_back
 
     async def lose(self, lease: Lease) -> None:
         """End an attempt whose worker is gone.

@@ -1,18 +1,21 @@
 """Cuts off workers that say more than can be taken in."""
 
 import math
+from collections import Counter
 
 import structlog
 from msgspec import Struct
 
 from dpip.controller.connections import Connections
 from dpip.controller.latest import Latest
+from dpip.model.worker import MOST_IN_HAND
 from dpip.ports.clock import Clock
 from dpip.wire.subjects import Speaker, speaker_in
 
 log = structlog.get_logger()
 
 _OUT_SECONDS = 30.0
+_STALE_SECONDS = 10.0
 _MOST_KNOWN = 10_000
 """Processes that are remembered, the latest of them."""
 
@@ -35,6 +38,8 @@ class FloodGuard:
         self._connections = connections
         self._clock = clock
         self._known: Latest[Speaker, _Connection] = Latest(_MOST_KNOWN)
+        self._stale: Counter[Speaker] = Counter()
+        self._count_again_at = -math.inf
         self._out_until: Latest[Speaker, float] = Latest(_MOST_KNOWN)
 
     def let_in(self, speaker: Speaker, *, user: str, server_id: str, connection_id: int) -> None:
@@ -44,6 +49,20 @@ class FloodGuard:
     def is_out(self, speaker: Speaker) -> bool:
         """Whether it has flooded lately."""
         return self._out_until.get(speaker, -math.inf) > self._clock.monotonic()
+
+    async def stale(self, subject: str) -> None:
+        """A process has told an outcome of an attempt that is none of its own.
+
+        All that it has in hand may have become stale, so as many are no flood.
+        """
+        now = self._clock.monotonic()
+        if now >= self._count_again_at:
+            self._stale.clear()
+            self._count_again_at = now + _STALE_SECONDS
+        speaker = speaker_in(subject)
+        self._stale[speaker] += 1
+        if self._stale[speaker] == MOST_IN_HAND + 1:
+            await self.cut_off(subject)
 
     async def cut_off(self, subject: str) -> None:
         """Close the connection of whoever speaks on ``subject``."""

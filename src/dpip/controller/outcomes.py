@@ -1,12 +1,13 @@
 """How attempts ended, as their workers tell it."""
 
 from dpip.controller.attempts import Attempts
+from dpip.controller.flood_guard import FloodGuard
 from dpip.controller.roll_call import RollCall
 from dpip.model.job import Failure, FailureCode, Lease
 from dpip.plain_text import plain
 from dpip.wire.codec import decode, encode
 from dpip.wire.messages import Acknowledged, Outcome, OutcomeKind
-from dpip.wire.subjects import speaker_in
+from dpip.wire.subjects import Speaker, speaker_in
 
 _ACKNOWLEDGED = encode(Acknowledged())
 _LONGEST_REASON = 1000
@@ -16,9 +17,10 @@ _UNEXPLAINED = Failure(code=FailureCode.CRASHED, reason="The worker gave no reas
 class Outcomes:
     """Records outcomes. A result is already committed, by its upload, when ``done`` comes in."""
 
-    def __init__(self, attempts: Attempts, roll_call: RollCall) -> None:
+    def __init__(self, attempts: Attempts, roll_call: RollCall, guard: FloodGuard) -> None:
         self._attempts = attempts
         self._roll_call = roll_call
+        self._guard = guard
 
     async def outcome(self, subject: str, payload: bytes) -> bytes:
         """Record an ``Outcome``; it is ``Acknowledged`` once it is in the datastore.
@@ -27,17 +29,22 @@ class Outcomes:
         """
         outcome = decode(payload, Outcome, subject)
         speaker = speaker_in(subject)
+        if not await self._is_held(speaker, outcome):
+            await self._guard.stale(subject)
+        return _ACKNOWLEDGED
+
+    async def _is_held(self, speaker: Speaker, outcome: Outcome) -> bool:
+        """End the attempt; whether it was the process's own."""
         if not await self._roll_call.is_registered(speaker):
-            return _ACKNOWLEDGED
+            return False
         lease = Lease(job_id=outcome.job_id, attempt=outcome.attempt, worker=speaker.worker)
         match outcome.kind:
             case OutcomeKind.FAILED:
-                await self._attempts.fail(lease, _legible(outcome.failure or _UNEXPLAINED))
+                return await self._attempts.fail(lease, _legible(outcome.failure or _UNEXPLAINED))
             case OutcomeKind.RETURNED:
-                await self._attempts.give_back(lease)
+                return await self._attempts.give_back(lease)
             case OutcomeKind.DONE:
-                pass
-        return _ACKNOWLEDGED
+                return True
 
 
 def _legible(failure: Failure) -> Failure:

@@ -13,6 +13,7 @@ _MOST_BYTES = 16 * 1024 * 1024
 """Of all messages that wait in a mailbox."""
 
 _WINDOW_SECONDS = 1.0
+_HANDLED_AT_A_STRETCH = 16
 
 
 class Mailbox:
@@ -28,10 +29,14 @@ class Mailbox:
         handle: Callable[[Msg], Awaitable[None]],
         flow: FlowControl,
         on_flood: Callable[[str], Awaitable[None]],
+        *,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``on_flood`` is called once a second at most with each subject that floods."""
         self._handle = handle
         self._flow = flow
         self._on_flood = on_flood
+        self._seconds = seconds
         self._waiting: dict[str, deque[Msg]] = {}
         self._turns: OrderedDict[str, deque[str]] = OrderedDict()
         self._bytes = 0
@@ -64,7 +69,7 @@ class Mailbox:
         await end(*self._tasks)
 
     def _is_within_its_share(self, subject: str) -> bool:
-        now = time.monotonic()
+        now = self._seconds()
         if now >= self._window_ends:
             self._counts.clear()
             self._window_ends = now + _WINDOW_SECONDS
@@ -75,9 +80,13 @@ class Mailbox:
         return excess <= 0
 
     async def _work(self) -> None:
+        handled = 0
         try:
             while self._turns:
                 subject, message = self._take()
+                handled += 1
+                if not handled % _HANDLED_AT_A_STRETCH:  # Much is handled without any waiting.
+                    await asyncio.sleep(0)
                 try:
                     await self._handle(message)
                 finally:

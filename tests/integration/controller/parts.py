@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dpip.controller.attempts import Attempts
+from dpip.controller.connections import Connections
 from dpip.controller.datastore import SqlDatastore
+from dpip.controller.flood_guard import FloodGuard
 from dpip.controller.lease_reaper import LeaseReaper
 from dpip.controller.outcomes import Outcomes
 from dpip.controller.registration import Registration
@@ -112,7 +114,8 @@ class Parts:
             image_store_endpoint="http://images:80",
             heartbeat_seconds=1.5,
         )
-        self.outcomes = Outcomes(self.attempts, self.roll_call)
+        guard = FloodGuard(Connections(self.bus), self.clock)
+        self.outcomes = Outcomes(self.attempts, self.roll_call, guard)
 
     async def pass_by(self, seconds: float) -> None:
         """Let time pass in which the controller watches."""

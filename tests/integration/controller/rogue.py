@@ -23,6 +23,10 @@ class Rogue:
             self._writer.write(payload + b"\r\n")
         await self._writer.drain()
 
+    async def send_raw(self, content: bytes) -> None:
+        self._writer.write(content)
+        await self._writer.drain()
+
     async def publish(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
         await self.send(f"PUB {subject} {reply} {len(payload)}", payload)
 

@@ -1,14 +1,16 @@
 """Who may join, and what becomes of the jobs of those who go."""
 
+import asyncio
 import hashlib
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from dpip.errors import MalformedMessage, WorkerQuarantined
 from dpip.model.activity import ActivityKind
 from dpip.model.job import FailureCode
-from dpip.model.worker import WorkerState
+from dpip.model.worker import Command, WorkerState
 from dpip.wire import subjects
 from dpip.wire.messages import PROTOCOL, Refusal, Welcome
 from tests.integration.controller.parts import RESOURCES, Parts
@@ -279,3 +281,29 @@ async def test_the_token_of_a_worker_that_left_is_dead(parts: Parts) -> None:
     again = await welcomed(parts)
     await parts.roll_call.end("w", WorkerState.LOST)
     assert await speaks_for(parts, again.image_store_token) is None
+
+
+async def test_a_process_that_says_hello_again_is_answered_as_before(parts: Parts) -> None:
+    """It keeps its token, nothing is written, and what an administrator has told it is said."""
+    first = await welcomed(parts)
+    activities = await parts.datastore.activities(limit=100)
+    await parts.datastore.set_command("w", Command.PAUSE)
+    again = await welcomed(parts)
+    assert again == structs.replace(first, command=Command.PAUSE)
+    assert await parts.datastore.activities(limit=100) == activities
+
+
+async def test_one_that_has_gone_gets_another_token(parts: Parts) -> None:
+    """The one that it had is dead."""
+    first = await welcomed(parts)
+    await parts.goodbye()
+    assert (await welcomed(parts)).image_store_token != first.image_store_token
+
+
+async def test_of_two_processes_that_join_at_once_one_is_refused(parts: Parts) -> None:
+    """At once, whatever the other one waits for."""
+    answers = await asyncio.gather(parts.hello(instance="one"), parts.hello(instance="two"))
+    refused = [each for each in answers if isinstance(each, Refusal)]
+    assert len(refused) == 1
+    assert "is joining" in refused[0].reason
+    assert not refused[0].final
