@@ -1,5 +1,6 @@
 """The connections of workers to the message-passing server, and how they are closed."""
 
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -7,6 +8,7 @@ import structlog
 from msgspec import Struct
 
 from dpip.controller.nats_configuration import KICK, SERVER_USER
+from dpip.errors import NoAnswerInTime
 from dpip.ports.bus import Bus
 
 log = structlog.get_logger()
@@ -65,4 +67,5 @@ class Connections:
         log.info("connection closed", user=user)
         ask = msgspec.json.encode({"cid": connection_id})
         # Asked, not told: a server passes over what expects no answer.
-        await self._bus.request(KICK.replace("*", server_id), ask, _ANSWER_SECONDS)
+        with contextlib.suppress(NoAnswerInTime):  # It stands behind all that is still to be read.
+            await self._bus.request(KICK.replace("*", server_id), ask, _ANSWER_SECONDS)

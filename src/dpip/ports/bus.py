@@ -18,8 +18,8 @@ class FlowControl(Struct, frozen=True, kw_only=True):
 
     Of a subject the newest ``most_waiting`` messages wait, and are handled in order. ``at_once``
     subjects are handled at a time; they have their turn one after the other, those of one
-    ``group_of`` together as one. A subject with more than ``most_a_second`` messages floods: what
-    is beyond is dropped.
+    ``group_of`` together as one. A subject with more than ``most_a_second`` messages floods, and so
+    does one of which more than one may wait, and more do: what is beyond is dropped.
     """
 
     most_waiting: int

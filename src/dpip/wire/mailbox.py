@@ -13,7 +13,6 @@ _MOST_BYTES = 16 * 1024 * 1024
 """Of all messages that wait in a mailbox."""
 
 _WINDOW_SECONDS = 1.0
-_HANDLED_AT_A_STRETCH = 16
 
 
 class Mailbox:
@@ -41,6 +40,7 @@ class Mailbox:
         self._turns: OrderedDict[str, deque[str]] = OrderedDict()
         self._bytes = 0
         self._counts: Counter[str] = Counter()
+        self._flooding: set[str] = set()
         self._window_ends = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._workers = 0
@@ -48,15 +48,16 @@ class Mailbox:
     async def put(self, message: Msg) -> None:
         """Have ``message`` handled in its turn, unless its subject has had more than its share."""
         subject = message.subject
-        if not self._is_within_its_share(subject):
-            return
-        if self._bytes + len(message.data) > _MOST_BYTES:
+        if self._floods(subject) or self._bytes + len(message.data) > _MOST_BYTES:
             return
         mail = self._waiting.get(subject)
         if mail is None:
             mail = self._waiting[subject] = deque()
             self._queue(subject)
         if len(mail) >= self._flow.most_waiting:
+            if self._flow.most_waiting > 1:  # More than there can be, however slowly it is read.
+                self._tell_of_flood(subject)
+                return
             self._bytes -= len(mail.popleft().data)
         mail.append(message)
         self._bytes += len(message.data)
@@ -68,25 +69,31 @@ class Mailbox:
         """Handle nothing more."""
         await end(*self._tasks)
 
-    def _is_within_its_share(self, subject: str) -> bool:
+    def _floods(self, subject: str) -> bool:
         now = self._seconds()
         if now >= self._window_ends:
             self._counts.clear()
+            self._flooding.clear()
             self._window_ends = now + _WINDOW_SECONDS
         self._counts[subject] += 1
-        excess = self._counts[subject] - self._flow.most_a_second
-        if excess == 1:
-            self._run(self._on_flood(subject))
-        return excess <= 0
+        if self._counts[subject] > self._flow.most_a_second:
+            self._tell_of_flood(subject)
+        return subject in self._flooding
+
+    def _tell_of_flood(self, subject: str) -> None:
+        """Drop what waits of ``subject`` but one, and what comes of it within the window."""
+        if subject in self._flooding:
+            return
+        self._flooding.add(subject)
+        mail = self._waiting.get(subject) or deque()
+        while len(mail) > 1:
+            self._bytes -= len(mail.popleft().data)
+        self._run(self._on_flood(subject))
 
     async def _work(self) -> None:
-        handled = 0
         try:
             while self._turns:
                 subject, message = self._take()
-                handled += 1
-                if not handled % _HANDLED_AT_A_STRETCH:  # Much is handled without any waiting.
-                    await asyncio.sleep(0)
                 try:
                     await self._handle(message)
                 finally:
@@ -94,6 +101,8 @@ class Mailbox:
                         self._queue(subject)
                     else:
                         del self._waiting[subject]
+                # Much is handled without any waiting; meanwhile a flood is to be read, and noticed.
+                await asyncio.sleep(0)
         finally:
             self._workers -= 1
 

@@ -34,6 +34,7 @@ _LONGEST_RETRY_SECONDS = 3.0
 _CONNECT_SECONDS = 5
 _FLUSH_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 1.0
+_MOST_LINES_A_SECOND = 100
 
 
 Credential = str | Callable[[], str]
@@ -76,6 +77,7 @@ class NatsBus:
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
         self._malformed = 0
+        self._new_lines_at, self._lines_left = 0.0, 0
 
     async def open(self, *, patience: float = 10.0) -> None:
         """Connect, trying for ``patience`` seconds.
@@ -207,7 +209,12 @@ class NatsBus:
                 await self.publish(message.reply, answer)
         except MalformedMessage as error:
             self._malformed += 1
-            log.warning("message dropped", reason=str(error), dropped=self._malformed)
+            now = asyncio.get_running_loop().time()
+            if now >= self._new_lines_at:
+                self._new_lines_at, self._lines_left = now + 1.0, _MOST_LINES_A_SECOND
+            if self._lines_left:
+                self._lines_left -= 1
+                log.warning("message dropped", reason=str(error), dropped=self._malformed)
         except DpipError as error:
             log.warning("message not handled", subject=message.subject, reason=str(error))
         except Exception:
