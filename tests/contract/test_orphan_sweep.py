@@ -104,7 +104,9 @@ async def test_what_is_not_recorded_is_moved_aside(
     assert len(aside(root)) == 2
 
 
-@pytest.mark.parametrize(("recorded", "lost", "moved"), [(0, 20, 20), (0, 21, 0), (80, 21, 0)])
+@pytest.mark.parametrize(
+    ("recorded", "lost", "moved"), [(1, 20, 20), (1, 21, 0), (80, 21, 0), (0, 1, 0)]
+)
 async def test_nothing_is_moved_when_rows_must_have_been_lost(
     datastore: SqlDatastore,
     store: ImageDirectories,
@@ -178,7 +180,9 @@ async def test_what_is_about_to_be_recorded_stays(
     datastore: SqlDatastore, store: ImageDirectories, root: Path
 ) -> None:
     """Until it is discarded, whichever process sweeps."""
-    image = build_original(await add_workload(datastore))
+    workload = await add_workload(datastore)
+    await record(datastore, store, workload)
+    image = build_original(workload)
     staged = await keep(store, image)
     for sweeper in (store, ImageDirectories(root)):
         assert await sweeper.sweep(datastore) == 0
@@ -191,7 +195,9 @@ async def test_what_another_process_is_about_to_record_stays(
     datastore: SqlDatastore, store: ImageDirectories
 ) -> None:
     """Until that process has ended."""
-    path = await leave(store, build_original(await add_workload(datastore)))
+    workload = await add_workload(datastore)
+    await record(datastore, store, workload)
+    path = await leave(store, build_original(workload))
     with locked_by_another_process(path):
         assert await store.sweep(datastore) == 0
     assert await store.sweep(datastore) == 1
@@ -296,6 +302,7 @@ async def test_a_file_that_cannot_be_opened_does_not_stop_the_sweep(
 ) -> None:
     """The others are moved."""
     workload = await add_workload(datastore)
+    await record(datastore, store, workload)
     paths = sorted([await leave(store, build_original(workload)) for _ in range(2)])
     paths[0].unlink()
     paths[0].symlink_to(paths[0])  # A loop.
