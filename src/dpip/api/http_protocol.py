@@ -106,9 +106,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Have nothing more sent, also where further requests wait behind the one at work."""
         super().connection_lost(exc)
-        if self._at_work and not self._at_work.response_complete:
-            self._at_work.disconnected = True
-            self._at_work.message_event.set()
+        self._let_go()
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes of a request."""
@@ -201,6 +199,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             elif self._incoming.is_too_slow(seconds):
                 self._refuse(self._too_late("least_bytes_a_second"))
 
+    def _let_go(self) -> None:
+        """Have the request at work know that nobody is left to answer."""
+        if self._at_work and not self._at_work.response_complete:
+            self._at_work.disconnected = True
+            self._at_work.message_event.set()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._at_work = cycle
         super()._start_asgi_task(cycle, app)
@@ -223,6 +227,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 # It is not even read before there is room for it.
                 await self.flow.drain()
                 if self.transport.is_closing():
+                    self._let_go()
                     raise _ClientGone
 
         with suppress(_ClientGone):

@@ -491,17 +491,19 @@ async def test_an_answer_alone_may_have_any_size() -> None:
     assert not transport.aborted
 
 
-async def test_a_download_ends_with_its_connection() -> None:
-    """Nothing more is read for a client that has gone, and nothing stays of what was held."""
-    download = Download(*[MEBIBYTE] * 100)
+async def test_a_download_ends_with_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing more is read for a client that has gone, nothing stays of it, and it is no error."""
+    download = Download(*[128 * KIBIBYTE] * 100)
     connections = Connections(download)
     protocol, transport = idle_reader(connections)
     await settle()
     transport.close()
-    protocol.connection_lost(None)
+    protocol.resume_writing()
     await settle()
     assert download.has_ended
     assert download.read == 1
+    assert not caplog.records
+    protocol.connection_lost(None)
     assert not connections.unsent.held
 
 
