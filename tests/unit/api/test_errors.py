@@ -13,6 +13,7 @@ from tests.unit.api.asgi import ask
 
 FACTS: dict[str, Any] = {
     "reason": "of that",
+    "folder": "out",
     "field": "sigma",
     "value": "\ud800",
     "allowed": "0 to 1",
