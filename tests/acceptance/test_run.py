@@ -115,6 +115,15 @@ def test_wrong_usage_is_told_before_anything_happens(
     assert "Traceback" not in ran.stderr
 
 
+def test_a_setting_that_no_worker_takes_ends_the_run(folder: Path, tmp_path: Path) -> None:
+    """It is named at once: no batch waits for workers that cannot start."""
+    env = environment(tmp_path / "unused") | {"DPIP_WORKER__ALLOW_SYSTEM_CALLS": "frobnicate"}
+    ran = dpip("run", str(folder), "--out", "out", env=env, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "frobnicate" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     folder = tmp_path / "in"

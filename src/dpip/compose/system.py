@@ -22,6 +22,7 @@ from dpip.config import Settings
 from dpip.wire.server_url import without_credentials
 from dpip.worker.local_workers import LocalWorkers
 from dpip.worker.machine import usable_cores
+from dpip.worker.system_calls import check_calls
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -54,6 +55,8 @@ class Running(Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def up(settings: Settings, workers: int) -> AsyncIterator[Running]:
     """Run the whole system, with ``workers`` local workers beside it."""
+    # Each worker would refuse it too, and be started again for ever.
+    check_calls(settings.worker.allow_system_calls)
     data = data_directory(settings)
     async with AsyncExitStack() as parts:
         listener = listen_for_requests(settings)
