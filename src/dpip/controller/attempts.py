@@ -2,11 +2,12 @@
 
 import contextlib
 import random
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from dpip.errors import BusUnavailable
-from dpip.model.job import Failure, FailureCode, JobState, Lease
+from dpip.model.job import Failure, FailureCode, JobState, Lease, RefusedResult
 from dpip.model.worker import WorkerState
 from dpip.ports.bus import Bus
 from dpip.ports.clock import Clock
@@ -18,6 +19,11 @@ log = structlog.get_logger()
 _WORKER_LOST = Failure(
     code=FailureCode.WORKER_LOST,
     reason="The worker fell silent or was started anew before it had a result.",
+)
+
+_NO_RESULT = Failure(
+    code=FailureCode.RESULT_REFUSED,
+    reason="The worker said that the picture is done, and has handed in no result.",
 )
 
 
@@ -55,21 +61,13 @@ class Attempts:
 
         Who keeps holding on to jobs is quarantined, and what else it holds is pending again.
         """
-        job = await self._datastore.leased_job(lease)
-        if job is None:
-            return
-        timed_out = await self._datastore.time_out(
-            lease,
-            reason,
-            jitter=random.random(),  # noqa: S311  # nosec B311 # jitter, no secret
-            now=self._clock.now(),
+        await self._hold_against(
+            lease, self._datastore.time_out, Failure(code=FailureCode.TIMED_OUT, reason=reason)
         )
-        if timed_out is None:
-            return
-        _log_failure(lease, FailureCode.TIMED_OUT, reason, timed_out.job_is)
-        if timed_out.job_is is JobState.FAILED:
-            await self._tell(subjects.settled(job.original.workload_id))
-        await self._tell(subjects.JOBS_READY)
+
+    async def disbelieve(self, lease: Lease) -> None:
+        """Count an attempt whose worker says that it is done, as if a wrong result were refused."""
+        await self._hold_against(lease, self._datastore.refuse_result, _NO_RESULT)
 
     async def give_back(self, lease: Lease) -> bool:
         """Return a job to pending; its attempt does not count as failed.
@@ -95,6 +93,28 @@ class Attempts:
             await self.give_back(lease)
         else:
             await self.fail(lease, _WORKER_LOST)
+
+    async def _hold_against(
+        self,
+        lease: Lease,
+        end: Callable[..., Awaitable[RefusedResult | None]],
+        failure: Failure,
+    ) -> None:
+        job = await self._datastore.leased_job(lease)
+        if job is None:
+            return
+        ended = await end(
+            lease,
+            failure.reason,
+            jitter=random.random(),  # noqa: S311  # nosec B311 # jitter, no secret
+            now=self._clock.now(),
+        )
+        if ended is None:
+            return
+        _log_failure(lease, failure.code, failure.reason, ended.job_is)
+        if ended.job_is is JobState.FAILED:
+            await self._tell(subjects.settled(job.original.workload_id))
+        await self._tell(subjects.JOBS_READY)
 
     async def _tell(self, subject: str) -> None:
         # A hint that is lost costs its listener one look at the datastore, a little later.

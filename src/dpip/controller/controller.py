@@ -75,7 +75,7 @@ class Controller:
         )
         connections = Connections(bus)
         self._guard = FloodGuard(connections, clock)
-        self._outcomes = Outcomes(attempts, self._roll_call, self._guard)
+        self._outcomes = Outcomes(attempts, self._roll_call, self._reaper, self._guard)
         self._gatekeeper = Gatekeeper(datastore.join_token, issuer, clock, self._guard)
         self._revocation = Revocation(datastore, attempts, self._roll_call, connections, clock)
         self._registration = Registration(

@@ -51,6 +51,7 @@ class LeaseReaper:
         )
         self._terms: dict[Lease, _Term] = {}
         self._heard_at: dict[str, float] = {}
+        self._said_done: set[Lease] = set()
 
     def extend(self, worker: str, running: Iterable[Running]) -> None:
         """Give a new deadline to the leases of ``worker`` on the attempts it has in hand."""
@@ -61,16 +62,25 @@ class LeaseReaper:
                 term.deadline = now + self._term_seconds
                 term.listed = True
 
+    def said_done(self, lease: Lease) -> None:
+        """The worker says that the result is handed in, which has ended the lease if it is true."""
+        self._said_done.add(lease)
+
     async def reap(self) -> None:
         """End every lease whose deadline has passed, or whose life has been the longest.
 
-        One that has not reached its worker, which is there and never listed it, costs nothing.
+        One that has not reached its worker, which is there and never listed it, costs nothing. One
+        that is said to be done, and is out still, is held against its worker.
         """
         now = self._watch.seconds()
+        # Only what was said before the leases are read: a result may come in meanwhile.
+        said_done, self._said_done = self._said_done, set()
         out = await self._jobs.leases()
         self._terms = {lease: self._terms.get(lease) or self._new_term(now) for lease in out}
         for lease, term in list(self._terms.items()):
-            if term.deadline <= now and not term.listed and self._is_heard(lease.worker, now):
+            if lease in said_done:
+                await self._attempts.disbelieve(lease)
+            elif term.deadline <= now and not term.listed and self._is_heard(lease.worker, now):
                 await self._attempts.give_back(lease)
             elif term.deadline <= now:
                 await self._attempts.lose(lease)

@@ -2,6 +2,7 @@
 
 from dpip.controller.attempts import Attempts
 from dpip.controller.flood_guard import FloodGuard
+from dpip.controller.lease_reaper import LeaseReaper
 from dpip.controller.roll_call import RollCall
 from dpip.model.job import Failure, FailureCode, Lease
 from dpip.plain_text import plain
@@ -11,15 +12,20 @@ from dpip.wire.subjects import Speaker, speaker_in
 
 _ACKNOWLEDGED = encode(Acknowledged())
 _LONGEST_REASON = 1000
+_NOT_FOR_WORKERS_TO_SAY = frozenset({FailureCode.WORKER_LOST, FailureCode.DOES_NOT_FIT})
+"""What the controller and the scheduler find; the first is held against nobody."""
 _UNEXPLAINED = Failure(code=FailureCode.CRASHED, reason="The worker gave no reason.")
 
 
 class Outcomes:
     """Records outcomes. A result is already committed, by its upload, when ``done`` comes in."""
 
-    def __init__(self, attempts: Attempts, roll_call: RollCall, guard: FloodGuard) -> None:
+    def __init__(
+        self, attempts: Attempts, roll_call: RollCall, reaper: LeaseReaper, guard: FloodGuard
+    ) -> None:
         self._attempts = attempts
         self._roll_call = roll_call
+        self._reaper = reaper
         self._guard = guard
 
     async def outcome(self, subject: str, payload: bytes) -> bytes:
@@ -44,9 +50,12 @@ class Outcomes:
             case OutcomeKind.RETURNED:
                 return await self._attempts.give_back(lease)
             case OutcomeKind.DONE:
+                self._reaper.said_done(lease)
                 return True
 
 
 def _legible(failure: Failure) -> Failure:
     """The failure as it may be kept and shown: a database takes no NUL, a reader no megabyte."""
-    return Failure(code=failure.code, reason=plain(failure.reason, _LONGEST_REASON))
+    is_theirs = failure.code not in _NOT_FOR_WORKERS_TO_SAY
+    code = failure.code if is_theirs else FailureCode.CRASHED
+    return Failure(code=code, reason=plain(failure.reason, _LONGEST_REASON))

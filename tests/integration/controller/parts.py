@@ -115,7 +115,7 @@ class Parts:
             heartbeat_seconds=1.5,
         )
         guard = FloodGuard(Connections(self.bus), self.clock)
-        self.outcomes = Outcomes(self.attempts, self.roll_call, guard)
+        self.outcomes = Outcomes(self.attempts, self.roll_call, self.reaper, guard)
 
     async def pass_by(self, seconds: float) -> None:
         """Let time pass in which the controller watches."""

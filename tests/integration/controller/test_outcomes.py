@@ -5,6 +5,7 @@ import pytest
 
 from dpip.errors import MalformedMessage
 from dpip.model.job import MAX_FAILURES, Failure, FailureCode, Lease
+from dpip.model.worker import MOST_REFUSED, WorkerState
 from dpip.model.workload import JobCounts
 from dpip.wire import subjects
 from dpip.wire.messages import OutcomeKind
@@ -127,6 +128,53 @@ async def test_done_alone_settles_nothing(parts: Parts) -> None:
     lease = await parts.lease()
     await parts.outcome(lease, OutcomeKind.DONE)
     assert await parts.datastore.leases() == [lease]
+
+
+async def test_one_who_says_done_and_hands_in_nothing_is_quarantined(parts: Parts) -> None:
+    """Each of its jobs is free again at the next look, as after a result that is refused."""
+    leases = [await parts.lease() for _ in range(MOST_REFUSED)]
+    for lease in leases:
+        await parts.outcome(lease, OutcomeKind.DONE)
+    await parts.reaper.reap()
+    assert await parts.datastore.leases() == []
+    assert [await parts.failures(lease.job_id) for lease in leases] == [1] * MOST_REFUSED
+    worker = await parts.worker()
+    assert worker.state is WorkerState.QUARANTINED
+    assert worker.paused is not None
+    assert "handed in no result" in worker.paused
+
+
+async def test_done_that_is_said_while_leases_are_read_is_believed(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result may have come in after the reading."""
+    lease = await parts.lease()
+    read = parts.datastore.leases
+
+    async def read_slowly() -> list[Lease]:
+        leases = await read()
+        await parts.outcome(lease, OutcomeKind.DONE)
+        return leases
+
+    monkeypatch.setattr(parts.datastore, "leases", read_slowly)
+    await parts.reaper.reap()
+    assert await read() == [lease]
+
+
+@pytest.mark.parametrize("code", [FailureCode.WORKER_LOST, FailureCode.DOES_NOT_FIT])
+async def test_a_worker_cannot_say_what_is_for_others_to_find(
+    parts: Parts, code: FailureCode
+) -> None:
+    """Else it could fail every picture, and have nothing held against it."""
+    for _ in range(MOST_REFUSED):
+        lease = await parts.lease()
+        await parts.outcome(lease, OutcomeKind.FAILED, Failure(code=code, reason="So it is."))
+        lease = await parts.lease_again(lease.job_id, "other")
+        job = await parts.datastore.leased_job(lease)
+        assert job is not None
+        result = parts.image(job.original.id)
+        await parts.datastore.complete(lease, result, milliseconds=1, now=parts.clock.now())
+    assert (await parts.worker()).state is WorkerState.QUARANTINED
 
 
 @pytest.mark.parametrize(
