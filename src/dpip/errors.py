@@ -360,7 +360,10 @@ class NoSpaceLeft(DpipError):
     """The disk that is to take the results is full."""
 
     code = "no_space_left"
-    sentence = "There is no space left in {folder}. Make room, and run the command again."
+    sentence = (
+        "There is no space left in {folder}. Make room, and run the command again, with "
+        "--overwrite if some results are there already."
+    )
 
 
 class ApiRefused(DpipError):

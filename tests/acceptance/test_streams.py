@@ -57,7 +57,7 @@ def test_output_that_does_not_fit_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert ran.stderr.decode().splitlines() == [
         "dpip: There is no space left in the file of the output. "
-        "Make room, and run the command again."
+        "Make room, and run the command again, with --overwrite if some results are there already."
     ]
 
 

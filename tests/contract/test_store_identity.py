@@ -148,6 +148,19 @@ async def test_adopted_ones_are_tied_by_a_new_id(
     assert await datastore.store_id() not in former
 
 
+@pytest.mark.parametrize("written", [b"", b"\xd0 no id"])
+async def test_an_id_that_is_damaged_is_named(
+    datastore: SqlDatastore, root: Path, written: bytes
+) -> None:
+    """And how to have another; nothing is tied before a person has said so."""
+    (root / ".store").write_bytes(written)
+    with pytest.raises(CannotStart, match=r"\.store is damaged.*dpip store adopt"):
+        await tie(root, datastore)
+    assert await datastore.store_id() is None
+    await store_identity.adopt(root, datastore)
+    assert await is_tied(root, datastore)
+
+
 def test_nobody_works_alone_on_a_store_that_is_open(root: Path) -> None:
     """Several APIs do beside each other."""
     opened = store_identity.opened

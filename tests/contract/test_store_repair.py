@@ -281,6 +281,9 @@ async def test_what_cannot_be_used_is_kept_apart(side: Side) -> None:
     stray = image_of(build_workload(), content(12))
     paths = [await side.keep(each, content(20)) for each in (too_many, of_nothing, stray)]
     paths.append(await side.keep(no_picture, b"no picture"))
+    folder = side.store.path(image_of(workload, content(13)))
+    folder.mkdir()
+    paths.append(folder)
     done = await side.repair()
     assert sorted(path.name for path in done.rescued) == sorted(path.name for path in paths)
     assert all(path.exists() for path in done.rescued)

@@ -4,14 +4,14 @@ import contextlib
 from collections.abc import Mapping
 
 from dpip.api.context import Context
-from dpip.api.lookup import is_id, visible_workload
+from dpip.api.lookup import visible_workload
 from dpip.api.picture_limits import check_limits
 from dpip.api.refusal import refuse_result
 from dpip.api.upload import Upload
 from dpip.errors import DpipError, InvalidValue, NotFound, StaleAttempt, UnsupportedPicture
 from dpip.filters.pipeline import decode_pipeline
 from dpip.filters.result_header import check_result_header
-from dpip.model.ids import new_id
+from dpip.model.ids import is_id, new_id
 from dpip.model.image import Image, ImageKind
 from dpip.model.job import Lease, LeasedJob
 from dpip.model.note import notes_in_text

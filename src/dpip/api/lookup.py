@@ -1,20 +1,12 @@
 """Finding what a caller may see: somebody else's object looks like one that is not there."""
 
-import re
-
 from dpip.api.context import Context
 from dpip.errors import NotFound
+from dpip.model.ids import is_id
 from dpip.model.image import Image
 from dpip.model.placement import JobView
 from dpip.model.user import Caller, Role, User
 from dpip.model.workload import Workload
-
-_ID = re.compile(r"[0-9a-z]{1,64}")
-
-
-def is_id(text: str) -> bool:
-    """Whether ``text`` can be an id at all, and thus may be looked up in any database."""
-    return _ID.fullmatch(text) is not None
 
 
 def owner_filter(user: User) -> str | None:

@@ -57,6 +57,8 @@ def local_system(
             **(settings or {}),
             "DPIP_ADMIN_PASSWORD": password,
             "DPIP_CONFIG": str(config),
+            # What a part that is killed leaves behind goes with the directory.
+            "TMPDIR": directory,
         }
         log = home / "up.log"
         with (

@@ -47,8 +47,8 @@ class Transport:
     A request is repeated for half a minute at most, with growing and jittered delays: after a
     refused connection and after 429 and 503, whose ``Retry-After`` is kept to; a GET after a broken
     connection too; any after a token that is no longer valid, if another can be had. An API that
-    has never answered is not waited for. Over https the API has to be
-    one that the authority in ``tls_ca`` vouches for, or one that this machine trusts.
+    has never answered, or not since a request gave it up, is not waited for. Over https the API
+    has to be one that the authority in ``tls_ca`` vouches for, or one that this machine trusts.
     """
 
     def __init__(self, url: str, *, connections: int, tls_ca: Path | None = None) -> None:
@@ -120,7 +120,10 @@ class Transport:
                 if answer.status not in _COME_BACK_LATER:
                     raise refused
                 wait = _jittered(_retry_after(answer) or delay)
-            if time.monotonic() + wait > give_up_at or self._closed.wait(wait):
+            if time.monotonic() + wait > give_up_at:
+                self._answered = not isinstance(refused, ApiUnreachable)
+                raise refused
+            if self._closed.wait(wait):
                 raise refused
             delay = min(2 * delay, _LONGEST_DELAY)
 

@@ -31,8 +31,8 @@ _SECONDS_A_DAY = 86_400
 async def sweep_orphans(root: Path, workloads: Workloads, now: float) -> int:
     """Move the images below ``root`` that are not recorded to ``.orphans``; how many.
 
-    None of them, if they are more than ``_FEW`` and more than ``_SHARE`` of all, or if none at all
-    is recorded. Empty directories of workloads that are gone are removed. Raises ``StorageFull`` or
+    None of them, if they are more than ``_FEW`` and more than ``_SHARE`` of all, or more than half
+    of all. Empty directories of workloads that are gone are removed. Raises ``StorageFull`` or
     ``StorageUnavailable`` if ``workloads`` does.
     """
     orphans: list[Path] = []
@@ -44,7 +44,7 @@ async def sweep_orphans(root: Path, workloads: Workloads, now: float) -> int:
             orphans += await unrecorded(files[start : start + _BATCH], workloads)
         if not files:
             await _remove_if_gone(directory, workloads)
-    if len(orphans) > max(_FEW, _SHARE * images) or (orphans and len(orphans) == images):
+    if len(orphans) > min(max(_FEW, _SHARE * images), images / 2):
         log.warning(
             "too many images without a row to be what a crash has left; none was moved: stop the "
             "system and run 'dpip store check'",

@@ -17,7 +17,7 @@ from msgspec import Struct
 from dpip.controller.image_tree import workloads_with_files
 from dpip.controller.staging import sync_directory
 from dpip.errors import CannotStart
-from dpip.model.ids import new_id
+from dpip.model.ids import is_id, new_id
 from dpip.ports.datastore import StoreTie
 
 _ID_FILE = ".store"
@@ -112,10 +112,18 @@ async def _is_tied(images: Path, database: StoreTie) -> bool:
 
 
 def _id_of(images: Path) -> str | None:
+    file = images / _ID_FILE
     try:
-        return (images / _ID_FILE).read_text().strip()
+        kept = file.read_text(errors="replace").strip()
     except FileNotFoundError:
         return None
+    if not is_id(kept):
+        raise CannotStart(
+            part="DPIP",
+            reason=f"{file} is damaged: it holds no store id; if the pictures in {images} belong "
+            "to the database, say so with 'dpip store adopt'",
+        )
+    return kept
 
 
 def _keep_id(images: Path, store_id: str) -> str:

@@ -171,6 +171,8 @@ def _image_in(path: Path, workload: Workload, sources: dict[str, Source]) -> Ima
     source = sources.get(path.stem)
     if kind is ImageKind.FILTERED and source is None:
         return None
+    if path.is_symlink() or not path.is_file():
+        return None
     try:
         with path.open("rb") as file:
             header = read_header(file)

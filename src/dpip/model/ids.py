@@ -1,5 +1,6 @@
 """Identifiers: opaque, sortable by the time they were made, safe as file names and NATS tokens."""
 
+import re
 import secrets
 import threading
 import time
@@ -8,11 +9,17 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower cas
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 """What ten bits are written as."""
 
+_ID = re.compile(r"[0-9a-z]{1,64}")
 _TIME_BITS, _RANDOM_BITS = 48, 82
 _SHIFTS = range(_TIME_BITS + _RANDOM_BITS - 10, -1, -10)
 
 _lock = threading.Lock()
 _last = 0
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` can be an id at all, and thus may be looked up in any database."""
+    return _ID.fullmatch(text) is not None
 
 
 def new_id() -> str:

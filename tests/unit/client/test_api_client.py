@@ -1,4 +1,5 @@
 import io
+import math
 import os
 import socket
 import threading
@@ -10,7 +11,7 @@ from typing import BinaryIO, cast
 import pytest
 
 import dpip
-from dpip.client import Client
+from dpip.client import Client, transport
 from dpip.client.transport import Transport
 from dpip.errors import ApiRefused, ApiUnreachable, UnexpectedAnswer
 from tests.unit.client.stub_api import StubApi, serving
@@ -97,6 +98,22 @@ def test_an_api_that_never_answered_is_not_waited_for(url: str) -> None:
         pytest.raises(ApiUnreachable, match=r"cannot be reached: connection refused\.$"),
     ):
         client.login("someone", "secret")
+
+
+def test_an_api_that_was_given_up_is_not_waited_for_again(
+    api: StubApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each next request fails at once, so that whoever gives up a batch is not held up twice."""
+    with serving(api) as url:
+        client = Client(url, token=api.token)
+        client.upload("w1", b"picture")
+    with client:
+        monkeypatch.setattr(transport, "_PATIENCE_SECONDS", 0.0)
+        with pytest.raises(ApiUnreachable):
+            client.remove_workload("w1")
+        monkeypatch.setattr(transport, "_PATIENCE_SECONDS", math.inf)
+        with pytest.raises(ApiUnreachable):
+            client.remove_workload("w1")
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port"])

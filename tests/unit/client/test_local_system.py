@@ -61,7 +61,9 @@ def test_it_sees_no_settings_but_those_it_is_given(
     names = {name for name in environment if name.startswith("DPIP_")}
     assert names == {"DPIP_LIMITS__PIXELS", "DPIP_ADMIN_PASSWORD", "DPIP_CONFIG"}
     assert environment["DPIP_ADMIN_PASSWORD"] == system.password
-    assert Path(environment["DPIP_CONFIG"]).name == "dpip.toml"
+    config = Path(environment["DPIP_CONFIG"])
+    assert config.name == "dpip.toml"
+    assert environment["TMPDIR"] == str(config.parent)  # What is left there goes with it.
 
 
 def test_a_start_that_fails_shows_its_last_words(

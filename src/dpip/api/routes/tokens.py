@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from dpip.api.auth import AnyUser, logged_in, new_personal_secret, token_hash
 from dpip.api.body import json_object, small_body
 from dpip.api.context import InContext
-from dpip.api.lookup import is_id, owner_filter
+from dpip.api.lookup import owner_filter
 from dpip.api.openapi import problems, taken
 from dpip.api.token_schemas import (
     NewTokenAnswer,
@@ -19,6 +19,7 @@ from dpip.api.token_schemas import (
     TokenSummary,
 )
 from dpip.errors import NotFound
+from dpip.model.ids import is_id
 from dpip.model.user import LONGEST_TOKEN_DAYS, PersonalToken, Scope
 
 router = APIRouter(prefix="/tokens")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from dpip.api.auth import AnyUser, may_change
 from dpip.api.context import Context, InContext
-from dpip.api.lookup import is_id, owner_filter, visible_workload
+from dpip.api.lookup import owner_filter, visible_workload
 from dpip.api.openapi import problems
 from dpip.api.results_wait import settled_jobs
 from dpip.api.schemas import (
@@ -22,7 +22,7 @@ from dpip.api.schemas import (
 from dpip.api.workload_request import BODY, read_workload_request
 from dpip.errors import DpipError, InvalidValue
 from dpip.filters.pipeline import encode_pipeline
-from dpip.model.ids import new_id
+from dpip.model.ids import is_id, new_id
 from dpip.model.image import ImageKind
 from dpip.model.workload import Workload
 
