@@ -79,7 +79,7 @@ def _check_fields(version: str, headers: Headers) -> None:
     if host is None:
         if version == "1.1":
             raise MalformedRequest(reason="it has no header field Host")
-    elif not _HOST.fullmatch(host):
+    elif not _HOST.fullmatch(host.rstrip(b" \t")):  # The parser leaves white space behind a value.
         raise MalformedRequest(reason=f"its Host is {_shown(host)}, which is no host and port")
     if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
         raise MalformedRequest(

@@ -45,6 +45,7 @@ LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     [
         GET + HOST + b"\r\n",
         GET + b"Host: a.example:8080\r\n\r\n",
+        GET + b"Host: a.example \t\r\n\r\n",
         GET + b"Host: [::1]:8080\r\n\r\n",
         GET + b"HOST: %61.example\r\n\r\n",
         b"GET http://other.example/healthz HTTP/1.1\r\n" + HOST + b"\r\n",
