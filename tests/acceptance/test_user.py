@@ -63,7 +63,7 @@ def test_a_personal_token_serves_a_program(system: System, tmp_path: Path) -> No
     token_id = next(line for line in listed.splitlines() if "\teve\tnightly\twrite" in line)
     assert secret not in listed
     (tmp_path / "in.png").write_bytes(picture(1))
-    run = ("run", "in.png", "--out", "out", "--server", system.ready["api"])
+    run = ("run", "in.png", "--overwrite", "--out", "out", "--server", system.ready["api"])
     with_token = {**env, "DPIP_TOKEN": secret}
     assert dpip(*run, env=with_token, cwd=tmp_path).returncode == 0
     assert dpip("token", "revoke", token_id.split("\t")[0], env=env).returncode == 0

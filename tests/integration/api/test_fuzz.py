@@ -33,6 +33,7 @@ OPERATIONS = [
     ("GET", "/tokens"),
     ("POST", "/tokens"),
     ("DELETE", "/tokens/{token_id}"),
+    ("DELETE", "/workloads/{workload_id}/results"),
     ("GET", "/workloads"),
     ("POST", "/workloads"),
     ("GET", "/workloads/{workload_id}"),

@@ -206,6 +206,7 @@ def test_the_openapi_document_names_every_endpoint(system: System, user: ApiSess
         ("DELETE", "/workloads/{workload_id}"),
         ("POST", "/workloads/{workload_id}/retry"),
         ("GET", "/workloads/{workload_id}/results"),
+        ("DELETE", "/workloads/{workload_id}/results"),
         ("POST", "/images"),
         ("GET", "/images/{image_id}"),
         ("GET", "/images/{image_id}/explain"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dpip.client import Client, batch, room, transport
+from dpip.client.answers import Result, Workload
 from dpip.client.batch import filter_in_workload, filter_pictures
 from dpip.client.report import Progress
 from dpip.client.targets import Picture
@@ -54,13 +55,23 @@ def test_results_are_removed_once_they_are_back(
     """Failed ones too, a few at a time; never one that is not back. By default all are kept."""
     pictures = make_pictures(tmp_path, [b"bad", *[b"fine"] * 39])
     removed: list[tuple[int, int]] = []
+    has_removed = threading.Event()
     remove = client.remove_results
 
     def look_and_remove(workload_id: str, through: int) -> None:
         removed.append((through, len(list((tmp_path / "out/sub").glob("[!.]*")))))
         remove(workload_id, through)
+        has_removed.set()
+
+    download = client.download_result
+
+    def download_last_after_a_removal(workload: Workload, result: Result, target: Path) -> None:
+        if result.position == len(pictures):
+            assert has_removed.wait(60)
+        download(workload, result, target)
 
     client.remove_results = look_and_remove  # type: ignore[method-assign]
+    client.download_result = download_last_after_a_removal  # type: ignore[method-assign]
     workload = client.create_workload("blur")
     report = filter_in_workload(client, workload, pictures, keep=False)
     assert report.filtered == 39
