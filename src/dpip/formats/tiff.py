@@ -12,6 +12,7 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _PLANAR = 274, 277, 278, 284
 _TILE_WIDTH, _TILE_HEIGHT, _SUB_DIRECTORIES, _SAMPLE_FORMAT = 322, 323, 330, 339
 _DNG_VERSION = 50706
+_SEPARATE = 2
 
 _REDUCED, _MASK = 1, 4
 _OLD_REDUCED = 2
@@ -22,7 +23,10 @@ _RAW = "it is a camera raw file, which has to be developed first"
 
 
 class Page(NamedTuple):
-    """One page, the directory at ``place`` of its file. ``layout`` is how its pixels are stored."""
+    """One page, the directory at ``place`` of its file. ``layout`` is how its pixels are stored.
+
+    ``is_separate``: its channels lie in planes, one after another.
+    """
 
     place: int
     width: int
@@ -31,6 +35,9 @@ class Page(NamedTuple):
     bits: int
     compression: int
     is_tiled: bool
+    photometric: int
+    sample_format: int
+    is_separate: bool
     layout: tuple[int, ...]
 
     @property
@@ -114,6 +121,9 @@ def _page(index: int, directory: Directory) -> Page:
         bits=directory.number(_BITS, 1),
         compression=directory.number(_COMPRESSION, 1),
         is_tiled=_TILE_WIDTH in directory,
+        photometric=directory.number(_PHOTOMETRIC, 0),
+        sample_format=directory.number(_SAMPLE_FORMAT, 1),
+        is_separate=directory.number(_PLANAR, 1) == _SEPARATE,
         layout=tuple(directory.number(tag, 0) for tag in layout_tags),
     )
 

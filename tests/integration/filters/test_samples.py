@@ -20,6 +20,7 @@ from tests.integration.filters.tiffs import (
     RGB,
     UNASSOCIATED,
     UNSPECIFIED,
+    WHITE_IS_ZERO,
     ramp,
     write_tiff,
 )
@@ -187,6 +188,40 @@ def test_samples_of_64_bits_are_refused_by_name(bench: Bench) -> None:
     source = source_of(bench, ramp(3, np.float64, 1), RGB)
     with pytest.raises(DecodeFailed, match="64 bits"):
         bench.filter_file(source, "blur", F.TIFF)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "dtype", "samples", "fields", "named"),
+    [
+        (WHITE_IS_ZERO, np.float32, 1, {}, "0 is white"),
+        (WHITE_IS_ZERO, np.float16, 1, {}, "0 is white"),
+        (WHITE_IS_ZERO, np.int16, 1, {}, "0 is white"),
+        (GRAY, np.uint8, 2, {"tag284": 2}, "separate planes"),
+        (RGB, np.float16, 3, {"tag284": 2}, "separate planes"),
+    ],
+)
+def test_samples_that_libvips_takes_for_others_are_refused(
+    bench: Bench,
+    photometric: int,
+    dtype: type,
+    samples: int,
+    fields: dict[str, int],
+    named: str,
+) -> None:
+    """It would show a negative, or values of one plane in another."""
+    pixels = ramp(samples, dtype, 1 if np.dtype(dtype).kind == "f" else 100)
+    extra = [UNASSOCIATED] if samples == 2 else []
+    with pytest.raises(DecodeFailed, match=named):
+        bench.filter_file(source_of(bench, pixels, photometric, *extra, **fields), "flip", F.TIFF)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
+def test_where_0_is_white_gray_is_what_is_seen(bench: Bench, dtype: type) -> None:
+    """And the result says so of its own samples."""
+    most = np.iinfo(dtype).max
+    pixels = ramp(1, dtype, most)
+    result = bench.filter_file(source_of(bench, pixels, WHITE_IS_ZERO), "flip", F.TIFF).numpy()
+    assert np.array_equal(result, np.fliplr(most - pixels[:, :, 0]))
 
 
 @pytest.mark.parametrize("suffix", ["tiff", "jpg"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-GRAY, RGB, INKS, LAB = 1, 2, 5, 8
+WHITE_IS_ZERO, GRAY, RGB, INKS, LAB = 0, 1, 2, 5, 8
 UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
 _SHORT, _LONG = 3, 4
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
