@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Mapping
 
 import psutil
 
@@ -43,10 +44,18 @@ class ChildLimits:
         if sys.platform != "linux":
             return  # Elsewhere only a process itself can be limited, and the slot watches alone.
         # It has ended, which is seen elsewhere; or the kernel refuses, and the slot watches alone.
-        with contextlib.suppress(OSError), real_user(*self._owner):
-            self._limit(resource.RLIMIT_DATA, memory)
-            self._limit(resource.RLIMIT_FSIZE, _FILE_BYTES_OF_MEMORY * memory)
-            self._limit(resource.RLIMIT_CPU, math.ceil(self._spent() + seconds))
+        with contextlib.suppress(OSError):
+            wanted = {
+                resource.RLIMIT_DATA: memory,
+                resource.RLIMIT_FSIZE: _FILE_BYTES_OF_MEMORY * memory,
+                resource.RLIMIT_CPU: math.ceil(self._spent() + seconds),
+            }
+            changed = {
+                kind: limit for kind, limit in wanted.items() if self._set.get(kind) != limit
+            }
+            if changed:
+                with real_user(*self._owner):
+                    self._limit(changed)
 
     def _spent(self) -> float:
         try:
@@ -57,10 +66,9 @@ class ChildLimits:
                 return times.user + times.system
             raise ProcessLookupError from None
 
-    def _limit(self, kind: int, limit: int) -> None:
-        if self._set.get(kind) == limit:
-            return
-        _, most = resource.prlimit(self._pid, kind)
-        allowed = limit if most == resource.RLIM_INFINITY else min(limit, most)
-        resource.prlimit(self._pid, kind, (allowed, most))
-        self._set[kind] = limit
+    def _limit(self, limits: Mapping[int, int]) -> None:
+        for kind, limit in limits.items():
+            _, most = resource.prlimit(self._pid, kind)
+            allowed = limit if most == resource.RLIM_INFINITY else min(limit, most)
+            resource.prlimit(self._pid, kind, (allowed, most))
+            self._set[kind] = limit

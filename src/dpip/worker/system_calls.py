@@ -1,6 +1,8 @@
 """Names and numbers of the system calls of Linux, as its ``unistd.h`` has them (up to 6.17)."""
 
 import platform
+from collections.abc import Mapping
+from functools import cache
 
 from dpip.errors import InvalidValue
 
@@ -92,7 +94,8 @@ FIRST_COMMON = 424
 """Number of the first system call that came with Linux 5.1."""
 
 
-def system_calls(machine: str) -> dict[str, int]:
+@cache
+def system_calls(machine: str) -> Mapping[str, int]:
     """The number of each call of ``machine``, by name; nothing for one that is not known."""
     if machine not in _OWN:
         return {}
