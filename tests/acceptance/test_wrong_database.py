@@ -79,9 +79,9 @@ def test_a_start_with_the_wrong_partner_is_refused(
     """A new database, images that are gone, those of another system; the right ones are taken."""
     installation = Installation(tmp_path / "one", DPIP_DATABASE_URL=new_database())
     said = installation.is_refused(DPIP_DATABASE_URL=new_database())
-    assert "store id none, with pictures of 0 workloads" in said
+    assert "store id none, workloads with pictures: 0" in said
     aside = installation.data.images.rename(tmp_path / "aside")
-    assert "store id none, with pictures of 0 workloads" in installation.is_refused()
+    assert "store id none, workloads with pictures: 0" in installation.is_refused()
     installation.data.images.rename(tmp_path / "empty")
     other = Installation(tmp_path / "two", DPIP_DATABASE_URL=new_database())
     other.data.images.rename(installation.data.images)

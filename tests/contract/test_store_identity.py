@@ -92,7 +92,7 @@ async def test_an_empty_database_on_a_full_store_is_refused(
     if has_id:
         (root / ".store").write_text(new_id())
     for _ in range(2):
-        with pytest.raises(CannotStart, match="with pictures of 1 workloads"):
+        with pytest.raises(CannotStart, match="workloads with pictures: 1"):
             await tie(root, datastore)
     assert await datastore.store_id() is None
 

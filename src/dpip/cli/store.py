@@ -107,11 +107,11 @@ def _repair(settings: "Settings", _quick: bool, json: bool) -> bool:
         )
     else:
         say_each(
-            f"{done.brought_back} pictures brought back from .orphans",
-            f"{done.workloads} workloads, {done.originals} originals and {done.results} results "
-            "are in the database again",
-            f"{done.again} pictures will be filtered again, because their results are lost",
-            f"{done.failed} pictures have failed, because their originals are lost",
+            f"Brought back from .orphans: {done.brought_back}",
+            f"In the database again: workloads {done.workloads}, originals {done.originals}, "
+            f"results {done.results}",
+            f"To be filtered again, because their results are lost: {done.again}",
+            f"Failed, because their originals are lost: {done.failed}",
         )
         _print_paths("could not be used, and moved here; nothing removes them", done.rescued)
         _print_findings(done.left)

@@ -157,9 +157,9 @@ def foreign(images: Path, where: str, sides: Sides) -> CannotStart:
     """What a start is refused with."""
     return CannotStart(
         part="DPIP",
-        reason=f"the image directory {images} (store id {sides.store_id or 'none'}, with pictures "
-        f"of {len(sides.with_files)} workloads) and the database {where} (store id "
-        f"{sides.known_id or 'none'}, with pictures of {len(sides.with_rows)} workloads) do not "
+        reason=f"the image directory {images} (store id {sides.store_id or 'none'}, workloads "
+        f"with pictures: {len(sides.with_files)}) and the database {where} (store id "
+        f"{sides.known_id or 'none'}, workloads with pictures: {len(sides.with_rows)}) do not "
         "belong together. If one of them is the wrong one, name the right one with --data-dir or "
         "database_url; if the database is lost, rebuild it with 'dpip store check --repair'; if "
         "you are sure that they belong together, say so with 'dpip store adopt'",
